@@ -1,0 +1,59 @@
+# The verbs of this repository. CI calls the same ones.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(abspath $(VENV))/bin
+INSTALLED := $(VENV)/.installed
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check docs nightly lock clean
+
+help: ## list the verbs
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv with the locked packages
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@# A venv that already has exactly these packages (restored by CI, or given as VENV=) is left as it is.
+	@sum=$$(cat requirements.lock pyproject.toml | sha256sum); \
+	if [ "$$sum" != "$$(cat $@ 2>/dev/null)" ]; then \
+	  set -e; $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	  echo "$$sum" > $@; \
+	else touch $@; fi
+
+demo: install ## train, compress, export, re-test and gate a real model on real video regions
+	@edgeproof data fetch
+	@dvc repro
+	@edgeproof gate || [ $$? -ne 2 ]
+	@echo "report: file://$(CURDIR)/artifacts/report/index.html"
+
+test: install ## pass all tests that must stay green
+	@pytest -q -m "not slow"
+
+nightly: install ## the slow tests too
+	@pytest -q
+
+check: install ## formatting, lint, types, device Python, workflows
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@vermin --quiet --no-tips --target=3.6- --violations runners/edge runners/jetson
+	@actionlint
+	@check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@zizmor --offline --quiet .github
+
+docs: install ## write docs/reference.md from the program itself
+	@python -m pipeline.reference docs/reference.md
+
+lock: ## resolve pyproject.toml anew and write requirements.lock
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf '"$$fresh" EXIT; \
+	$(PYTHON) -m venv $$fresh; \
+	$$fresh/bin/pip install --quiet torch==2.13.0; \
+	$$fresh/bin/pip install --quiet -e '.[dev]'; \
+	{ echo "# Written by 'make lock' from pyproject.toml."; \
+	  $$fresh/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > requirements.lock
+
+clean: ## delete all that can be made again (the data and DVC's cache stay)
+	@rm -rf artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

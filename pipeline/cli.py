@@ -1,0 +1,252 @@
+"""The command `edgeproof`: parse, call, print. Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured."""
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.errors import InputError
+
+MENDABLE = {
+    errno.ENOSPC: "no space left on the disk; free some and run it again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run it again",
+    errno.EFBIG: "the file would grow over the size limit; raise it (`ulimit -f`) and run it again",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+class Group(click.Group):
+    """Turns what a user can mend into one line and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; exit 2 with one line for bad input, a full disk or a missing permission."""
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            _stop(str(error))
+        except OSError as error:
+            if error.errno not in MENDABLE:
+                raise
+            _stop(f"{error.filename or 'writing'}: {MENDABLE[error.errno]}")
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """A model that passes here passes on the device.
+
+    The pipeline runs as DVC stages: `dvc repro` calls the commands dataset, train, compress, export, retest and
+    report in order and repeats only what changed. Each can also be called alone. Settings are in params.yaml,
+    devices in runners/targets/.
+
+    Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured.
+    """
+
+
+@cli.group(cls=Group)
+def data() -> None:
+    """Get data: the default clip, or your own images."""
+
+
+@data.command("fetch")
+def data_fetch() -> None:
+    """Make data/ hold what data.dvc names: from the DVC remote, or else the public default clip."""
+    from pipeline import fetch, layout
+
+    origin = fetch.fetch(layout.DATA)
+    click.echo(f"data/: {origin}")
+
+
+@data.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+def data_import(source: Path) -> None:
+    """Replace data/ by your own images.
+
+    SOURCE is a folder with one folder per class (train/, val/ and test/ above them are optional), or a manifest CSV
+    with the columns file,class and optionally split. Files that are no images are left out and listed in
+    data/quarantine.csv.
+    """
+    from pipeline import dataset, fetch, layout
+
+    samples, quarantined = dataset.import_data(source, layout.DATA)
+    fetch.track(layout.DATA, new=True)
+    _print_counts(samples, quarantined)
+
+
+@data.command("sheets")
+@click.argument("out", type=click.Path(path_type=Path), default="artifacts/sheets")
+def data_sheets(out: Path) -> None:
+    """Draw contact sheets of the clip's tracked regions, for labelling by eye."""
+    from pipeline import fetch, layout, sheets
+
+    count = sheets.make_sheets(layout.DATA / fetch.CLIP_NAME, out)
+    click.echo(f"{count} sheets in {out}/")
+
+
+@cli.command()
+def dataset() -> None:
+    """Stage: cut the labelled regions out of data/ and split them."""
+    from pipeline import dataset, layout
+    from pipeline.config import load_params
+
+    _print_counts(*dataset.build(layout.DATA, layout.DATASET, load_params().split))
+
+
+@cli.command()
+@click.argument("model")
+def train(model: str) -> None:
+    """Stage: fine-tune the FP32 parent of MODEL. Continues after a kill from the last epoch."""
+    from pipeline import train
+    from pipeline.config import load_params
+
+    params = load_params()
+    training_set = _dataset()
+    if (code := train.on_all_gpus(["train", model])) is not None:
+        sys.exit(code)
+    metrics = train.train(model, params, training_set)
+    if metrics:
+        click.echo(
+            f"{model}: {metrics['test_accuracy_percent']:.1f} % on the test split after {metrics['epochs']} epochs "
+            f"(always answering the commonest class: {metrics['majority_class_percent']:.1f} %)"
+        )
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("method")
+def compress(model: str, method: str) -> None:
+    """Stage: make the candidate MODEL x METHOD from the trained parent."""
+    from pipeline.compress import compress
+    from pipeline.config import load_params
+
+    facts = compress(model, method, load_params(), _dataset())
+    click.echo(f"{model}/{method}: {facts['precision']}, {facts['parameters'] / 1e6:.2f} M parameters")
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("method")
+def export(model: str, method: str) -> None:
+    """Stage: write the files that devices load: OpenVINO IR, TensorRT recipe."""
+    from pipeline.config import load_params
+    from pipeline.export import export
+
+    manifest = export(model, method, load_params().recipe(method).precision)
+    for name, facts in manifest["files"].items():
+        click.echo(f"{name}  {facts['size_bytes'] / 1e6:.2f} MB")
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("method")
+@click.argument("target")
+def retest(model: str, method: str, target: str) -> None:
+    """Stage: run MODEL x METHOD as TARGET would and measure it on the test split."""
+    from pipeline import layout
+    from pipeline.config import load_params
+    from pipeline.retest import retest
+
+    result = retest(model, method, target, load_params(), _dataset())
+    result.write(layout.result(model, method, target))
+    if result.refused:
+        click.echo(result.refused)
+        return
+    accuracy = result.accuracy.model_dump(exclude_none=True)
+    shown = [f"{name} {100 * item['correct'] / item['n']:.2f} %" for name, item in accuracy.items()]
+    click.echo(f"{result.candidate} on {target}: {', '.join(shown) or result.not_measured['accuracy.target']}")
+
+
+@cli.command()
+def report() -> None:
+    """Stage: judge all results and draw the report (HTML and Markdown)."""
+    from pipeline.report import write_report
+
+    page = write_report()
+    click.echo(f"report: {page}")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+def gate(as_json: bool) -> None:
+    """Print every candidate's verdict; the exit code is that of the worst target.
+
+    A target passes when one of its candidates keeps every limit.
+    """
+    from pipeline import gates
+    from pipeline.report import summary
+
+    verdicts, table, record = summary()
+    click.echo(json.dumps(record, indent=2) if as_json else table)
+    sys.exit(gates.EXIT_CODES[gates.worst(verdicts.values())])
+
+
+@cli.command()
+@click.option("--base", help="Plan only what the change since this commit needs.")
+def plan(base: str | None) -> None:
+    """Print the jobs to run, as JSON matrices for GitHub Actions."""
+    from pipeline.plan import plan
+
+    click.echo(plan(base).as_json())
+
+
+@cli.command()
+def models() -> None:
+    """List the architectures."""
+    import models
+
+    for name in models.names():
+        click.echo(f"{name:20} {models.spec(name).description}")
+
+
+@cli.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def targets(context: click.Context) -> None:
+    """List the devices, or explain one."""
+    from pipeline.targets import load_target, target_names
+
+    if context.invoked_subcommand is None:
+        for name in target_names():
+            click.echo(f"{name:20} {load_target(name).description}")
+
+
+@targets.command("show")
+@click.argument("name")
+def targets_show(name: str) -> None:
+    """Print the profile of the target NAME with the source of every fact."""
+    import yaml
+
+    from pipeline.targets import load_target
+
+    click.echo(yaml.safe_dump(load_target(name).model_dump(exclude_none=True), sort_keys=False, width=110), nl=False)
+
+
+def main() -> None:
+    """Entry point."""
+    cli(prog_name="edgeproof")
+
+
+def _dataset() -> Any:
+    from pipeline import dataset, layout
+
+    return dataset.open_dataset(layout.DATASET)
+
+
+def _print_counts(samples: Any, quarantined: Any) -> None:
+    from collections import Counter
+
+    for split, count in Counter(sample.split for sample in samples).items():
+        classes = Counter(sample.label for sample in samples if sample.split == split)
+        click.echo(f"{split:6} {count:6}  " + "  ".join(f"{name} {n}" for name, n in sorted(classes.items())))
+    if quarantined:
+        click.echo(
+            f"{len(quarantined)} files are no usable images and were left out; quarantine.csv says why", err=True
+        )
+
+
+def _stop(message: str) -> None:
+    click.echo(f"edgeproof: {' '.join(message.split())}", err=True)
+    sys.exit(2)

@@ -1,0 +1,149 @@
+"""Hardware-ready files: ONNX from a network, then what each runtime on a device loads.
+
+OpenVINO targets get an IR (`openvino/model.xml`, `.bin`). TensorRT targets get the ONNX file with the recipe
+that builds the engine on the board, because an engine only runs on the GPU and TensorRT version it was built with.
+"""
+
+import io
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from torch import nn
+
+from models import ModelSpec
+from pipeline import files, layout
+from pipeline.errors import InputError
+from pipeline.results import versions
+from pipeline.targets import Precision
+
+# The newest opset that every runtime here reads: TensorRT 8.2 (JetPack 4.6) stops short of later ones, and INT8
+# with a scale per channel needs 13. PyTorch's newer exporter starts at 18, hence the TorchScript one.
+OPSET = 13
+INPUT, OUTPUT = "input", "logits"
+TOLERANCE = 1e-3  # between PyTorch and ONNX Runtime, relative to the largest logit
+BUILD_ENGINE = Path(__file__).resolve().parent.parent / "runners" / "jetson" / "build_engine.py"
+RUNTIME_PRECISIONS: dict[str, tuple[Precision, ...]] = {"openvino": ("fp32", "int8"), "tensorrt": ("fp32", "fp16")}
+
+
+def to_onnx(network: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
+    """The network (in evaluation mode) as a checked ONNX model: input (N, 3, S, S) float32, output logits (N, classes).
+
+    Raises:
+        InputError: ONNX Runtime does not calculate the same as PyTorch.
+    """
+    example = torch.randn(2, 3, spec.input_size, spec.input_size, generator=torch.Generator().manual_seed(0))
+    buffer: Any = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding")  # onnxslim folds what the exporter leaves
+        torch.onnx.export(
+            network.eval(),
+            (example,),
+            buffer,
+            opset_version=OPSET,
+            dynamo=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+        )
+    model: onnx.ModelProto = onnxslim.slim(onnx.load_from_string(buffer.getvalue()))
+    onnx.checker.check_model(model, full_check=True)
+    with torch.inference_mode():
+        expected = network(example).numpy()
+    _check_equal(spec.name, run_onnx(model, example.numpy()), expected)
+    return model
+
+
+def run_onnx(model: onnx.ModelProto, inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Outputs of an ONNX model in ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: inputs})[0])
+
+
+def export(model: str, method: str, precision: Precision) -> dict[str, Any]:
+    """Write the hardware-ready folder of a candidate's `model.onnx`; the answer is its manifest.
+
+    Raises:
+        InputError: the ONNX file is missing, damaged, or cannot be converted.
+    """
+    source = layout.candidate(model, method) / "model.onnx"
+    load_onnx(source)
+    with files.replacing_folder(layout.exported(model, method)) as folder:
+        if precision in RUNTIME_PRECISIONS["openvino"]:
+            _write_openvino(source, folder / "openvino")
+        if precision in RUNTIME_PRECISIONS["tensorrt"]:
+            _write_tensorrt(source, precision, folder / "tensorrt")
+        manifest = {
+            "precision": precision,
+            "opset": OPSET,
+            "files": {
+                str(path.relative_to(folder)): {"sha256": files.sha256(path), "size_bytes": path.stat().st_size}
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            },
+            "versions": versions("torch", "onnx", "openvino", "nncf"),
+        }
+        files.write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Read and check an ONNX file.
+
+    Raises:
+        InputError: it is missing, truncated, or no valid model.
+    """
+    if not path.exists():
+        raise InputError(f"{path} not found: run `dvc repro`")
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf's and onnx's own exception types share no base
+        raise InputError(f"{path}: not a valid ONNX model ({str(error).strip().splitlines()[0]})") from error
+    return model
+
+
+def _check_equal(name: str, found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> None:
+    difference = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6))
+    if not difference <= TOLERANCE:
+        raise InputError(f"{name}: the exported ONNX differs from PyTorch by {difference:.2%} of the largest logit")
+
+
+def _write_openvino(source: Path, folder: Path) -> None:
+    import openvino
+
+    folder.mkdir()
+    try:
+        model = openvino.convert_model(source)
+        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    except RuntimeError as error:
+        raise InputError(f"{source}: OpenVINO cannot convert it: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _write_tensorrt(source: Path, precision: Precision, folder: Path) -> None:
+    folder.mkdir()
+    shutil.copyfile(source, folder / "model.onnx")
+    shutil.copyfile(BUILD_ENGINE, folder / BUILD_ENGINE.name)
+    size = load_onnx(source).graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    files.write_json(folder / "recipe.json", tensorrt_recipe(precision, size))
+
+
+def tensorrt_recipe(precision: Precision, size: int) -> dict[str, str]:
+    """Two equal ways to build the engine on the board (JetPack 4.6, TensorRT 8.2) for 1 to 4 regions, best at 4."""
+    shapes = " ".join(
+        f"--{name}Shapes={INPUT}:{count}x3x{size}x{size}" for name, count in (("min", 1), ("opt", 4), ("max", 4))
+    )
+    half = " --fp16" if precision == "fp16" else ""
+    return {
+        "runtime": "TensorRT 8.2 (JetPack 4.6)",
+        "trtexec": f"trtexec --onnx=model.onnx --saveEngine=model.engine {shapes} --workspace=1024{half}",
+        "python": f"python3 {BUILD_ENGINE.name} model.onnx model.engine --size {size}{half}",
+    }

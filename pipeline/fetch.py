@@ -1,0 +1,156 @@
+"""The default data: OpenCV's pedestrian clip, fetched from the first place that has it and checked by its hash."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+from pipeline import cache, files
+from pipeline.errors import InputError
+
+CLIP_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
+CLIP_NAME = "vtest.avi"
+LABELS = Path(__file__).parent / "labels" / "vtest.csv"
+DEBIAN_PACKAGE = "opencv-doc"
+MEMBER = "./usr/share/doc/opencv-doc/examples/data/vtest.avi"
+URL = "https://raw.githubusercontent.com/opencv/opencv/4.10.0/samples/data/vtest.avi"
+
+
+class Unavailable(Exception):
+    """One source does not have the clip; the next may."""
+
+
+def fetch(data: Path) -> str:
+    """Make the folder `data` hold what `data.dvc` names; the answer says where it came from.
+
+    A configured DVC remote is asked first. Without one, the default clip comes from where it is public.
+
+    Raises:
+        InputError: no source could give the data, or `data.dvc` names other data than the default.
+    """
+    if (data / "manifest.csv").exists():
+        return "imported data, already there"
+    try:
+        _from_dvc_remote()
+        return "the DVC remote"
+    except Unavailable as reason:
+        refusals = [f"DVC remote: {reason}"]
+    clip = data / CLIP_NAME
+    origin = "already there" if clip.exists() and files.sha256(clip) == CLIP_SHA256 else _fetch_clip(clip, refusals)
+    if not (data / "labels.csv").exists() or (data / "labels.csv").read_bytes() != LABELS.read_bytes():
+        files.write_bytes(data / "labels.csv", LABELS.read_bytes())
+    track(data)
+    return origin
+
+
+def track(data: Path, new: bool = False) -> None:
+    """Put the folder into DVC's cache, where it lies in a DVC repository; only `new` data may change `data.dvc`.
+
+    Raises:
+        InputError: `data.dvc` names other data.
+    """
+    pointer = Path(f"{data}.dvc")
+    if not Path(".dvc").is_dir():
+        return
+    if new or not pointer.exists():
+        _dvc("add", "--quiet", str(data))
+    elif _dvc("status", "--quiet", str(pointer), check=False) is None:
+        raise InputError(
+            f"{pointer} names other data than the default clip with its labels: configure the DVC remote that holds "
+            f"it, or run `dvc add {data}` to make this the project's data"
+        )
+    else:
+        _dvc("commit", "--quiet", "--force", str(pointer))
+
+
+def _fetch_clip(clip: Path, refusals: list[str]) -> str:
+    sources: dict[str, Callable[[Path], Path]] = {
+        f"Debian package {DEBIAN_PACKAGE}": _from_debian_package,
+        "OpenCV's repository": _from_repository,
+    }
+    for name, source in sources.items():
+        try:
+            found = source(cache.folder("downloads"))
+        except Unavailable as reason:
+            refusals.append(f"{name}: {reason}")
+            continue
+        if files.sha256(found) != CLIP_SHA256:
+            found.unlink()
+            refusals.append(f"{name}: the file has the wrong SHA-256 and was thrown away")
+            continue
+        with files.replacing(clip) as temporary:
+            shutil.copyfile(found, temporary)
+        return name
+    raise InputError(f"no source has {CLIP_NAME} (put it at {clip} yourself): {'; '.join(refusals)}")
+
+
+def _from_dvc_remote() -> None:
+    if not Path("data.dvc").exists() or not (_dvc("remote", "list") or "").strip():
+        raise Unavailable("none is configured")
+    _dvc("pull", "--quiet", "data.dvc")
+
+
+def _from_debian_package(downloads: Path) -> Path:
+    """`apt-get download` needs no root and continues where a broken download stopped."""
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise Unavailable(f"no {tool} here")
+    answer = subprocess.run(["apt-get", "download", DEBIAN_PACKAGE], cwd=downloads, capture_output=True, text=True)
+    packages = sorted(downloads.glob(f"{DEBIAN_PACKAGE}_*.deb"))
+    if answer.returncode or not packages:
+        raise Unavailable(f"apt-get download failed ({_last_line(answer.stderr)}); `apt-get update` may help")
+    clip = downloads / CLIP_NAME
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", packages[-1]], stdout=subprocess.PIPE) as unpack:
+        try:
+            with tarfile.open(fileobj=unpack.stdout, mode="r|") as archive:
+                for member in archive:
+                    if member.name == MEMBER and (content := archive.extractfile(member)) is not None:
+                        with files.replacing(clip) as temporary, temporary.open("wb") as out:
+                            shutil.copyfileobj(content, out)
+                        return clip
+        except tarfile.TarError as error:
+            packages[-1].unlink()
+            raise Unavailable(f"{packages[-1].name} is damaged ({error})") from error
+        finally:
+            unpack.kill()
+    raise Unavailable(f"{packages[-1].name} does not carry the clip")
+
+
+def _from_repository(downloads: Path) -> Path:
+    """HTTP with a Range request, so that a broken download continues where it stopped."""
+    clip, part = downloads / CLIP_NAME, downloads / f"{CLIP_NAME}.part"
+    have = part.stat().st_size if part.exists() else 0
+    try:
+        answer = requests.get(URL, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=30)
+        answer.raise_for_status()
+        with (
+            part.open("ab" if answer.status_code == requests.codes.partial_content else "wb") as out,
+            tqdm(desc=CLIP_NAME, unit="B", unit_scale=True, disable=None) as bar,
+        ):
+            for block in answer.iter_content(1 << 16):
+                bar.update(out.write(block))
+    except requests.RequestException as error:
+        if error.response is not None and error.response.status_code == requests.codes.range_not_satisfiable:
+            part.unlink(missing_ok=True)
+        raise Unavailable(f"download failed ({type(error).__name__})") from error
+    part.replace(clip)
+    return clip
+
+
+def _dvc(*arguments: str, check: bool = True) -> str | None:
+    """What `dvc ARGUMENTS` prints; None when it fails and `check` is off."""
+    answer = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
+    if answer.returncode == 0:
+        return answer.stdout
+    if check:
+        raise Unavailable(f"dvc {arguments[0]} failed ({_last_line(answer.stderr)})")
+    return None
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else "no message"

@@ -1,0 +1,185 @@
+"""Prediction of inferences per second and watts from an ONNX file. Method, rows and errors: docs/prediction.md."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import InputError
+from pipeline.predict.fit import Fit, fit
+from pipeline.predict.graph import load
+from pipeline.predict.layers import Layer, layers_of
+from pipeline.predict.machine import Machine, family, machine
+from pipeline.predict.measurements import BoardResult, own, published
+from pipeline.predict.power import PowerFit, fit_power
+from pipeline.predict.roofline import Array, traffic, work
+from pipeline.targets import Precision, Target
+
+__all__ = ["BoardResult", "LayerTime", "Prediction", "predict"]
+
+_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_MIN_MODELS = 2  # fewer cannot tell how far off the prediction is
+_TDP_W = {"atom-x5-e3930": 6.5, "atom-x5-e3940": 9.5}  # Intel ARK 96486 and 96485
+_DEPTHWISE_SHARE = 0.3  # of the time, from which a prediction for the TX2 carries a note
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LayerTime(_Frozen):
+    """One layer: multiply-accumulates of one image; bytes and time of the whole batch."""
+
+    name: str
+    kind: str
+    macs: int
+    bytes: int
+    time_ms: float
+
+
+class Prediction(_Frozen):
+    """What a target is expected to do. Nothing in it was measured with this network.
+
+    `inferences_per_s` is the compute rate: the host's work before and after is not in it. `frames_per_s` is that
+    rate over the objective's regions per frame. `latency_ms` is for one run of `batch` images. `power_w` is at this
+    rate without rest; what kind of number it is, says `power_basis`. The errors are medians over published models
+    that were left out of the fit; `notes` says what they do not cover.
+    """
+
+    target: str
+    precision: Precision
+    batch: int
+    inferences_per_s: float
+    frames_per_s: float
+    latency_ms: float
+    power_w: float | None
+    power_basis: str
+    error_percent: float
+    power_error_percent: float | None
+    notes: tuple[str, ...]
+    layers: list[LayerTime]
+
+
+def predict(
+    model: Path, target: Target, precision: Precision, batch: int = 1, measurements: Iterable[BoardResult] = ()
+) -> Prediction:
+    """Predict rate, latency and power of an ONNX file (float or QDQ) on a target.
+
+    Args:
+        measurements: results from our own boards, to which the fit is extended.
+
+    Raises:
+        InputError: the file cannot be read as a network of fixed size, the target refuses the precision, the batch is
+            not positive, or nothing comparable to the target has been measured.
+    """
+    if refusal := target.refusal(precision):
+        raise InputError(refusal)
+    if batch < 1:
+        raise InputError(f"batch must be at least 1, not {batch}")
+    layers = layers_of(load(model))
+    own_results = tuple(measurements)
+    fitted = _fitted(target, precision, own_results)
+    times = _times(layers, target, precision, batch, fitted, own_results)
+    rate = 1000 * batch / float(times.sum())
+    power_w, basis, power_error = _power(target, precision, sum(layer.macs for layer in layers), rate, own_results)
+    return Prediction(
+        target=target.name,
+        precision=precision,
+        batch=batch,
+        inferences_per_s=rate,
+        frames_per_s=rate / target.objective.regions_per_frame,
+        latency_ms=float(times.sum()) * latency_ratio(family(target), own_results),
+        power_w=power_w,
+        power_basis=basis,
+        error_percent=fitted.error_percent,
+        power_error_percent=power_error,
+        notes=_notes(target, layers, times, fitted),
+        layers=_layer_times(layers, machine(target, precision), batch, times),
+    )
+
+
+def _fitted(target: Target, precision: Precision, results: tuple[BoardResult, ...]) -> Fit:
+    fitted = family_fit(family(target), precision, results)
+    if fitted is None:
+        raise InputError(
+            f"no published measurements for {target.name} at {precision}; "
+            f"give your own board results of at least {_MIN_MODELS} models"
+        )
+    return fitted
+
+
+@lru_cache(maxsize=32)
+def family_fit(name: str, precision: Precision, results: tuple[BoardResult, ...] = ()) -> Fit | None:
+    """The fit to all rows of a target family at a precision; None when they are of fewer than two models."""
+    rows = [*published(name, precision), *own(results, name, precision)]
+    return fit(rows) if len({row.model for row in rows}) >= _MIN_MODELS else None
+
+
+@lru_cache(maxsize=32)
+def family_power(name: str, results: tuple[BoardResult, ...] = ()) -> PowerFit | None:
+    """The power model of a target family over all its precisions; None without enough measured power."""
+    fits = [fitted for precision in _PRECISIONS if (fitted := family_fit(name, precision, results))]
+    rows = [row for fitted in fits for row in fitted.rows]
+    return fit_power(rows, [float(rate) for fitted in fits for rate in fitted.unseen_rates])
+
+
+@lru_cache(maxsize=32)
+def latency_ratio(name: str, results: tuple[BoardResult, ...] = ()) -> float:
+    """Measured latency of a family over the time between two results (OpenVINO's streams overlap a little)."""
+    rows = [row for precision in _PRECISIONS for row in [*published(name, precision), *own(results, name, precision)]]
+    ratios = [row.latency_ms * row.rate / row.batch / 1000 for row in rows if row.latency_ms]
+    return float(np.median(ratios)) if ratios else 1.0
+
+
+def _times(
+    layers: Sequence[Layer],
+    target: Target,
+    precision: Precision,
+    batch: int,
+    fitted: Fit,
+    results: tuple[BoardResult, ...],
+) -> Array:
+    """Milliseconds of each layer; what a QDQ file leaves in floating point is timed in FP32."""
+    times = work(layers, machine(target, precision), batch).times(fitted.parameters)
+    if precision != "int8" or not any(layer.floating for layer in layers):
+        return times
+    floating = work(layers, machine(target, "fp32"), batch).times(_fitted(target, "fp32", results).parameters)
+    return np.where([layer.floating for layer in layers], floating, times)
+
+
+def _power(
+    target: Target, precision: Precision, macs: int, rate: float, results: tuple[BoardResult, ...]
+) -> tuple[float | None, str, float | None]:
+    """Watts, what kind of number they are, and their error in per cent."""
+    power = family_power(family(target), results)
+    if power is not None:
+        watts = power.model.watts(machine(target, precision), precision, macs, rate)
+        return watts, "fitted to measured power", power.error_percent(precision)
+    if target.name in _TDP_W:
+        return _TDP_W[target.name], "tdp upper bound", None
+    return None, "not predicted", None
+
+
+def _notes(target: Target, layers: Sequence[Layer], times: Array, fitted: Fit) -> tuple[str, ...]:
+    notes = []
+    here = machine(target, fitted.rows[0].precision)
+    if all(row.machine.gmac_s != here.gmac_s for row in fitted.rows):
+        notes.append(f"never measured on {target.name}: scaled by cores and clock from another part of its family")
+    depthwise = float(times[[layer.kind == "depthwise" for layer in layers]].sum() / times.sum())
+    if here.is_gpu and depthwise > _DEPTHWISE_SHARE:
+        notes.append(
+            f"{depthwise:.0%} of the time is in depthwise layers, where published stacks differ by more than a "
+            "factor of 2; the rows fitted to are the slow ones of 2018"
+        )
+    return tuple(notes)
+
+
+def _layer_times(layers: Sequence[Layer], on: Machine, batch: int, times: Array) -> list[LayerTime]:
+    return [
+        LayerTime(
+            name=layer.name, kind=layer.kind, macs=layer.macs, bytes=traffic(layer, on, batch), time_ms=float(time)
+        )
+        for layer, time in zip(layers, times, strict=True)
+    ]

@@ -1,0 +1,65 @@
+"""The numbers alone: for `dvc metrics diff`, and for programs. What was not measured is absent, never zero."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.gates import Judgement
+from pipeline.report.answer import answer
+from pipeline.report.collect import Collected
+from pipeline.results import Result
+
+
+def metrics(collected: Collected) -> dict[str, Any]:
+    """Numbers and verdict by model, method and target."""
+    nested: dict[str, Any] = {}
+    for judgement in collected.judgements:
+        result = judgement.result
+        nested.setdefault(result.model, {}).setdefault(result.method, {})[result.target] = _outcome(judgement)
+    return nested
+
+
+def record(collected: Collected) -> dict[str, Any]:
+    """The whole summary as JSON: verdicts, the answer, and each result with its checks and reasons."""
+    found = answer(collected)
+    return {
+        "verdict": collected.verdict,
+        "verdicts": collected.verdicts,
+        "answer": found.text,
+        "caught": [asdict(item) for item in found.caught],
+        "results": [_entry(judgement) for judgement in collected.judgements],
+    }
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """What was measured or predicted of one candidate on one target, by name with unit."""
+    accuracy, predicted, measured = result.accuracy, result.predicted, result.measured
+    found = {
+        "fp32_accuracy_percent": accuracy.fp32.percent if accuracy.fp32 else None,
+        "target_accuracy_percent": accuracy.target.percent if accuracy.target else None,
+        "host_accuracy_percent": accuracy.host.percent if accuracy.host else None,
+        "unsaturated_accuracy_percent": accuracy.unsaturated.percent if accuracy.unsaturated else None,
+        "accuracy_drop_points": result.accuracy_drop_points,
+        "agreement_percent": result.agreement_percent,
+        "size_bytes": result.size_bytes,
+        "predicted_regions_per_s": predicted.inferences_per_s if predicted else None,
+        "predicted_latency_ms": predicted.latency_ms if predicted else None,
+        "predicted_error_percent": predicted.error_percent if predicted else None,
+        "measured_regions_per_s": measured.regions_per_s if measured else None,
+        "measured_power_w": measured.power_w if measured else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _outcome(judgement: Judgement) -> dict[str, Any]:
+    if judgement.result.refused:
+        return {"refused": judgement.result.refused}
+    return {**numbers(judgement.result), "verdict": judgement.verdict}
+
+
+def _entry(judgement: Judgement) -> dict[str, Any]:
+    result = judgement.result
+    facts = result.model_dump(
+        include={"model", "method", "target", "lane", "precision", "grade", "host_isa", "not_measured"},
+        exclude_none=True,
+    )
+    return {**facts, **_outcome(judgement), "checks": [asdict(check) for check in judgement.checks]}

@@ -1,0 +1,230 @@
+"""The table in words, before anybody draws it: one section per target, one row per candidate it can run.
+
+A cell without a measurement says so and points to a note with the reason. The notes are numbered across the whole
+table and each reason is told once.
+"""
+
+from dataclasses import dataclass, field
+
+from pipeline.gates import Check, Judgement, Verdict
+from pipeline.report.answer import host_isas
+from pipeline.report.collect import Collected, OnTarget
+from pipeline.report.words import FIELDS, NOT_MEASURED, POWER, number, one_line, rate, reason
+from pipeline.results import Accuracy, Result
+
+Marks = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head, unit, and what it says to somebody who sees it for the first time."""
+
+    head: str
+    unit: str
+    meaning: str
+
+
+COLUMNS = (
+    Column(
+        "FP32 parent", "%", "Top-1 accuracy of the uncompressed network on the test split, calculated in 32-bit floats."
+    ),
+    Column(
+        "on target",
+        "%",
+        "Accuracy of the candidate under the target's arithmetic, by emulation on the whole test split. The gate "
+        "judges this number.",
+    ),
+    Column("drop", "points", "FP32 parent minus on target, in percentage points; negative is a gain."),
+    Column(
+        "this machine",
+        "%",
+        "Accuracy of the same files on the machine that ran the test, uncapped: what an ordinary cloud test reports.",
+    ),
+    Column(
+        "unsaturated",
+        "%",
+        "Accuracy of the same quantization when no sum overflows, as on a CPU with VNNI: simulated in floating point.",
+    ),
+    Column("size", "MB", "The files that the device loads; 1 MB is 1,000,000 bytes."),
+    Column(
+        "predicted",
+        "regions/s",
+        "224x224 regions classified in a second: a prediction by a model of the hardware, fitted to published "
+        "measurements. Behind ± stands its error on networks that it has not seen.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, the notes it points to, and the verdict of the limit it is held against, if there is one."""
+
+    text: str
+    marks: Marks = ()
+    verdict: Verdict | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether the cell holds a number."""
+        return self.text != NOT_MEASURED
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate; `cells` are in the order of COLUMNS."""
+
+    judgement: Judgement
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One target."""
+
+    target: OnTarget
+    rows: list[Row]
+
+    @property
+    def objective(self) -> str:
+        """What the product asks of it."""
+        wanted = self.target.profile.objective
+        return (
+            f"{rate(wanted.regions_per_s)} regions/s ({wanted.regions_per_frame} per frame at "
+            f"{wanted.frames_per_s:g} frames/s) within {wanted.power_w:g} W"
+        )
+
+    @property
+    def refused(self) -> list[str]:
+        """The candidates it cannot run, each with the reason."""
+        refused = [judgement.result for judgement in self.target.refused]
+        return [f"{result.candidate}: {one_line(result.refused or '')}" for result in refused]
+
+    @property
+    def grade(self) -> str:
+        """How sure the emulation is, with the candidates' names where they differ."""
+        results = [row.judgement.result for row in self.rows]
+        one_model = len({result.model for result in results}) == 1
+        grades: dict[str, list[str]] = {}
+        for result in results:
+            name = result.method if one_model else result.candidate
+            grades.setdefault(result.grade or NOT_MEASURED, []).append(name)
+        if len(grades) < 2:
+            return "".join(grades)
+        return ", ".join(f"{grade} ({', '.join(names)})" for grade, names in grades.items())
+
+
+@dataclass
+class _Notes:
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, text: str) -> int:
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """Sections, notes (number 1 is the first), the refused pairs, all that is missing, and the lines that go below."""
+
+    sections: list[Section]
+    notes: list[str]
+    refused: list[str]
+    missing: list[str]
+    host: str
+    caption: list[str]
+
+
+def build(collected: Collected) -> Table:
+    """Lay everything out in words."""
+    notes = _Notes()
+    sections = [
+        Section(target, [Row(judgement, _cells(judgement, notes)) for judgement in target.tested])
+        for target in collected.targets
+    ]
+    refused = [line for section in sections for line in section.refused]
+    host = _host(collected)
+    return Table(sections, notes.texts, refused, _missing(collected), host, _caption(collected, host))
+
+
+def _cells(judgement: Judgement, notes: _Notes) -> tuple[Cell, ...]:
+    result, accuracy = judgement.result, judgement.result.accuracy
+    checks = {check.name: check for check in judgement.checks}
+    drop, drop_check = result.accuracy_drop_points, checks["accuracy_drop_points"]
+    missing = "accuracy.fp32" if accuracy.target else "accuracy.target"
+    size = None if result.size_bytes is None else number(result.size_bytes / 1e6)
+    return (
+        _accuracy(result, "fp32", accuracy.fp32, notes),
+        _accuracy(result, "target", accuracy.target, notes),
+        _cell(result, missing, None if drop is None else number(drop), notes, drop_check.verdict),
+        _accuracy(result, "host", accuracy.host, notes),
+        _accuracy(result, "unsaturated", accuracy.unsaturated, notes),
+        _cell(result, "size_bytes", size, notes),
+        _speed(result, checks["regions_per_s"], notes),
+    )
+
+
+def _cell(result: Result, name: str, text: str | None, notes: _Notes, verdict: Verdict | None = None) -> Cell:
+    if text is None:
+        return Cell(NOT_MEASURED, (notes.mark(one_line(reason(result, name))),), verdict)
+    return Cell(text, (), verdict)
+
+
+def _accuracy(result: Result, name: str, accuracy: Accuracy | None, notes: _Notes) -> Cell:
+    text = None if accuracy is None else number(accuracy.percent)
+    return _cell(result, f"accuracy.{name}", text, notes)
+
+
+def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
+    predicted = result.predicted
+    if not check.predicted:
+        text = None if check.value is None else f"{rate(check.value)} measured"
+        return _cell(result, "measured", text, notes, check.verdict)
+    if predicted is None:
+        return _cell(result, "predicted", None, notes, check.verdict)
+    error = predicted.error_percent
+    text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
+    low, high = (predicted.inferences_per_s * (1 + sign * error / 100) for sign in (-1, 1))
+    if low < check.limit <= high:
+        close = f"the objective of {rate(check.limit)} regions/s lies within the prediction's error: a board decides"
+        return Cell(text, (notes.mark(close),), check.verdict)
+    return Cell(text, (), check.verdict)
+
+
+def _missing(collected: Collected) -> list[str]:
+    """Every reason in the records, told once, with what it stands for and where."""
+    places: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for target in collected.targets:
+        for result in (judgement.result for judgement in target.tested):
+            for name, text in result.not_measured.items():
+                by_target = places.setdefault((FIELDS.get(name, name), one_line(text)), {})
+                by_target.setdefault(result.target, []).append(result.candidate)
+    missing = []
+    for (what, text), by_target in places.items():
+        where = "; ".join(f"{', '.join(names)} on {target}" for target, names in by_target.items())
+        missing.append(f"{what}: {text} ({where})")
+    return missing
+
+
+def _host(collected: Collected) -> str:
+    """Which machine the uncapped numbers are from: another one may give others."""
+    isas = ", ".join(host_isas(collected)) or "not used"
+    return f"This machine, uncapped: {isas}. Unsaturated: a CPU with VNNI, simulated in floating point."
+
+
+def _caption(collected: Collected, host: str) -> list[str]:
+    results = [judgement.result for target in collected.targets for judgement in target.tested]
+    sizes = sorted({result.accuracy.target.n for result in results if result.accuracy.target})
+    regions = f" on {' or '.join(f'{n:,}' for n in sizes)} test regions" if sizes else ""
+    power = [
+        f"{result.candidate} on {result.target} {number(result.measured.power_w)} W"
+        for result in results
+        if result.measured and result.measured.power_w is not None
+    ]
+    return [
+        f"Accuracy is measured by emulation{regions}; a candidate may lose "
+        f"{number(collected.accuracy_limit)} points against its FP32 parent.",
+        host,
+        "Regions/s are predicted, not measured; ± is the prediction's own error on networks that it has not seen.",
+        f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
+    ]

@@ -1,0 +1,95 @@
+"""The table for the terminal and for logs: at least 100 columns wide, coloured only where somebody is looking."""
+
+import io
+import shutil
+import sys
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from pipeline.gates import Judgement, Verdict
+from pipeline.report import table
+from pipeline.report.answer import answer
+from pipeline.report.collect import Collected
+from pipeline.report.words import NOT_MEASURED, VERDICTS, broken
+
+NARROWEST, WIDEST = 100, 130
+STYLES: dict[Verdict | None, str] = {"pass": "bold green", "fail": "bold red", "not_measured": "yellow", None: ""}
+HYPHENATED = {"unsaturated": "unsatu-\nrated"}
+SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def render(collected: Collected) -> str:
+    """The whole summary as text."""
+    width = min(max(shutil.get_terminal_size((NARROWEST, 24)).columns, NARROWEST), WIDEST)
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=sys.stdout.isatty(), highlight=False, markup=False)
+    words = table.build(collected)
+    for section in words.sections:
+        _section(console, section)
+    for title, lines in (("Refused", words.refused), ("Not measured, or not certain", _numbered(words.notes))):
+        _list(console, title, lines)
+    for line in words.caption:
+        console.print(Text(line, style="dim"))
+    console.print()
+    console.print(Text(answer(collected).text, style="bold"))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _section(console: Console, section: table.Section) -> None:
+    profile, verdict = section.target.profile, section.target.verdict
+    console.print(Text.assemble((profile.name, "bold"), "  ", (VERDICTS[verdict], STYLES[verdict])))
+    console.print(Text(profile.description, style="dim"))
+    console.print(Text(f"Objective: {section.objective}. Emulation: {section.grade or NOT_MEASURED}.", style="dim"))
+    if section.rows:
+        console.print(Padding(_grid(section), (1, 0, 1, 0)))
+    else:
+        console.print("No candidate fits this target.\n")
+
+
+def _grid(section: table.Section) -> RichTable:
+    """Candidates stand below their model: its name once, not in every row. Only the last column may wrap."""
+    grid = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    grid.add_column("\n\ncandidate", no_wrap=True)
+    for column in table.COLUMNS:
+        head = HYPHENATED.get(column.head, column.head.replace(" ", "\n"))
+        lines = f"{head}\n{column.unit}"
+        grid.add_column("\n" * (2 - lines.count("\n")) + lines, justify="right", no_wrap=True)
+    grid.add_column("\n\nverdict")
+    model = None
+    for row in section.rows:
+        result = row.judgement.result
+        if result.model != model:
+            model = result.model
+            grid.add_row(Text(model, style="bold"))
+        grid.add_row(Text(f"  {result.method}"), *(_cell(cell) for cell in row.cells), _verdict(row.judgement))
+    return grid
+
+
+def _cell(cell: table.Cell) -> Text:
+    words = cell.text if cell.measured else cell.text.replace(" ", "\n")
+    return Text(f"{words}{_marks(cell.marks)}", style=STYLES[cell.verdict])
+
+
+def _verdict(judgement: Judgement) -> Text:
+    reasons = broken(judgement.checks)
+    shown = VERDICTS[judgement.verdict] + (f" {', '.join(reasons)}" if reasons else "")
+    return Text(shown, style=STYLES[judgement.verdict])
+
+
+def _marks(marks: table.Marks) -> str:
+    return "".join(str(mark).translate(SUPERSCRIPT) for mark in marks)
+
+
+def _numbered(notes: list[str]) -> list[str]:
+    return [f"{_marks((number,))} {note}" for number, note in enumerate(notes, start=1)]
+
+
+def _list(console: Console, title: str, lines: list[str]) -> None:
+    if lines:
+        console.print(Text(title, style="bold"))
+        for line in lines:
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
+        console.print()

@@ -1,0 +1,85 @@
+"""params.yaml and target profiles: what is right is read, what is wrong is one clear line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import targets
+from pipeline.config import Prune, Quantize, load_params
+from pipeline.errors import InputError
+from pipeline.targets import load_target, target_names
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_the_repository_s_own_params_are_valid() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    assert {"fp32", "int8", "pruned-int8"} <= set(params.methods)
+
+
+def test_a_method_is_a_list_of_steps_and_its_last_step_decides_the_precision(project: Path) -> None:
+    params = load_params()
+    assert [type(step) for step in params.recipe("pruned-int8").steps][::2] == [Prune, Quantize]
+    assert [params.recipe(name).precision for name in ("fp32", "fp16", "int8")] == ["fp32", "fp16", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"models": ["lenet-6"]}, "lenet-5"),
+        ({"models": []}, "models"),
+        ({"models": ["lenet-5", "lenet-5"]}, "listed twice: lenet-5"),
+        ({"methods": ["int4"]}, "no recipe called 'int4'"),
+        ({"targets": ["atom-x5-e394"]}, "did you mean 'atom-x5-e3940'"),
+        ({"targets": ["jetson-tx2-maxq"], "methods": ["int8"]}, "DP4A"),
+        ({"seed": "many"}, "seed"),
+        ({"sead": 3}, "sead: Extra inputs"),
+        ({"split": {"train": [0, 50], "val": [40, 60], "test": [70, 80]}}, "follow each other in time"),
+        ({"recipes": {"fp32": [], "int8": [{"quantise": {}}]}}, "recipes.int8"),
+        ({"recipes": {"fp32": [], "int8": ["fp16", {"quantize": {"calibration_samples": 1}}]}}, "only the last step"),
+        ({"recipes": {"fp32": [], "int8": [{"quantize": {"calibration_samples": 0}}]}}, "calibration_samples"),
+        ({"gates": {"accuracy_drop_points": float("nan")}}, "accuracy_drop_points"),
+    ],
+)
+def test_wrong_values_are_named(edit_params: Callable[..., None], values: dict[str, object], complaint: str) -> None:
+    edit_params(**values)
+    with pytest.raises(InputError, match=complaint) as caught:
+        load_params()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2", b"- a\n- b", b"\xff\xfe\x00", b"just words"])
+def test_a_file_that_is_no_mapping_is_refused(project: Path, content: bytes) -> None:
+    (project / "params.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        load_params()
+
+
+def test_a_missing_file_says_where_to_run(project: Path) -> None:
+    (project / "params.yaml").unlink()
+    with pytest.raises(InputError, match="folder of the repository"):
+        load_params()
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_target_profile_is_valid_and_gives_its_sources(name: str) -> None:
+    target = load_target(name)
+    assert target.objective.regions_per_s == 120
+    assert {"cpu", "memory", "power"} <= {field.split(".")[0] for field in target.sources}
+
+
+def test_int8_is_refused_on_parker_with_the_reason() -> None:
+    assert "DP4A" in str(load_target("jetson-tx2-maxq").refusal("int8"))
+    assert load_target("atom-x5-e3940").refusal("int8") is None
+
+
+def test_a_damaged_profile_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = yaml.safe_load((targets.TARGETS_FOLDER / "atom-x5-e3940.yaml").read_text())
+    monkeypatch.setattr(targets, "TARGETS_FOLDER", tmp_path)
+    for content in ("cpu: [", "3", yaml.safe_dump({**good, "cpu": {**good["cpu"], "cores": 0}})):
+        (tmp_path / "mine.yaml").write_text(content)
+        with pytest.raises(InputError, match=r"mine\.yaml") as caught:
+            load_target("mine")
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,175 @@
+"""From data/ to the data set: imports, splits, quarantine, and the clip with its labels."""
+
+import csv
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import dataset
+from pipeline.config import Split
+from pipeline.dataset import build, import_data, open_dataset
+from pipeline.errors import InputError
+from pipeline.fetch import CLIP_NAME
+from runners.edge import regions
+
+SPLIT = Split(train=(0, 5), val=(7, 9), test=(11, 19))
+
+
+def write_clip(folder: Path, frames: int = 20) -> None:
+    folder.mkdir(exist_ok=True)
+    writer = cv2.VideoWriter(str(folder / CLIP_NAME), cv2.VideoWriter_fourcc(*"MJPG"), 10, (320, 180))
+    for number in range(frames):
+        writer.write(np.full((180, 320, 3), 10 * number, np.uint8))
+    writer.release()
+
+
+def write_labels(folder: Path, frames: int = 20) -> None:
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["frame", "x", "y", "w", "h", "class", "certain"])
+        for number in range(frames):
+            writer.writerow([number, 100, 100, 40, 80, ("person", "background")[number % 2], 1])
+            writer.writerow([number, 300, 100, 40, 80, "person", 0])
+
+
+class TestImport:
+    def test_class_folders_are_split_by_class(self, images: Path, project: Path) -> None:
+        samples, quarantined = import_data(images, project / "data")
+        assert not quarantined
+        counts = Counter((sample.split, sample.label) for sample in samples)
+        assert sum(counts.values()) == 60
+        assert all(counts[split, label] >= 2 for split in dataset.SPLITS for label in ("red", "green", "blue"))
+        assert all((project / "data" / sample.file).exists() for sample in samples)
+
+    def test_the_same_import_gives_the_same_split(self, images: Path, project: Path) -> None:
+        assert import_data(images, project / "a") == import_data(images, project / "b")
+
+    def test_a_manifest_keeps_its_splits_and_val_becomes_test_when_there_is_none(
+        self, images: Path, project: Path
+    ) -> None:
+        rows = [
+            (path.relative_to(project).as_posix(), path.parent.name, "val" if index % 4 == 0 else "train")
+            for index, path in enumerate(sorted(images.rglob("*.png")))
+        ]
+        manifest = project / "manifest.csv"
+        manifest.write_text("file,class,split,camera\n" + "".join(f"{','.join(row)},c1\n" for row in rows))
+        samples, _ = import_data(manifest, project / "data")
+        given_val = {index for index, row in enumerate(rows) if row[2] == "val"}
+        assert {index for index, sample in enumerate(samples) if sample.split == "test"} == given_val
+        assert 0 < sum(sample.split == "val" for sample in samples) < 10
+
+    def test_files_that_are_no_images_are_left_out_and_counted(self, images: Path, project: Path) -> None:
+        (images / "red" / "notes.txt").write_text("not an image")
+        (images / "red" / "empty.png").touch()
+        whole = (images / "red" / "000.png").read_bytes()
+        (images / "red" / "header_only.png").write_bytes(whole[:30])
+        samples, quarantined = import_data(images, project / "data")
+        assert {Path(item.file).name for item in quarantined} == {"notes.txt", "empty.png", "header_only.png"}
+        assert len(samples) == 60
+        assert len((project / "data" / "quarantine.csv").read_text().splitlines()) == 4
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            ("file,label\na.png,red\n", "no column class"),
+            ("file,class,split\na.png,red,later\n", "found none"),
+            ("file,class\n", "found none"),
+            ("file,class\nphotos/red/000.png\n", "too few columns"),
+            ("file,class\nphotos/red/000.png,red\n", "at least two classes, found red"),
+            ("file,class\nphotos/red/000.png,red\nphotos/blue/000.png,../out\n", "cannot name a folder"),
+            ("file,class,split\nphotos/red/000.png,red,later\nphotos/blue/000.png,blue,train\n", "'later' is none of"),
+        ],
+    )
+    def test_a_wrong_manifest_is_named_and_nothing_is_written(
+        self, images: Path, project: Path, content: str, complaint: str
+    ) -> None:
+        (project / "manifest.csv").write_text(content)
+        with pytest.raises(InputError, match=complaint):
+            import_data(project / "manifest.csv", project / "data")
+        assert not (project / "data").exists()
+
+    def test_a_source_that_is_nothing(self, project: Path) -> None:
+        with pytest.raises(InputError, match="neither a folder"):
+            import_data(project / "nowhere", project / "data")
+
+    def test_a_failed_import_keeps_the_old_data(self, images: Path, project: Path) -> None:
+        import_data(images, project / "data")
+        before = sorted(path.name for path in (project / "data").rglob("*"))
+        (project / "one").mkdir()
+        with pytest.raises(InputError):
+            import_data(project / "one", project / "data")
+        assert sorted(path.name for path in (project / "data").rglob("*")) == before
+
+
+class TestBuild:
+    def test_clip_regions_are_what_the_device_cuts(self, project: Path) -> None:
+        write_clip(project / "data")
+        write_labels(project / "data")
+        samples, _ = build(project / "data", project / "out", SPLIT)
+        counts = Counter(sample.split for sample in samples)
+        assert counts == {"train": 6, "val": 3, "test": 9}, "frames between the splits and uncertain labels stay out"
+        opened = open_dataset(project / "out")
+        assert opened.classes == ["background", "person"]
+        images, labels = opened.load("test", 32)
+        assert images.shape == (9, 32, 32, 3)
+        assert labels.tolist() == [0 if number % 2 else 1 for number in range(11, 20)]
+        capture = cv2.VideoCapture(str(project / "data" / CLIP_NAME))
+        capture.set(cv2.CAP_PROP_POS_FRAMES, 11)
+        frame = regions.to_frame(capture.read()[1])
+        np.testing.assert_array_equal(images[0], regions.crop(frame, regions.Box(100, 100, 40, 80), 32))
+
+    def test_images_keep_their_shape(self, images: Path, project: Path) -> None:
+        import_data(images, project / "data")
+        build(project / "data", project / "out", SPLIT)
+        opened = open_dataset(project / "out")
+        region = dataset.read_image(opened.folder / opened.samples[0].file)
+        assert region.shape == (40, 40, 3), "the 40x32 image was made square by its edges, not stretched"
+
+    def test_an_image_that_went_bad_since_the_import_is_quarantined(self, images: Path, project: Path) -> None:
+        samples, _ = import_data(images, project / "data")
+        (project / "data" / samples[0].file).write_bytes(b"damaged")
+        built, quarantined = build(project / "data", project / "out", SPLIT)
+        assert len(built) == 59
+        assert [item.file for item in quarantined] == [samples[0].file]
+
+    def test_a_truncated_clip_is_named_and_nothing_is_written(self, project: Path) -> None:
+        write_clip(project / "data")
+        write_labels(project / "data")
+        clip = project / "data" / CLIP_NAME
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        with pytest.raises(InputError, match="data fetch"):
+            build(project / "data", project / "out", SPLIT)
+        assert not (project / "out").exists()
+
+    def test_a_clip_shorter_than_its_labels(self, project: Path) -> None:
+        write_clip(project / "data", frames=12)
+        write_labels(project / "data")
+        with pytest.raises(InputError, match="ends at frame 11"):
+            build(project / "data", project / "out", SPLIT)
+
+    def test_no_data(self, project: Path) -> None:
+        with pytest.raises(InputError, match="data fetch"):
+            build(project / "data", project / "out", SPLIT)
+
+    def test_an_empty_split(self, project: Path) -> None:
+        write_clip(project / "data")
+        write_labels(project / "data")
+        with pytest.raises(InputError, match="the test split has no usable images"):
+            build(project / "data", project / "out", Split(train=(0, 5), val=(7, 19), test=(100, 101)))
+
+
+@given(st.binary(max_size=2000))
+def test_no_bytes_crash_the_image_reader(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "captured.jpg"
+        path.write_bytes(content)
+        with suppress(InputError):
+            assert dataset.read_image(path).ndim == 3
