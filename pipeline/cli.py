@@ -30,9 +30,11 @@ class Group(click.Group):
         except InputError as error:
             _stop(str(error))
         except OSError as error:
-            if error.errno not in MENDABLE:
+            # NumPy reports a short write without an error number.
+            code = errno.ENOSPC if "requested and" in str(error) else error.errno
+            if code not in MENDABLE:
                 raise
-            _stop(f"{error.filename or 'writing'}: {MENDABLE[error.errno]}")
+            _stop(f"{error.filename or 'writing'}: {MENDABLE[code]}")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -191,6 +193,33 @@ def plan(base: str | None) -> None:
     from pipeline.plan import plan
 
     click.echo(plan(base).as_json())
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all, with per-layer times, here.")
+def predict(model: Path, target: str, precision: Any, batch: int, json_file: Path | None) -> None:
+    """Predict the speed of the ONNX file MODEL on a device, from published measurements of other models."""
+    from pipeline import files
+    from pipeline.predict import predict
+    from pipeline.targets import load_target
+
+    profile = load_target(target)
+    found = predict(model, profile, precision, batch)
+    if json_file:
+        files.write_json(json_file, found.model_dump(mode="json"))
+    click.echo(
+        f"{model} on {target}, {precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s (predicted, "
+        f"+-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s of {profile.objective.regions_per_frame} "
+        f"regions, {found.latency_ms:.1f} ms"
+    )
+    if found.power_w is not None:
+        click.echo(f"{found.power_w:.1f} W ({found.power_basis})")
+    for note in found.notes:
+        click.echo(f"note: {note}")
 
 
 @cli.command()

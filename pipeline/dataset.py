@@ -16,7 +16,6 @@ from typing import Literal, cast, get_args
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 from pipeline import files
@@ -237,6 +236,8 @@ def _read_folders(source: Path) -> list[tuple[Path, str, str]]:
 
 def _with_splits(labelled: list[tuple[str, str]]) -> list[Sample]:
     """Give every (class, split or '') its place and split; see `import_data` for the rule."""
+    from sklearn.model_selection import train_test_split
+
     splits = [_split_name(split, Path("manifest")) if split else None for _, split in labelled]
     indices = np.arange(len(labelled))
     labels = np.array([label for label, _ in labelled])

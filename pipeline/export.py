@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxslim
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from models import ModelSpec
@@ -107,7 +108,12 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and onnx's own exception types share no base
-        raise InputError(f"{path}: not a valid ONNX model ({str(error).strip().splitlines()[0]})") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not a valid ONNX model ({reason})") from error
+    for weights in model.graph.initializer:
+        values = numpy_helper.to_array(weights)
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise InputError(f"{path}: the weights {weights.name!r} hold NaN or infinity")
     return model
 
 

@@ -251,7 +251,7 @@ def make_deterministic(seed: int) -> None:
     # cuBLAS is deterministic only with a fixed workspace; the variable must be set before the first CUDA call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads it; a sixth of the time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads it; a sixth of the time
     torch.manual_seed(seed)
 
 

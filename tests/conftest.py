@@ -31,7 +31,7 @@ TINY_PARAMS = {
         "fp16": ["fp16"],
         "int8": [{"quantize": {"calibration_samples": 8}}],
         "pruned-int8": [
-            {"prune": {"macs": 0.6}},
+            {"prune": {"macs": 0.8}},
             {
                 "retrain": {
                     "epochs": 1,

@@ -33,7 +33,7 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     for step in params.recipe(method).steps:
         match step:
             case Prune():
-                network = prune.apply(network, spec, step)
+                network = prune.apply(network, spec, dataset, step, params.seed)
             case Retrain():
                 teacher = load_parent(model, params, len(dataset.classes))
                 network, curves = fit(network, spec, dataset, step, params.seed, checkpoint, teacher)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
 
 import models
 from pipeline import layout, results
@@ -58,6 +57,8 @@ def retest(model: str, method: str, target_name: str, params: Params, dataset: D
         reason = f"this release has no {target.emulation.kind} emulation; measure it on a board"
         not_measured["accuracy.target"] = reason
         return Result.model_validate({**common, "accuracy": Accuracies(fp32=fp32), "not_measured": not_measured})
+
+    from sklearn.metrics import confusion_matrix
 
     from pipeline.retest import capped_isa
 

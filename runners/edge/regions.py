@@ -60,13 +60,9 @@ def cut(frame: np.ndarray, box: Box) -> np.ndarray:
     """
     side = max(round(CONTEXT * max(box.w, box.h)), 8)
     left, top = box.x + box.w // 2 - side // 2, box.y + box.h // 2 - side // 2
-    height, width = frame.shape[:2]
-    pad_left, pad_top = max(0, -left), max(0, -top)
-    pad_right, pad_bottom = max(0, left + side - width), max(0, top + side - height)
-    inside = frame[max(0, top) : min(height, top + side), max(0, left) : min(width, left + side)]
-    if pad_left or pad_top or pad_right or pad_bottom:
-        inside = cv2.copyMakeBorder(inside, pad_top, pad_bottom, pad_left, pad_right, cv2.BORDER_REPLICATE)
-    return inside
+    rows = np.clip(np.arange(top, top + side), 0, frame.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, frame.shape[1] - 1)
+    return frame[rows[:, None], columns]
 
 
 def fit(region: np.ndarray, size: int = REGION_SIZE) -> np.ndarray:

@@ -1,0 +1,53 @@
+"""A tiny project taken through the stages, once for all tests that only look."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from pipeline.cli import cli
+from tests.conftest import TINY_PARAMS, write_images
+
+METHODS = ["fp32", "fp16", "int8", "pruned-int8"]
+TARGETS = ["atom-x5-e3940", "jetson-tx2-maxq"]
+
+
+def run(*arguments: str) -> str:
+    """Run `edgeproof ARGUMENTS` in this process; the answer is what it printed. It must succeed."""
+    result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project folder with a trained parent, all four candidates, their exports, re-tests and the report."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("EDGEPROOF_CACHE", str(folder / "cache"))
+        params = {**TINY_PARAMS, "methods": METHODS, "targets": TARGETS}
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        write_images(folder / "photos")
+        run("data", "import", "photos")
+        run("dataset")
+        run("train", "lenet-5")
+        for method in METHODS:
+            run("compress", "lenet-5", method)
+            run("export", "lenet-5", method)
+            for target in TARGETS:
+                run("retest", "lenet-5", method, target)
+        run("report")
+        yield folder
+
+
+@pytest.fixture
+def trained(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the prepared project that a test may damage."""
+    copy = tmp_path / "project"
+    shutil.copytree(prepared, copy)
+    monkeypatch.chdir(copy)
+    return copy

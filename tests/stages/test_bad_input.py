@@ -1,0 +1,175 @@
+"""What a user can get wrong: one clear line, exit code 2, nothing half-written, never a traceback."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from onnx import numpy_helper
+
+from pipeline import layout
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def edgeproof(*arguments: str, file_limit_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, in a process of its own."""
+
+    def limit() -> None:
+        if file_limit_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit_bytes, file_limit_bytes))
+
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        errors="replace",  # FFmpeg prints what it found in a damaged clip
+        timeout=180,
+        preexec_fn=limit,
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("edgeproof: ")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in line
+
+
+def no_leftovers(folder: Path) -> bool:
+    return not [path for path in folder.rglob(".*") if path.name not in (".", "..")]
+
+
+def test_missing_data(project: Path) -> None:
+    assert_refused(edgeproof("dataset"), "edgeproof data fetch")
+    assert not layout.DATASET.exists()
+
+
+def test_missing_data_set(project: Path) -> None:
+    assert_refused(edgeproof("train", "lenet-5"), "samples.csv")
+
+
+def test_unknown_model(trained: Path) -> None:
+    assert_refused(edgeproof("train", "lenet5"), "lenet-5")
+
+
+def test_unknown_method(trained: Path) -> None:
+    assert_refused(edgeproof("compress", "lenet-5", "int4"), "int4", "pruned-int8")
+
+
+def test_unknown_target(trained: Path) -> None:
+    assert_refused(edgeproof("retest", "lenet-5", "int8", "atom"), "unknown target 'atom'")
+
+
+def test_malformed_params(trained: Path) -> None:
+    Path("params.yaml").write_text("models: [lenet-5\n")
+    assert_refused(edgeproof("train", "lenet-5"), "params.yaml")
+
+
+def test_outside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(edgeproof("gate"), "params.yaml not found")
+
+
+def test_truncated_clip(project: Path) -> None:
+    layout.DATA.mkdir()
+    (layout.DATA / "vtest.avi").write_bytes(b"RIFF\x00\x00\x00\x00AVI LIST")
+    (layout.DATA / "labels.csv").write_text("frame,x,y,w,h,class\n1,200,100,40,80,person\n")
+    assert_refused(edgeproof("dataset"), "vtest.avi", "edgeproof data fetch")
+    assert not layout.DATASET.exists()
+
+
+def test_full_disk_while_the_data_set_is_built(trained: Path) -> None:
+    before = (layout.DATASET / "samples.csv").read_bytes()
+    assert_refused(edgeproof("dataset", file_limit_bytes=500), "size limit")
+    assert (layout.DATASET / "samples.csv").read_bytes() == before
+    assert no_leftovers(layout.ARTIFACTS)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        ("train", "lenet-5"),
+        ("compress", "lenet-5", "int8"),
+        ("export", "lenet-5", "int8"),
+        ("retest", "lenet-5", "int8", "atom-x5-e3940"),
+        ("report",),
+    ],
+)
+def test_full_disk_leaves_every_stage_s_old_output_alone(trained: Path, stage: tuple[str, ...]) -> None:
+    before = {path: path.read_bytes() for path in layout.ARTIFACTS.rglob("*") if path.is_file()}
+    assert_refused(edgeproof(*stage, file_limit_bytes=2_000))
+    after = {path: path.read_bytes() for path in layout.ARTIFACTS.rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "test_logits.npy"])
+def test_damaged_parent(trained: Path, name: str) -> None:
+    path = layout.parent("lenet-5") / name
+    path.write_bytes(path.read_bytes()[:50])
+    stage = ("compress", "lenet-5", "int8") if "weights" in name else ("retest", "lenet-5", "int8", "atom-x5-e3940")
+    assert_refused(edgeproof(*stage), name)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 5000])
+def test_truncated_onnx(trained: Path, keep: int) -> None:
+    path = layout.candidate("lenet-5", "int8") / "model.onnx"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert_refused(edgeproof("export", "lenet-5", "int8"), "model.onnx", "not a valid ONNX model")
+
+
+def test_weights_that_are_no_numbers(trained: Path) -> None:
+    path = layout.candidate("lenet-5", "fp32") / "model.onnx"
+    model = onnx.load(path)
+    weights = next(item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT)
+    weights.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(weights), np.nan), name=weights.name))
+    onnx.save(model, path)
+    assert_refused(edgeproof("export", "lenet-5", "fp32"), "NaN")
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml"])
+def test_damaged_ir(trained: Path, name: str) -> None:
+    path = layout.exported("lenet-5", "int8") / "openvino" / name
+    path.write_bytes(b"")
+    result = layout.result("lenet-5", "int8", "atom-x5-e3940")
+    before = result.read_bytes()
+    assert_refused(edgeproof("retest", "lenet-5", "int8", "atom-x5-e3940"), "model.xml")
+    assert result.read_bytes() == before
+
+
+def test_a_missing_result_stops_the_report(trained: Path) -> None:
+    layout.result("lenet-5", "int8", "atom-x5-e3940").unlink()
+    assert_refused(edgeproof("report"), "dvc repro")
+
+
+def test_the_gate_s_exit_code_is_the_worst_target_s(trained: Path) -> None:
+    done = edgeproof("gate", "--json")
+    assert done.returncode == 3, "the Jetson's accuracy is not measured in the cloud"
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump({**params, "targets": ["atom-x5-e3940"], "methods": ["fp32"]}))
+    assert edgeproof("gate").returncode == 0
+    strict = {**params, "targets": ["atom-x5-e3940"], "methods": ["fp32"], "gates": {"accuracy_drop_points": 0}}
+    Path("params.yaml").write_text(yaml.safe_dump(strict))
+    record = json.loads(layout.result("lenet-5", "fp32", "atom-x5-e3940").read_text())
+    record["accuracy"]["target"]["correct"] -= 1
+    layout.result("lenet-5", "fp32", "atom-x5-e3940").write_text(json.dumps(record))
+    assert edgeproof("gate").returncode == 1
+
+
+def test_help_answers_at_once_and_teaches() -> None:
+    """Without loading any of the heavy libraries."""
+    code = (
+        "import sys, pipeline.cli; print([m for m in ('torch', 'nncf', 'openvino', 'cv2', 'onnx') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]"
+    assert "not measured" in edgeproof("--help").stdout

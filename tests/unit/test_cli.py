@@ -1,0 +1,57 @@
+"""The command's edges: the operating system's refusals become one line and exit code 2."""
+
+import errno
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline import dataset
+from pipeline.cli import cli
+from pipeline.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "artifacts/x"), "artifacts/x: no space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "artifacts/x"), "artifacts/x: permission denied"),
+        (OSError(errno.EROFS, "Read-only file system", "artifacts/x"), "artifacts/x: the file system is read-only"),
+        (OSError(errno.EFBIG, "File too large"), "size limit"),
+        (InputError("two\nlines"), "two lines"),
+    ],
+)
+def test_one_line_and_exit_code_2(project: None, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(dataset, "build", fail)
+    result = CliRunner().invoke(cli, ["dataset"])
+    assert result.exit_code == 2
+    assert result.output.startswith("edgeproof: ")
+    assert words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_our_own_mistakes_are_not_hidden(project: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(dataset, "build", fail)
+    assert isinstance(CliRunner().invoke(cli, ["dataset"]).exception, OSError)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["data", "--help"],
+        ["gate", "--help"],
+        ["models"],
+        ["targets"],
+        ["targets", "show", "jetson-tx2-maxq"],
+    ],
+)
+def test_commands_that_only_tell(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0
+    assert result.output

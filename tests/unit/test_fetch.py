@@ -1,0 +1,146 @@
+"""Fetching the default clip: each source's failure leads to the next, a wrong file is never kept."""
+
+import http.server
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import cache, fetch, files
+from pipeline.errors import InputError
+
+CLIP = b"RIFF" + bytes(range(256)) * 400
+
+
+@pytest.fixture
+def clip(project: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A stand-in for the clip, with its hash in place of the real one's."""
+    original = project / "original.avi"
+    original.write_bytes(CLIP)
+    monkeypatch.setattr(fetch, "CLIP_SHA256", files.sha256(original))
+    return CLIP
+
+
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without apt-get."""
+    monkeypatch.setattr(shutil, "which", lambda tool: None)
+
+
+class RangeServer(http.server.SimpleHTTPRequestHandler):
+    """Serves files with Range requests, as GitHub does, and remembers which ranges were asked for."""
+
+    ranges: list[str | None]
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        asked = self.headers.get("Range")
+        self.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """A local HTTP server in place of OpenCV's repository; the list fills with the ranges asked for."""
+    folder = project / "served"
+    folder.mkdir()
+    handler = type("Handler", (RangeServer,), {"ranges": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        monkeypatch.setattr(fetch, "URL", f"http://127.0.0.1:{listening.server_address[1]}/vtest.avi")
+        yield handler.ranges
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("no_package")
+class TestFromTheRepository:
+    def test_download(self, clip: bytes, project: Path, server: list[str | None]) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip)
+        assert fetch.fetch(Path("data")) == "OpenCV's repository"
+        assert (project / "data" / "vtest.avi").read_bytes() == clip
+        assert (project / "data" / "labels.csv").read_bytes() == fetch.LABELS.read_bytes()
+        assert fetch.fetch(Path("data")) == "already there"
+        assert server == [None]
+
+    def test_a_broken_download_goes_on_where_it_stopped(
+        self, clip: bytes, project: Path, server: list[str | None]
+    ) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip)
+        (cache.folder("downloads") / "vtest.avi.part").write_bytes(clip[:1000])
+        fetch.fetch(Path("data"))
+        assert server == ["bytes=1000-"]
+        assert (project / "data" / "vtest.avi").read_bytes() == clip
+
+    def test_a_wrong_file_is_refused_and_thrown_away(
+        self, clip: bytes, project: Path, server: list[str | None]
+    ) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip[:-1] + b"?")
+        with pytest.raises(InputError, match="wrong SHA-256"):
+            fetch.fetch(Path("data"))
+        assert not (project / "data" / "vtest.avi").exists()
+        assert not list(cache.folder("downloads").iterdir())
+
+    def test_a_damaged_clip_is_fetched_again(self, clip: bytes, project: Path, server: list[str | None]) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip)
+        (project / "data").mkdir()
+        (project / "data" / "vtest.avi").write_bytes(clip[:10])
+        fetch.fetch(Path("data"))
+        assert (project / "data" / "vtest.avi").read_bytes() == clip
+
+    def test_no_source_at_all_names_each_reason(
+        self, clip: bytes, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fetch, "URL", "http://127.0.0.1:9/vtest.avi")
+        with pytest.raises(InputError) as caught:
+            fetch.fetch(Path("data"))
+        for reason in ("DVC remote: none", "no apt-get", "download failed", "data/vtest.avi"):
+            assert reason in str(caught.value)
+
+
+def test_from_the_debian_package(clip: bytes, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a package of the same layout, made by dpkg-deb, and apt-get replaced by a copy of it."""
+    tree = project / "package"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        "Package: opencv-doc\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: d\n"
+    )
+    target = tree / fetch.MEMBER
+    target.parent.mkdir(parents=True)
+    target.write_bytes(clip)
+    package = project / "opencv-doc_1_all.deb"
+    subprocess.run(["dpkg-deb", "--build", tree, package], check=True, capture_output=True)
+    run = subprocess.run
+
+    def apt_get(command: Any, **options: Any) -> Any:
+        if command[0] != "apt-get":
+            return run(command, **options)
+        shutil.copy(package, Path(options["cwd"]) / package.name)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", apt_get)
+    assert fetch.fetch(Path("data")) == "Debian package opencv-doc"
+    assert (project / "data" / "vtest.avi").read_bytes() == clip
+
+
+def test_imported_data_stays(project: Path) -> None:
+    (project / "data").mkdir()
+    (project / "data" / "manifest.csv").write_text("file,class,split\n")
+    assert "imported" in fetch.fetch(Path("data"))
+    assert not (project / "data" / "vtest.avi").exists()

@@ -1,0 +1,114 @@
+"""Regions and tracks: the code that the device and the training set share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runners.edge.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, Proposer, crop, cut, fit, iou, normalise, to_frame
+from runners.edge.tracks import Tracker
+
+FRAME = np.random.default_rng(0).integers(0, 255, (FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
+
+boxes = st.builds(
+    Box, st.integers(-50, FRAME_WIDTH - 1), st.integers(-50, FRAME_HEIGHT - 1), st.integers(1, 800), st.integers(1, 800)
+)
+
+
+@given(boxes)
+def test_every_box_gives_a_square_region_of_the_right_size(box: Box) -> None:
+    region = cut(FRAME, box)
+    assert region.shape[0] == region.shape[1] >= 1.19 * max(box.w, box.h) - 1
+    assert crop(FRAME, box, 64).shape == (64, 64, 3)
+    assert np.array_equal(crop(FRAME, box, 64), fit(region, 64))
+
+
+def test_a_region_inside_the_frame_is_centred_on_its_box() -> None:
+    frame = np.zeros_like(FRAME)
+    frame[300:400, 600:650] = 255
+    region = cut(frame, Box(600, 300, 50, 100))
+    ys, xs = np.nonzero(region[..., 0])
+    assert region.shape == (120, 120, 3)
+    assert abs(ys.mean() - 59.5) <= 1
+    assert abs(xs.mean() - 59.5) <= 1
+
+
+def test_regions_are_rgb() -> None:
+    frame = np.zeros_like(FRAME)
+    frame[..., 2] = 200  # red in OpenCV's order
+    assert crop(frame, Box(100, 100, 50, 50), 8)[0, 0].tolist() == [200, 0, 0]
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_any_image_fits_into_the_frame_without_distortion(width: int, height: int) -> None:
+    if max(width / height, height / width) > 100:
+        return
+    frame = to_frame(np.full((height, width, 3), 255, np.uint8))
+    assert frame.shape == (FRAME_HEIGHT, FRAME_WIDTH, 3)
+    ys, xs = np.nonzero(frame[..., 0])
+    found = (np.ptp(xs) + 1) / (np.ptp(ys) + 1)
+    assert found == pytest.approx(width / height, rel=0.2)
+
+
+@given(boxes, boxes)
+def test_overlap_is_symmetric_and_between_0_and_1(a: Box, b: Box) -> None:
+    assert 0 <= iou(a, b) <= 1
+    assert iou(a, b) == iou(b, a)
+    assert iou(a, a) == 1
+
+
+def test_normalise() -> None:
+    images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1).repeat(3, 3)
+    out = normalise(images, (0.5, 0.5, 0.5), (0.5, 0.25, 0.5))
+    assert out.shape == (2, 3, 1, 1)
+    assert out.dtype == np.float32
+    assert out[:, :, 0, 0].tolist() == [[-1, -2, -1], [1, 2, 1]]
+
+
+def moving_figure(number: int) -> np.ndarray:
+    """Grey road; from frame 20 on, somebody in patterned clothes, 61 x 141, walks to the right."""
+    frame = np.full((FRAME_HEIGHT, FRAME_WIDTH, 3), 90, np.uint8)
+    if number >= 20:
+        left = 200 + 8 * number
+        frame[300:441, left : left + 61] = FRAME[:141, :61] // 2 + 120
+    return frame
+
+
+def test_what_moves_is_proposed_and_followed() -> None:
+    propose, track = Proposer(), Tracker()
+    tracks = set()
+    for number in range(40):
+        found = propose(moving_figure(number))
+        numbers = track(found)
+        if number < 20:
+            assert found == []
+        else:
+            truth = Box(200 + 8 * number, 300, 61, 141)
+            assert max(iou(truth, box) for box in found) > 0.7
+            tracks.add(numbers[int(np.argmax([iou(truth, box) for box in found]))])
+    assert len(tracks) == 1
+    assert propose(moving_figure(40), limit=0) == []
+
+
+def test_a_lost_track_gets_a_new_number() -> None:
+    track = Tracker(max_missed=2)
+    here = Box(100, 100, 50, 100)
+    assert track([here]) == [0]
+    assert track([]) == []
+    assert track([here]) == [0]
+    for _ in range(3):
+        track([])
+    assert track([here, Box(600, 100, 50, 100)]) == [1, 2]
+
+
+def test_the_device_s_code_needs_nothing_of_the_cloud_s() -> None:
+    code = (
+        "import sys, runners.edge.tracks; print([m for m in sys.modules if m.split('.')[0] in ('pipeline','models')])"
+    )
+    repository = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository)
+    assert done.stdout.strip() == "[]"

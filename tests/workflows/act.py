@@ -1,0 +1,86 @@
+"""Run the repository's real workflows on this machine with `act`, and tell what came of it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STANDINS = Path(__file__).parent / "standins"
+TOOLS = Path(sys.executable).parent
+HOSTED = "ubuntu-24.04"  # the machines that this one stands for
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one workflow run. Jobs that were skipped leave no trace."""
+
+    code: int
+    jobs: list[str]  # id and matrix values of every job that ran, such as "candidate lenet-5 int8"
+    output: Mapping[str, str]  # by the same name: what the job's steps printed
+    warnings: list[str]
+    summary: str
+    artifacts: Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a workflow's jobs run, and what outlives them: the caches and `environment`."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self, project: Path, event: str, payload: dict[str, Any], workflow: str = "pr.yml") -> Run:
+        """Run one workflow of `project`, at the commit that is checked out there, for an event."""
+        here = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
+        (here / "artifacts").mkdir(parents=True)
+        (here / "event.json").write_text(json.dumps(payload))
+        (self.folder / "cache").mkdir(exist_ok=True)
+        variables = {"ACT_ARTIFACTS": here / "artifacts", "ACT_CACHE": self.folder / "cache"}
+        command = [TOOLS / "act", event, "--json", "--no-cache-server", "--action-cache-path", here / "jobs"]
+        command += ["--workflows", f".github/workflows/{workflow}", "--eventpath", here / "event.json"]
+        command += ["--platform", f"{HOSTED}=-self-hosted"]
+        for action, standin in standins(project).items():
+            command += ["--local-repository", f"{action}={standin}"]
+        for name, value in variables.items():
+            command += ["--env", f"{name}={value}"]
+        done = subprocess.run(
+            command, cwd=project, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        (here / "log").write_text(done.stdout)
+        assert "Skipping unsupported platform" not in done.stdout
+        shutil.rmtree(here / "jobs", ignore_errors=True)
+        return _read(done, here / "artifacts")
+
+
+def standins(project: Path) -> dict[str, Path]:
+    """Our stand-in for every pinned action, by `owner/repository@commit`. Act itself skips the checkout."""
+    texts = "".join(path.read_text() for path in (project / ".github").rglob("*.yml"))
+    pinned = set(re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\S+)", texts))
+    return {f"actions/{name}@{commit}": STANDINS / name for name, commit in sorted(pinned) if name != "checkout"}
+
+
+def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
+    jobs: list[str] = []
+    output: defaultdict[str, str] = defaultdict(str)
+    warnings, summary = [], ""
+    for line in done.stdout.splitlines():
+        record = json.loads(line) if line.startswith("{") else {}
+        if record.get("command") == "summary":
+            summary += record["content"]
+        if "jobID" not in record:
+            continue
+        matrix = record.get("matrix") or {}
+        job = " ".join([record["jobID"], *(matrix[key] for key in ("model", "method", "target") if key in matrix)])
+        output[job] += record["msg"] if record.get("raw_output") else ""
+        if record.get("command") == "warning":
+            warnings.append(record["arg"])
+        if "jobResult" in record:
+            jobs.append(job)
+    return Run(done.returncode, jobs, output, warnings, summary, artifacts)

@@ -1,0 +1,79 @@
+"""pr.yml, run for real: what it runs for which change, and that its results are those of a laptop."""
+
+import re
+import tarfile
+from pathlib import Path
+
+from project import Both, Project
+
+METRICS = Path("artifacts/metrics.json")
+
+
+def stages_run(output: str) -> list[str]:
+    """The DVC stages that a job made itself, in order."""
+    return re.findall(r"Running stage '(.*)'", output)
+
+
+def test_first_run_makes_everything_once(both: Both) -> None:
+    run = both.run
+    assert run.code == 0, run.output
+    assert run.jobs[0] == "plan"
+    assert run.jobs[1] == "train lenet-5"
+    assert set(run.jobs[2:4]) == {"candidate lenet-5 fp32", "candidate lenet-5 int8"}
+    assert set(run.jobs[4:6]) == {"retest lenet-5 fp32 atom-x5-e3940", "retest lenet-5 int8 atom-x5-e3940"}
+    assert run.jobs[6:] == ["report"]
+    made = [stage for job in run.jobs for stage in stages_run(run.output[job])]
+    assert sorted(made) == sorted(set(made)), "a stage was made twice"
+    assert stages_run(run.output["report"]) == ["report"]
+    assert "Stage 'train@lenet-5' is cached - skipping run" in run.output["report"]
+    assert "atom-x5-e3940" in run.summary
+
+
+def test_first_run_gives_what_a_laptop_gives(both: Both) -> None:
+    report = both.run.artifacts / "report"
+    assert (report / METRICS).read_text() == (both.laptop / METRICS).read_text()
+    assert (report / "dvc.lock").read_text() == (both.laptop / "dvc.lock").read_text()
+
+
+def test_jobs_hand_on_only_what_they_added(both: Both) -> None:
+    (handed_on,) = both.run.artifacts.glob("*-int8-atom-x5-e3940/*.tar")
+    with tarfile.open(handed_on) as archive:
+        assert sorted(name.split("/")[1] for name in archive.getnames()) == ["files", "runs"], "more than the result"
+
+
+def test_documentation_runs_nothing(both: Both, project: Project) -> None:
+    (project.folder / "docs" / "remark.md").write_text("A remark.\n")
+    run = project.propose("a remark")
+    assert run.code == 0, run.output
+    assert run.jobs == ["plan"]
+
+
+def test_change_runs_what_it_affects_and_not_measured_is_a_warning(both: Both, project: Project) -> None:
+    def edit(params: dict) -> None:
+        params["targets"].append("jetson-tx2-maxq")
+        params["recipes"]["int8"][0]["quantize"]["calibration_samples"] = 12
+
+    project.edit_params(edit)
+    run = project.propose("another target and recipe")
+    assert run.code == 0, run.output
+    assert run.jobs[:2] == ["plan", "candidate lenet-5 int8"]
+    assert set(run.jobs[2:4]) == {"retest lenet-5 int8 atom-x5-e3940", "retest lenet-5 fp32 jetson-tx2-maxq"}
+    assert run.jobs[4:] == ["report"]
+    assert stages_run(run.output["candidate lenet-5 int8"]) == ["compress@lenet-5-int8", "export@lenet-5-int8"]
+    assert stages_run(run.output["report"]) == ["retest@lenet-5-int8-jetson-tx2-maxq", "report"], (
+        "one record of refusal"
+    )
+    assert [warning for warning in run.warnings if "no pass" in warning]
+
+
+def test_broken_limit_is_red(both: Both, project: Project) -> None:
+    target = project.folder / "runners/targets/atom-x5-e3940.yaml"
+    text, count = re.subn(r"frames_per_s: [^,}]+", "frames_per_s: 1000000", target.read_text())
+    assert count == 1
+    target.write_text(text)
+    project.edit_params(lambda params: params.update(methods=["fp32"]))
+    run = project.propose("a limit that nothing keeps")
+    assert run.code == 1
+    assert run.jobs == ["plan", "retest lenet-5 fp32 atom-x5-e3940", "report"]
+    assert not run.warnings
+    assert (run.artifacts / "report/artifacts/report/report.md").exists(), "the report of a red run is kept"

@@ -1,0 +1,30 @@
+"""Every command of the README, run as written in a clone of the small project."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from act import REPOSITORY
+from project import Both, Project
+
+BLOCKS = re.findall(r"```console\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
+MAY_EXIT = {"edgeproof gate": {0, 1, 3}}  # a verdict is an answer too
+
+
+def test_the_test_command_is_the_one_that_ci_runs() -> None:
+    assert "make test" in COMMANDS
+    assert "\nmake test\n" in (REPOSITORY / ".ci" / "run").read_text()
+
+
+def test_every_command_works_in_the_order_given(project: Project, both: Both) -> None:
+    shutil.copytree(project.machine.folder / "images", both.laptop / "photos")
+    commands = [command for command in COMMANDS if command != "make test"]
+    assert commands[0] == "make demo"
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, cwd=both.laptop, env=project.machine.environment, capture_output=True, text=True
+        )
+        if done.returncode not in MAY_EXIT.get(command, {0}):
+            pytest.fail(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
