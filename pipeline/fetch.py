@@ -57,15 +57,14 @@ def track(data: Path, new: bool = False) -> None:
     pointer = Path(f"{data}.dvc")
     if not Path(".dvc").is_dir():
         return
-    if new or not pointer.exists():
-        _dvc("add", "--quiet", str(data))
-    elif _dvc("status", "--quiet", str(pointer), check=False) is None:
+    before = None if new or not pointer.exists() else pointer.read_bytes()
+    _dvc("add", "--quiet", str(data))
+    if before is not None and pointer.read_bytes() != before:
+        files.write_bytes(pointer, before)
         raise InputError(
             f"{pointer} names other data than the default clip with its labels: configure the DVC remote that holds "
             f"it, or run `dvc add {data}` to make this the project's data"
         )
-    else:
-        _dvc("commit", "--quiet", "--force", str(pointer))
 
 
 def _fetch_clip(clip: Path, refusals: list[str]) -> str:
@@ -90,7 +89,7 @@ def _fetch_clip(clip: Path, refusals: list[str]) -> str:
 
 
 def _from_dvc_remote() -> None:
-    if not Path("data.dvc").exists() or not (_dvc("remote", "list") or "").strip():
+    if not Path("data.dvc").exists() or not _dvc("remote", "list").strip():
         raise Unavailable("none is configured")
     _dvc("pull", "--quiet", "data.dvc")
 
@@ -142,14 +141,12 @@ def _from_repository(downloads: Path) -> Path:
     return clip
 
 
-def _dvc(*arguments: str, check: bool = True) -> str | None:
-    """What `dvc ARGUMENTS` prints; None when it fails and `check` is off."""
+def _dvc(*arguments: str) -> str:
+    """What `dvc ARGUMENTS` prints."""
     answer = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
-    if answer.returncode == 0:
-        return answer.stdout
-    if check:
+    if answer.returncode:
         raise Unavailable(f"dvc {arguments[0]} failed ({_last_line(answer.stderr)})")
-    return None
+    return answer.stdout
 
 
 def _last_line(text: str) -> str:

@@ -5,6 +5,7 @@ import http.server
 import json
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -150,6 +151,50 @@ def test_data_dvc_names_the_clip_with_today_s_labels() -> None:
     folder = hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest()
     pointer = yaml.safe_load((Path(__file__).resolve().parents[2] / "data.dvc").read_text())
     assert pointer["outs"][0]["md5"] == f"{folder}.dir"
+
+
+class TestInADvcRepository:
+    @pytest.fixture(autouse=True)
+    def repository(self, clip: bytes, project: Path, no_package: None, server: list[str | None]) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip)
+        dvc("init", "--no-scm", "--quiet")
+        dvc("config", "core.analytics", "false")
+
+    def test_a_fresh_clone_gets_what_its_data_dvc_names(self, project: Path) -> None:
+        fetch.fetch(Path("data"))
+        pointer = (project / "data.dvc").read_bytes()
+        shutil.rmtree("data")
+        shutil.rmtree(".dvc/cache")
+        fetch.fetch(Path("data"))
+        assert (project / "data.dvc").read_bytes() == pointer
+        shutil.rmtree("data")
+        dvc("checkout", "--quiet", "data.dvc")
+        assert (project / "data" / "vtest.avi").exists(), "DVC's cache has it now"
+
+    def test_a_project_with_other_data_is_not_pointed_at_the_default(self, project: Path) -> None:
+        (project / "data").mkdir()
+        (project / "data" / "manifest.csv").write_text("file,class,split\n")
+        fetch.track(Path("data"), new=True)
+        pointer = (project / "data.dvc").read_bytes()
+        shutil.rmtree("data")
+        with pytest.raises(InputError, match="names other data"):
+            fetch.fetch(Path("data"))
+        assert (project / "data.dvc").read_bytes() == pointer
+
+    def test_a_configured_remote_is_asked_first(self, project: Path, server: list[str | None]) -> None:
+        fetch.fetch(Path("data"))
+        dvc("remote", "add", "--default", "store", str(project / "store"))
+        dvc("push", "--quiet")
+        shutil.rmtree("data")
+        shutil.rmtree(".dvc/cache")
+        server.clear()
+        assert fetch.fetch(Path("data")) == "the DVC remote"
+        assert (project / "data" / "vtest.avi").exists()
+        assert server == []
+
+
+def dvc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True)
 
 
 def test_imported_data_stays(project: Path) -> None:
