@@ -69,8 +69,8 @@ def data_import(source: Path) -> None:
     """Replace data/ by your own images.
 
     SOURCE is a folder with one folder per class (train/, val/ and test/ above them are optional), or a manifest CSV
-    with the columns file,class and optionally split. Files that are no images are left out and listed in
-    data/quarantine.csv.
+    (or a folder with a manifest.csv) with the columns file,class and optionally split. Files that are no images are
+    left out and listed in data/quarantine.csv.
     """
     from pipeline import dataset, fetch, layout
 

@@ -93,14 +93,16 @@ def read_image(path: Path) -> Image:
 def import_data(source: Path, data: Path) -> tuple[list[Sample], list[Quarantined]]:
     """Copy a user's own images into the folder `data` with a manifest; files that are no images stay out.
 
-    `source` is a manifest CSV (`file,class[,split]`, files relative to it) or a folder of class folders, with or
-    without `train/val/test` folders above them. Without a split, 15 % are held out for validation and 25 % for the
-    test, by class and at random with a fixed seed. With `train` and `val` only, `val` becomes the test split.
+    `source` is a manifest CSV (`file,class[,split]`; files beside it or in `images/` beside it), a folder with such a
+    `manifest.csv`, or a folder of class folders, with or without `train/val/test` above them. Without a split, 15 %
+    are held out for validation and 25 % for the test, by class and at random with a fixed seed. With `train` and
+    `val` only, `val` becomes the test split.
 
     Raises:
         InputError: `source` is neither, or has fewer than two classes with usable images.
     """
-    listed = _read_manifest(source) if source.is_file() else _read_folders(source)
+    manifest = source / "manifest.csv" if (source / "manifest.csv").is_file() else source
+    listed = _read_manifest(manifest) if manifest.is_file() else _read_folders(source)
     good: list[tuple[Path, str, str]] = []
     quarantined = []
     for file, label, split in tqdm(listed, desc="checking images", unit="image", disable=None):
@@ -213,10 +215,11 @@ def _split_of_frame(number: int, split: Split) -> SplitName | None:
 
 
 def _read_manifest(path: Path) -> list[tuple[Path, str, str]]:
-    return [
-        (path.parent / row["file"], row["class"], row.get("split") or "")
-        for row in _read_table(path, ("file", "class"))
-    ]
+    rows = list(_read_table(path, ("file", "class")))
+    folder = path.parent
+    if rows and not (folder / rows[0]["file"]).exists() and (folder / "images" / rows[0]["file"]).exists():
+        folder /= "images"
+    return [(folder / row["file"], row["class"], row.get("split") or "") for row in rows]
 
 
 def _read_folders(source: Path) -> list[tuple[Path, str, str]]:

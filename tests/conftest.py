@@ -8,8 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+settings.register_profile("noisy machine", deadline=None)
+settings.load_profile("noisy machine")
 
 TINY_PARAMS = {
     "seed": 0,

@@ -10,12 +10,16 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from models import ModelSpec
 from pipeline.errors import InputError
@@ -53,6 +57,7 @@ def run(
     Raises:
         InputError: the model cannot be loaded, crashes the runtime, or takes longer than the time limit.
     """
+    description = f"{target.name} arithmetic" if capped else "this machine" if saturating else "without saturation"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         np.save(place / "images.npy", images)
@@ -68,20 +73,29 @@ def run(
             "saturating": saturating,
         }
         limit_mib = target.emulation.memory_limit_mib if capped else None
-        try:
-            child = subprocess.run(
+        environment = {**os.environ, **(target.emulation.environment if capped else {})}
+        with (
+            (place / "stderr").open("w") as stderr,
+            subprocess.Popen(
                 [sys.executable, "-m", "pipeline.retest.worker", json.dumps(job)],
-                env={**os.environ, **(target.emulation.environment if capped else {})},
+                env=environment,
                 cwd=REPOSITORY,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
                 text=True,
-                timeout=TIME_LIMIT_S,
                 preexec_fn=(lambda: _limit_memory(limit_mib)) if limit_mib else None,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise InputError(f"{model}: the runtime did not finish within {TIME_LIMIT_S} s and was stopped") from error
-        if child.returncode:
-            raise InputError(f"{model}: {_reason(child, limit_mib)}")
+            ) as child,
+            _killed_after(child, TIME_LIMIT_S) as overdue,
+            tqdm(desc=description, total=len(images), unit="region", disable=None) as bar,
+        ):
+            assert child.stdout is not None
+            for line in child.stdout:
+                bar.update(int(line) if line.strip().isdigit() else 0)
+            code = child.wait()
+        if overdue.is_set():
+            raise InputError(f"{model}: the runtime did not finish within {TIME_LIMIT_S} s and was stopped")
+        if code:
+            raise InputError(f"{model}: {_reason(code, (place / 'stderr').read_text(errors='replace'), limit_mib)}")
         facts = json.loads((place / "facts.json").read_text())
         return Run(np.load(place / "logits.npy"), facts["kernels"])
 
@@ -99,10 +113,27 @@ def _limit_memory(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (mib << 20, mib << 20))
 
 
-def _reason(child: subprocess.CompletedProcess[str], limit_mib: int | None) -> str:
-    if child.returncode < 0:
-        return f"the runtime crashed (signal {-child.returncode})"
-    last = child.stderr.strip().splitlines()[-1] if child.stderr.strip() else "no message"
-    if "MemoryError" in last or "bad_alloc" in child.stderr:
+@contextmanager
+def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[threading.Event]:
+    """Kill the child when the time is up; the event says whether that happened."""
+    overdue = threading.Event()
+
+    def kill() -> None:
+        overdue.set()
+        child.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.start()
+    try:
+        yield overdue
+    finally:
+        timer.cancel()
+        child.kill()
+
+
+def _reason(code: int, stderr: str, limit_mib: int | None) -> str:
+    if "MemoryError" in stderr or "bad_alloc" in stderr:
         return f"needs more than the target's {limit_mib} MiB of memory"
-    return f"the runtime refused it: {last}"
+    if code < 0:
+        return f"the runtime crashed (signal {-code})"
+    return f"the runtime refused it: {stderr.strip().splitlines()[-1] if stderr.strip() else 'no message'}"

@@ -1,8 +1,8 @@
 """The child process of a re-test: runs one OpenVINO model over a file of images and writes the logits.
 
 A process of its own because OpenVINO reads the ISA cap from the environment once, when it loads. It gets
-everything in one JSON argument, reads images batch by batch from a memory-mapped file, and writes the logits
-and, beside them, which kernels calculated them.
+everything in one JSON argument, reads images batch by batch from a memory-mapped file, prints a line for each
+batch done, and writes the logits and, beside them, which kernels calculated them.
 """
 
 import json
@@ -35,6 +35,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         padded = np.zeros((batch, *images.shape[1:]), np.uint8)
         padded[: len(chunk)] = chunk
         parts.append(compiled(normalise(padded, job["mean"], job["std"]))[0][: len(chunk)].copy())
+        print(len(chunk), flush=True)
     np.save(job["logits"], np.concatenate(parts))
     return {"kernels": _convolution_kernels(compiled)}
 

@@ -64,6 +64,13 @@ class TestImport:
         assert {index for index, sample in enumerate(samples) if sample.split == "test"} == given_val
         assert 0 < sum(sample.split == "val" for sample in samples) < 10
 
+    def test_a_folder_with_a_manifest_and_its_images_below(self, images: Path, project: Path) -> None:
+        images.rename(project / "images")
+        names = [path.relative_to(project / "images") for path in sorted((project / "images").rglob("*.png"))]
+        (project / "manifest.csv").write_text("file,class\n" + "".join(f"{n},{n.parent}\n" for n in names))
+        samples, quarantined = import_data(project, project / "data")
+        assert (len(samples), quarantined) == (60, [])
+
     def test_files_that_are_no_images_are_left_out_and_counted(self, images: Path, project: Path) -> None:
         (images / "red" / "notes.txt").write_text("not an image")
         (images / "red" / "empty.png").touch()

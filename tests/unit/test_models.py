@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,6 +22,7 @@ import models
 from models import weights
 from models.blocks import divisible
 from pipeline.errors import InputError
+from pipeline.export import OPSET, run_onnx, to_onnx
 
 CLASSES = 3
 ROOT = Path(__file__).parents[2]
@@ -37,11 +37,8 @@ PARAMETERS = {
     "squeezenet-1.1": 1_235_496,
     "vgg-16": 138_357_544,
 }
-# torch.onnx copies a pytree through an interface that torch itself deprecated; nothing of ours is involved
-torch_deprecates_its_own = pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\):FutureWarning")
 
 
-@torch_deprecates_its_own
 @pytest.mark.parametrize("name", models.names())
 def test_trains_one_step_exports_and_runs_the_same(name: str) -> None:
     torch.manual_seed(0)
@@ -67,12 +64,10 @@ def test_trains_one_step_exports_and_runs_the_same(name: str) -> None:
     with torch.no_grad():
         expected = network(images[:1]).numpy()
     assert expected.shape == (1, CLASSES)
-    program = torch.onnx.export(network, (images[:1],), dynamo=True, opset_version=18, verbose=False)
-    assert program is not None
-    exported = program.model_proto
+    exported = to_onnx(network, models.spec(name))
+    assert exported.opset_import[0].version == OPSET
     assert "Pad" not in {node.op_type for node in exported.graph.node}, "padding belongs in the convolutions"
-    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {session.get_inputs()[0].name: images[:1].numpy()})
+    logits = run_onnx(exported, images[:1].numpy())
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 

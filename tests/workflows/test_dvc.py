@@ -1,0 +1,51 @@
+"""What a DVC user counts on, in a clone of the small project."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from project import Both, Project
+
+
+@pytest.fixture
+def laptop(both: Both) -> Path:
+    return both.laptop
+
+
+def test_a_second_repro_does_nothing(laptop: Path, project: Project) -> None:
+    output = project.call("dvc", "repro", cwd=laptop)
+    assert "Running stage" not in output
+    assert "up to date" in output
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        "data",
+        "artifacts/dataset",
+        "artifacts/train/lenet-5/weights.safetensors",
+        "artifacts/candidates/lenet-5/int8",
+        "artifacts/export/lenet-5/int8",
+        "artifacts/results/lenet-5/int8/atom-x5-e3940.json",
+        "artifacts/report",
+        "artifacts/metrics.json",
+    ],
+)
+def test_a_deleted_artifact_comes_back(laptop: Path, project: Project, artifact: str) -> None:
+    path = laptop / artifact
+    lock = (laptop / "dvc.lock").read_bytes()
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    project.call("dvc", "repro", cwd=laptop)
+    assert path.exists()
+    assert (laptop / "dvc.lock").read_bytes() == lock
+
+
+def test_a_changed_method_runs_only_its_own_stages(laptop: Path, project: Project) -> None:
+    params = laptop / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("calibration_samples: 16", "calibration_samples: 12"))
+    output = project.call("dvc", "repro", "--dry", cwd=laptop)
+    params.write_text(before)
+    stages = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+    assert stages[0] == "compress@lenet-5-int8"
+    assert not any("fp32" in stage or stage.startswith(("train", "dataset")) for stage in stages)
