@@ -30,9 +30,10 @@ from tqdm import tqdm
 import models
 from models import ModelSpec
 from pipeline import files, layout
-from pipeline.config import FineTune, Params, Retrain, Training
+from pipeline.config import Params, Retrain, Training
 from pipeline.dataset import Dataset
 from pipeline.errors import InputError
+from runners.edge import regions
 from runners.edge.regions import normalise
 
 Images = NDArray[np.uint8]
@@ -156,6 +157,7 @@ def fit(
             losses.append(float(loss.detach()))
         if not np.isfinite(losses).all():
             raise InputError(f"{spec.name}: training diverged in epoch {number}; lower learning_rate in params.yaml")
+        _share_statistics(network)
         logits = predict(network, held_images, spec)
         curves.append(
             Epoch(
@@ -251,7 +253,8 @@ def make_deterministic(seed: int) -> None:
     # cuBLAS is deterministic only with a fixed workspace; the variable must be set before the first CUDA call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads it; a sixth of the time
+    # Nothing here reads memory before it writes it; filling it would take a sixth of the time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)
 
 
@@ -262,6 +265,13 @@ def _training_mode(network: nn.Module) -> None:
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
+
+
+def _share_statistics(network: nn.Module) -> None:
+    """Every process gets the first one's batch statistics, so that all validate, and stop, alike."""
+    if distributed.is_initialized():
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def _loss(network: nn.Module, inputs: Tensor, labels: Tensor, teacher: nn.Module | None, settings: Training) -> Tensor:
@@ -324,10 +334,18 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _checkpoint_key(settings: Training, seed: int, spec: ModelSpec, dataset: Dataset, network: nn.Module) -> str:
-    """Names everything that the training depends on: a checkpoint of another training is never continued."""
-    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    samples = files.sha256(dataset.folder / "samples.csv")
-    parts = [settings.model_dump(), isinstance(settings, FineTune), seed, spec.name, samples, shapes]
+    """Names everything that the training depends on, its code too: the checkpoint of another is never continued."""
+    start = hashlib.sha256(save({name: tensor.cpu() for name, tensor in _state(network).items()})).hexdigest()
+    code = [Path(__file__), *sorted(Path(models.__file__).parent.glob("*.py")), Path(regions.__file__)]
+    parts = [
+        settings.model_dump(),
+        type(settings).__name__,
+        seed,
+        spec.name,
+        start,
+        files.sha256(dataset.folder / "samples.csv"),
+        [files.sha256(path) for path in code],
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
