@@ -15,7 +15,8 @@ def reference() -> str:
     """Every command's help and every field of the result record, as Markdown."""
     lines = ["# Reference", "", "Written by `make docs`; do not edit.", "", "## Commands", ""]
     for path, command in _commands(cli, "edgeproof"):
-        with click.Context(command, info_name=path, max_content_width=100, terminal_width=100) as context:
+        settings: Any = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "terminal_width": 100}
+        with click.Context(command, info_name=path, **settings) as context:
             lines += [f"### `{path}`", "", "```text", command.get_help(context), "```", ""]
     lines += [
         "## The result record",

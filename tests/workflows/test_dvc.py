@@ -21,7 +21,6 @@ def test_a_second_repro_does_nothing(laptop: Path, project: Project) -> None:
 @pytest.mark.parametrize(
     "artifact",
     [
-        "data",
         "artifacts/dataset",
         "artifacts/train/lenet-5/weights.safetensors",
         "artifacts/candidates/lenet-5/int8",
@@ -38,6 +37,12 @@ def test_a_deleted_artifact_comes_back(laptop: Path, project: Project, artifact:
     project.call("dvc", "repro", cwd=laptop)
     assert path.exists()
     assert (laptop / "dvc.lock").read_bytes() == lock
+
+
+def test_deleted_data_is_fetched_again(laptop: Path, project: Project) -> None:
+    shutil.rmtree(laptop / "data")
+    project.call("edgeproof", "data", "fetch", cwd=laptop)
+    assert "up to date" in project.call("dvc", "repro", cwd=laptop)
 
 
 def test_a_changed_method_runs_only_its_own_stages(laptop: Path, project: Project) -> None:
