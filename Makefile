@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs nightly lock clean
+.PHONY: help install demo test check docs lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -31,9 +31,6 @@ demo: install ## train, compress, export, re-test and gate a real model on real 
 	@echo "report: file://$(CURDIR)/artifacts/report/index.html"
 
 test: install ## pass all tests that must stay green
-	@pytest -q -m "not slow"
-
-nightly: install ## the slow tests too
 	@pytest -q
 
 check: install ## formatting, lint, types, device Python, workflows

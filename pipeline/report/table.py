@@ -184,11 +184,13 @@ def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
         return _cell(result, "predicted", None, notes, check.verdict)
     error = predicted.error_percent
     text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
+    doubts = [one_line(note) for note in predicted.notes]
     low, high = (predicted.inferences_per_s * (1 + sign * error / 100) for sign in (-1, 1))
     if low < check.limit <= high:
-        close = f"the objective of {rate(check.limit)} regions/s lies within the prediction's error: a board decides"
-        return Cell(text, (notes.mark(close),), check.verdict)
-    return Cell(text, (), check.verdict)
+        doubts.append(
+            f"the objective of {rate(check.limit)} regions/s lies within the prediction's error: a board decides"
+        )
+    return Cell(text, tuple(notes.mark(doubt) for doubt in doubts), check.verdict)
 
 
 def _missing(collected: Collected) -> list[str]:

@@ -232,6 +232,14 @@ def test_predictions_are_called_so_and_doubt_near_the_objective_is_told() -> Non
         assert "Power is measured on boards only." in flat
 
 
+def test_what_a_prediction_says_of_its_own_limits_is_told() -> None:
+    fields = emulated(target=12, uncapped=12)
+    fields["predicted"]["notes"] = ["89% of the time is in depthwise layers, where published stacks differ"]
+    put("int8", ATOM, **fields)
+    for text in (summary()[1], page(), markdown()):
+        assert "89% of the time is in depthwise layers" in " ".join(text.split())
+
+
 def test_a_board_s_own_numbers_are_called_measured() -> None:
     measured = {"latency_ms": [25.0], "regions_per_s": 155.0, "power_w": 8.2, "power_rail": "package-0"}
     put("int8", ATOM, **{**emulated(target=11, uncapped=11), "lane": "device", "measured": measured})
