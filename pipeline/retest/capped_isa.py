@@ -73,7 +73,8 @@ def run(
             "saturating": saturating,
         }
         limit_mib = target.emulation.memory_limit_mib if capped else None
-        environment = {**os.environ, **(target.emulation.environment if capped else {})}
+        cap = target.emulation.environment
+        environment = {name: value for name, value in os.environ.items() if name not in cap} | (cap if capped else {})
         with (
             (place / "stderr").open("w") as stderr,
             subprocess.Popen(

@@ -34,6 +34,15 @@ def test_a_batch_that_is_not_full_is_cut_off_again(file: Path, target: Target) -
     assert np.ptp(run.logits, axis=0).max() == 0
 
 
+def test_a_cap_in_the_caller_s_own_environment_does_not_reach_the_uncapped_run(
+    file: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = capped_isa.run(file, IMAGES, SPEC, target, capped=False).kernels
+    for name, value in target.emulation.environment.items():
+        monkeypatch.setenv(name, value)
+    assert capped_isa.run(file, IMAGES, SPEC, target, capped=False).kernels == plain
+
+
 def test_a_runtime_that_hangs_is_stopped(file: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capped_isa, "TIME_LIMIT_S", 0.2)
     started = time.monotonic()
