@@ -14,12 +14,12 @@ help: ## list the verbs
 install: $(INSTALLED) ## make .venv with the locked packages
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@# A venv that already has exactly these packages (restored by CI, or given as VENV=) is left as it is.
+	@# Modules are compiled when first imported, not all at once. A venv that already has exactly these packages (restored by CI, or given as VENV=) is left as it is.
 	@sum=$$(cat requirements.lock pyproject.toml | sha256sum); \
 	if [ "$$sum" != "$$(cat $@ 2>/dev/null)" ]; then \
 	  set -e; echo "installing the locked packages into $(VENV): a few minutes, once"; \
 	  $(PYTHON) -m venv $(VENV); \
-	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock; \
+	  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock; \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .; \
 	  echo "$$sum" > $@; \
 	else touch $@; fi
