@@ -27,7 +27,6 @@ from runners.edge import regions
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 MAX_IMAGE_BYTES = 64 << 20
 HELD_OUT = {"val": 0.15, "test": 0.25}
 

@@ -21,8 +21,8 @@ MEMBER = "./usr/share/doc/opencv-doc/examples/data/vtest.avi"
 URL = "https://raw.githubusercontent.com/opencv/opencv/4.10.0/samples/data/vtest.avi"
 
 
-class Unavailable(Exception):
-    """One source does not have the clip; the next may."""
+class Unavailable(InputError):
+    """One source does not have the clip (the next may), or DVC refused."""
 
 
 def fetch(data: Path) -> str:

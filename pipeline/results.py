@@ -137,11 +137,6 @@ def read_result(path: Path) -> Result:
         raise InputError(f"{path}: not a result record: {describe(error)}") from error
 
 
-def read_results(folder: Path) -> list[Result]:
-    """Every record below a folder, in a stable order."""
-    return [read_result(path) for path in sorted(folder.rglob("*.json"))]
-
-
 def git_commit() -> str | None:
     """The commit checked out here, or None outside a Git repository."""
     answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)

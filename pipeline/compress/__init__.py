@@ -14,8 +14,8 @@ from pipeline.dataset import Dataset
 def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[str, Any]:
     """Make the candidate model x method from its trained FP32 parent and write its folder.
 
-    The folder holds `model.onnx` and `candidate.json` (precision, parameters, multiply-accumulates, curves of
-    re-training). The parent's own method, a recipe without steps, is the parent's ONNX file as it is.
+    The folder holds `model.onnx`, `curves.csv` (of the last re-training, if any) and `candidate.json` (precision,
+    parameters, epochs of re-training), which is also the answer. A recipe without steps is the parent itself.
 
     Raises:
         InputError: unknown method, or the parent is missing or damaged.

@@ -181,6 +181,12 @@ class TestInADvcRepository:
             fetch.fetch(Path("data"))
         assert (project / "data.dvc").read_bytes() == pointer
 
+    def test_what_dvc_refuses_is_one_line(self, project: Path) -> None:
+        (project / ".dvc" / "config").write_text("[core")
+        with pytest.raises(InputError, match="dvc add failed") as caught:
+            fetch.fetch(Path("data"))
+        assert "\n" not in str(caught.value)
+
     def test_a_configured_remote_is_asked_first(self, project: Path, server: list[str | None]) -> None:
         fetch.fetch(Path("data"))
         dvc("remote", "add", "--default", "store", str(project / "store"))

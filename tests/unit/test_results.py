@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.results import Accuracies, Accuracy, Measured, Predicted, Result, read_result, read_results
+from pipeline.results import Accuracies, Accuracy, Measured, Predicted, Result, read_result
 
 
 def record(**values: object) -> Result:
@@ -32,7 +32,6 @@ def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "r.json"
     written.write(path)
     assert read_result(path) == written
-    assert read_results(tmp_path) == [written]
     assert written.accuracy_drop_points == pytest.approx(10.0)
 
 
