@@ -1,4 +1,4 @@
-"""Prediction of inferences per second and watts from an ONNX file. Method, rows and errors: docs/prediction.md."""
+"""Prediction of inferences per second and watts from a network's file. Method, rows and errors: docs/prediction.md."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import InputError
 from pipeline.predict.fit import Fit, fit
-from pipeline.predict.graph import load
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.machine import Machine, family, machine
 from pipeline.predict.measurements import BoardResult, own, published
+from pipeline.predict.network_file import load
 from pipeline.predict.power import PowerFit, fit_power
 from pipeline.predict.roofline import Array, traffic, work
 from pipeline.targets import Precision, Target
@@ -65,7 +65,7 @@ class Prediction(_Frozen):
 def predict(
     model: Path, target: Target, precision: Precision, batch: int = 1, measurements: Iterable[BoardResult] = ()
 ) -> Prediction:
-    """Predict rate, latency and power of an ONNX file (float or QDQ) on a target.
+    """Predict rate, latency and power of an ONNX file or OpenVINO IR, float or quantised, on a target.
 
     Args:
         measurements: results from our own boards, to which the fit is extended.

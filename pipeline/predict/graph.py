@@ -1,49 +1,59 @@
-"""An ONNX file as a checked graph: fixed shapes, views resolved, and who makes and uses each tensor."""
+"""A network as a checked graph: fixed shapes, views resolved, and who makes and uses each tensor.
 
-from collections.abc import Iterator
+Its nodes are ONNX's, whatever format the file has.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
-from pathlib import Path
 
-import onnx
-from onnx import ModelProto, NodeProto
+from onnx import NodeProto
 
 from pipeline.errors import InputError
-from pipeline.predict.shapes import shapes
+
+Shape = tuple[int, ...]
+
+MOST_ELEMENTS = 1 << 40  # of one tensor; more is damage, and may be too much for floating point
 
 _VIEWS = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"}
 _VIEWS |= {"QuantizeLinear", "DequantizeLinear"}  # the runtimes fuse both into the layers around them
+_WEIGHT_VIEWS = {"Transpose", "Reshape", "Unsqueeze", "Squeeze"}
+_MOST_WEIGHT_VIEWS = 8  # one after the other; a damaged file may lead round in a circle
 
 
 class Graph:
     """The nodes that handle image data, in execution order. Names are of tensors; a view has its root's name."""
 
-    def __init__(self, model: ModelProto, source: str) -> None:
-        """Check `model`, which `source` names in error messages.
+    def __init__(
+        self, source: str, nodes: Sequence[NodeProto], inputs: Mapping[str, Shape], shapes: Mapping[str, Shape]
+    ) -> None:
+        """Take `nodes`, of which each comes after those it reads from; `source` names them in error messages.
 
-        Raises:
-            InputError: a shape other than the batch is not fixed, or shapes contradict each other.
+        `inputs` are what the network is fed with, weights excepted (see `close_batch`). `shapes` has all tensors
+        whose sizes are fixed, weights included.
         """
         self.source = source
-        self._constants = {tensor.name for tensor in model.graph.initializer}
-        self.images = self._close_batch(model)
-        self._shapes = shapes(model, source)
-        self._roots: dict[str, str] = {}
-        self._makers = {name: node for node in model.graph.node for name in node.output}
+        self.images = max((shape[0] for shape in inputs.values()), default=1)
+        self._shapes = {**shapes, **inputs}
+        self._roots = {name: name for name in inputs}
+        self._makers = {name: node for node in nodes for name in node.output}
         self._users: dict[str, list[NodeProto]] = {}
-        self.quantised = any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-        self.nodes = list(self._data_nodes(model))
+        self.quantised = any(node.op_type == "DequantizeLinear" for node in nodes)
+        self.nodes = list(self._data_nodes(nodes))
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str) -> Shape:
         """The dimensions of a tensor, for all images of a run."""
         if name not in self._shapes:
             raise InputError(f"{self.source}: the shape of {name!r} is not fixed; export it with a fixed image size")
-        if min(self._shapes[name], default=1) < 1:
+        shape = self._shapes[name]
+        if min(shape, default=1) < 1:
             raise InputError(f"{self.source}: nothing is left of {name!r}; the image is too small for this network")
-        return self._shapes[name]
+        if prod(shape) > MOST_ELEMENTS:
+            raise InputError(f"{self.source}: {name!r} is larger than any device could hold; export it again")
+        return shape
 
     def size(self, name: str) -> int:
         """Elements of an activation for one image."""
-        return prod(self.shape(name)) // self.images
+        return -(-prod(self.shape(name)) // self.images)
 
     def root(self, name: str) -> str:
         """The tensor that `name` is a view of, or `name` itself."""
@@ -67,33 +77,16 @@ class Graph:
 
     def dequantised(self, name: str) -> bool:
         """Whether a weight comes out of a DequantizeLinear node, so that its layer runs in INT8."""
-        maker = self._makers.get(name)
-        while maker is not None and maker.op_type in {"Transpose", "Reshape", "Unsqueeze", "Squeeze"}:
-            maker = self._makers.get(maker.input[0])
-        return maker is not None and maker.op_type == "DequantizeLinear"
+        for _ in range(_MOST_WEIGHT_VIEWS):
+            maker = self._makers.get(name)
+            if maker is None or maker.op_type not in _WEIGHT_VIEWS or not maker.input:
+                return maker is not None and maker.op_type == "DequantizeLinear"
+            name = maker.input[0]
+        return False
 
-    def _close_batch(self, model: ModelProto) -> int:
-        """Set an open batch to 1. Returns how many images one run holds."""
-        images = 1
-        for value in model.graph.input:
-            if value.name in self._constants:
-                continue
-            dims = value.type.tensor_type.shape.dim
-            if dims and not dims[0].dim_value:
-                dims[0].dim_value = 1
-            if not dims or not all(dim.dim_value > 0 for dim in dims):
-                names = ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in dims)
-                raise InputError(
-                    f"{self.source}: input {value.name!r} has the shape [{names}]; only the batch may be open, "
-                    "export it with a fixed image size"
-                )
-            images = max(images, dims[0].dim_value)
-        return images
-
-    def _data_nodes(self, model: ModelProto) -> Iterator[NodeProto]:
+    def _data_nodes(self, nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
         """Leave out views and all that only computes shapes or constants."""
-        self._roots = {value.name: value.name for value in model.graph.input if value.name not in self._constants}
-        for node in model.graph.node:
+        for node in nodes:
             inputs = [name for name in node.input if name in self._roots]
             if not inputs or node.op_type in {"Shape", "Size"}:
                 continue
@@ -106,22 +99,19 @@ class Graph:
                 yield node
 
 
-def load(path: Path) -> Graph:
-    """Read an ONNX file without its weights' values.
+def close_batch(source: str, name: str, dims: Sequence[int | str]) -> Shape:
+    """The shape of the input `name` with an open batch set to 1. An open dimension is 0 or text.
 
     Raises:
-        InputError: the file is missing, is not ONNX, is cut short, lacks its external data, or see `Graph`.
+        InputError: another dimension is open, or there is none.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such ONNX file")
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf, ONNX and the file system each raise their own kind
-        raise InputError(f"{path}: not an ONNX file, or cut short") from error
-    if not model.graph.node or not model.graph.input:
-        raise InputError(f"{path}: not an ONNX file, or a network without layers")
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location" and not (path.parent / entry.value).is_file():
-                raise InputError(f"{path}: its weights file {entry.value!r} is missing; keep both in one folder")
-    return Graph(model, str(path))
+    first, *others = dims or [0]
+    images = first if isinstance(first, int) and first else 1
+    sizes = [size for size in (images, *others) if isinstance(size, int) and size > 0]
+    if not dims or len(sizes) < len(dims):
+        found = ", ".join(str(size or "?") for size in dims)
+        raise InputError(
+            f"{source}: input {name!r} has the shape [{found}]; only the batch may be open, "
+            "export it with a fixed image size"
+        )
+    return tuple(sizes)

@@ -21,6 +21,7 @@ _UNFUSED = {"Softmax", "LogSoftmax", "LRN", "LayerNormalization", "InstanceNorma
 _POOLS = {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum"}
 _REFUSED = {"If", "Loop", "Scan", "LSTM", "GRU", "RNN", "Einsum", "NonMaxSuppression", "DeformConv", "Attention"}
 _REFUSED |= {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
+_MOST_USERS = 8  # of a tensor that counts as having one reader: an activation and its gate are two
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ def layers_of(graph: Graph) -> list[Layer]:
     """The layers of `graph` in execution order.
 
     Raises:
-        InputError: it has an operator without a cost model.
+        InputError: it has an operator without a cost model, or no layers.
     """
     layers: list[Layer] = []
     owner: dict[str, int] = {}  # which layer writes a tensor
     for node in graph.nodes:
         if node.op_type in _REFUSED:
             raise InputError(f"{graph.source}: {node.op_type} layers are not predicted (node {node.name!r})")
+        if node.op_type in _MULTIPLYING and len(node.input) < 2:
+            raise InputError(f"{graph.source}: the layer {node.name!r} has no weights; export it again")
         index = _fused_into(graph, node, layers, owner)
         if index is not None:
             foreign = [name for name in graph.data_inputs(node) if owner.get(name) != index]
@@ -58,6 +61,8 @@ def layers_of(graph: Graph) -> list[Layer]:
             layers.append(_layer(graph, node))
         if index is not None:
             owner.update(dict.fromkeys(node.output, index))
+    if not layers:
+        raise InputError(f"{graph.source}: has no layers that take time")
     return layers
 
 
@@ -78,8 +83,9 @@ def _only_user(graph: Graph, name: str, node: NodeProto) -> bool:
     """Whether nothing but `node` reads the tensor; x * sigmoid(x) and its like count as one reader."""
     if len(graph.data_inputs(node)) == 2 and all(_stems_from(graph, other, name) for other in graph.data_inputs(node)):
         return True
-    gates = (other for other in graph.users(name) if other is not node)
-    return all(
+    users = graph.users(name)
+    gates = (other for other in users if other is not node)
+    return len(users) <= _MOST_USERS and all(
         gate.op_type == "Mul" and all(_stems_from(graph, source, name) for source in graph.data_inputs(gate))
         for gate in gates
     )
@@ -108,7 +114,7 @@ def _layer(graph: Graph, node: NodeProto) -> Layer:
         inputs=_total(graph, set(graph.data_inputs(node))),
         outputs=_total(graph, [first, *(name for name in others if graph.users(name))]),
         depth=0,
-        channels=shape[1] if len(shape) > 2 else shape[-1],
+        channels=shape[1] if len(shape) > 2 else prod(shape[-1:]),
     )
     return _with_weights(graph, node, plain) if node.op_type in _MULTIPLYING else plain
 
@@ -117,7 +123,7 @@ def _with_weights(graph: Graph, node: NodeProto, layer: Layer) -> Layer:
     """Add the arithmetic: each output takes one dot product (each input, where a convolution is transposed)."""
     weight = node.input[1]
     shape = graph.shape(weight)
-    depth = prod(shape[1:]) if node.op_type in _CONVOLUTIONS else graph.shape(node.input[0])[-1]
+    depth = prod(shape[1:]) if node.op_type in _CONVOLUTIONS else prod(graph.shape(node.input[0])[-1:])
     dot_products = layer.inputs if node.op_type == "ConvTranspose" else layer.outputs
     constant = not graph.is_data(weight)
     return replace(
@@ -143,7 +149,7 @@ def _convolution_kind(graph: Graph, node: NodeProto) -> Kind:
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
     weight = graph.shape(node.input[1])
     if groups > 1:  # a depth multiplier (more output than input channels) has no fast depthwise kernel
-        return "depthwise" if weight[1] == 1 and weight[0] == groups else "grouped"
+        return "depthwise" if weight[:2] == (groups, 1) else "grouped"
     return "pointwise" if prod(weight[2:]) == 1 else "spatial"
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.predict.graph import load
 from pipeline.predict.layers import Kind, Layer, layers_of
 from pipeline.predict.machine import Machine, cpu, family, gpu, machine
+from pipeline.predict.network_file import load
 from pipeline.targets import TARGETS_FOLDER, Precision, load_target
 
 MEASUREMENTS_FILE = TARGETS_FOLDER / "measurements.csv"

@@ -70,7 +70,7 @@ def _bounds(layer: Layer, machine: Machine, batch: int) -> tuple[float, float, f
     macs, peak = float(layer.macs), machine.gmac_s
     if layer.kind == "depthwise":
         tile = machine.depthwise_tile
-        pixels = layer.outputs // layer.channels
+        pixels = -(-layer.outputs // layer.channels)
         macs *= -(-pixels // tile) * tile / pixels
         peak = machine.float_gmac_s if machine.is_gpu else peak
     memory = traffic(layer, machine, batch) / machine.bandwidth_gb_s

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from pipeline.errors import InputError
 from pipeline.predict import BoardResult, Prediction, family_fit, family_power, predict
 from pipeline.predict.fit import fit
-from pipeline.predict.graph import load
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.measurements import LAYERS_FILE, published, write_layer_lists
+from pipeline.predict.network_file import load
 from pipeline.predict.networks import ARCHITECTURES, published_layers
 from pipeline.predict.networks.net import Net
 from pipeline.targets import Precision, Target, load_target
@@ -284,8 +284,8 @@ def test_bad_files_give_one_clear_line(resnet: Path, tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("not a network\n" * 100)
     (tmp_path / "empty.onnx").touch()
     for name, message in {
-        "none.onnx": "no such ONNX file",
-        ".": "no such ONNX file",
+        "none.onnx": "no such file",
+        ".": "no such file",
         "short.onnx": "not an ONNX file",
         "text.onnx": "not an ONNX file",
         "empty.onnx": "not an ONNX file",
@@ -345,6 +345,22 @@ def test_operators_without_a_cost(tmp_path: Path) -> None:
     onnx.save(net.model(), tmp_path / "lstm.onnx")
     with pytest.raises(InputError, match="LSTM layers are not predicted"):
         read(tmp_path / "lstm.onnx")
+
+
+def test_a_network_of_views_alone(tmp_path: Path) -> None:
+    net = Net((8, 8))
+    net.op("Flatten", [net.image], 192)
+    onnx.save(net.model(), tmp_path / "flat.onnx")
+    with pytest.raises(InputError, match="has no layers that take time"):
+        read(tmp_path / "flat.onnx")
+
+
+def test_weights_made_in_a_circle(tmp_path: Path) -> None:
+    model = quantised_pair(only_first=True)
+    for source, result in (("b", "back"), ("back", "b")):
+        model.graph.node.append(helper.make_node("Transpose", [source], [result], perm=[0, 1, 2, 3]))
+    onnx.save(model, tmp_path / "net.onnx")
+    assert [layer.floating for layer in read(tmp_path / "net.onnx")] == [False, True]
 
 
 def kinds(net: Net, folder: Path) -> list[str]:

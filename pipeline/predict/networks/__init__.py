@@ -6,10 +6,10 @@
 from collections.abc import Callable
 from functools import partial
 
-from pipeline.predict.graph import Graph
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.networks import dense, inception, mobilenet, resnet
 from pipeline.predict.networks.net import Net
+from pipeline.predict.onnx_graph import graph_of
 
 ARCHITECTURES: dict[str, Callable[[], Net]] = {
     "googlenet": partial(inception.inception_v1, 5),
@@ -46,4 +46,4 @@ ARCHITECTURES: dict[str, Callable[[], Net]] = {
 
 def published_layers(name: str) -> list[Layer]:
     """The layer list of one published network, from its architecture."""
-    return layers_of(Graph(ARCHITECTURES[name]().model(), name))
+    return layers_of(graph_of(ARCHITECTURES[name]().model(), name))
