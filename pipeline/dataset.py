@@ -101,7 +101,7 @@ def import_data(source: Path, data: Path) -> tuple[list[Sample], list[Quarantine
         InputError: `source` is neither, or has fewer than two classes with usable images.
     """
     manifest = source / "manifest.csv" if (source / "manifest.csv").is_file() else source
-    listed = _read_manifest(manifest) if manifest.is_file() else _read_folders(source)
+    listed = _read_manifest(manifest) if manifest.is_file() else read_folders(source)
     good: list[tuple[Path, str, str]] = []
     quarantined = []
     for file, label, split in tqdm(listed, desc="checking images", unit="image", disable=None):
@@ -158,14 +158,14 @@ def open_dataset(folder: Path) -> Dataset:
     Raises:
         InputError: it is missing or its table is damaged.
     """
-    rows = list(_read_table(folder / "samples.csv", ("file", "class", "split")))
+    rows = list(read_table(folder / "samples.csv", ("file", "class", "split")))
     samples = [Sample(row["file"], row["class"], _split_name(row["split"], folder)) for row in rows]
     return Dataset(folder, sorted({sample.label for sample in samples}), samples)
 
 
 def _from_clip(clip: Path, labels: Path, folder: Path, split: Split) -> list[Sample]:
     wanted: dict[int, list[dict[str, str]]] = {}
-    for row in _read_table(labels, ("frame", "x", "y", "w", "h", "class")):
+    for row in read_table(labels, ("frame", "x", "y", "w", "h", "class")):
         if (
             row.get("certain", "1") == "1"
         ):  # a region whose class its annotator could not tell teaches and tests nothing
@@ -186,7 +186,7 @@ def _from_clip(clip: Path, labels: Path, folder: Path, split: Split) -> list[Sam
 
 def _from_manifest(data: Path, folder: Path) -> tuple[list[Sample], list[Quarantined]]:
     samples, quarantined = [], []
-    rows = list(_read_table(data / "manifest.csv", ("file", "class", "split")))
+    rows = list(read_table(data / "manifest.csv", ("file", "class", "split")))
     for index, row in enumerate(tqdm(rows, desc="reading images", unit="image", disable=None)):
         try:
             region = _square(read_image(data / row["file"]))
@@ -214,14 +214,23 @@ def _split_of_frame(number: int, split: Split) -> SplitName | None:
 
 
 def _read_manifest(path: Path) -> list[tuple[Path, str, str]]:
-    rows = list(_read_table(path, ("file", "class")))
-    folder = path.parent
-    if rows and not (folder / rows[0]["file"]).exists() and (folder / "images" / rows[0]["file"]).exists():
-        folder /= "images"
+    rows = list(read_table(path, ("file", "class")))
+    folder = image_folder(path.parent, rows[0]["file"]) if rows else path.parent
     return [(folder / row["file"], row["class"], row.get("split") or "") for row in rows]
 
 
-def _read_folders(source: Path) -> list[tuple[Path, str, str]]:
+def image_folder(folder: Path, file: str) -> Path:
+    """Where the images of a manifest in `folder` are, judged by its first `file`: in `folder` or in `images/` below."""
+    below = folder / "images"
+    return below if not (folder / file).exists() and (below / file).exists() else folder
+
+
+def read_folders(source: Path) -> list[tuple[Path, str, str]]:
+    """All files of a tree of class folders as (file, class, split or ''), sorted; `train/val/test` may stand above.
+
+    Raises:
+        InputError: `source` is no folder.
+    """
     if not source.is_dir():
         raise InputError(f"{source} is neither a folder of class folders nor a manifest CSV")
     folders = sorted(path for path in source.iterdir() if path.is_dir())
@@ -292,7 +301,12 @@ def _write_table(path: Path, header: list[str], rows: Iterable[tuple[str, ...]])
         writer.writerows(rows)
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """The rows of a CSV file that has these `columns` (others too), as text.
+
+    Raises:
+        InputError: the file cannot be read, or lacks a column.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)

@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 import onnxslim
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 from models import ModelSpec
 from pipeline import files, layout
+from pipeline.check.onnx_file import load_onnx
 from pipeline.errors import InputError
 from pipeline.results import versions
 from pipeline.targets import Precision
@@ -76,6 +76,8 @@ def export(model: str, method: str, precision: Precision) -> dict[str, Any]:
         InputError: the ONNX file is missing, damaged, or cannot be converted.
     """
     source = layout.candidate(model, method) / "model.onnx"
+    if not source.exists():
+        raise InputError(f"{source} not found: run `dvc repro`")
     load_onnx(source)
     with files.replacing_folder(layout.exported(model, method)) as folder:
         if precision in RUNTIME_PRECISIONS["openvino"]:
@@ -94,27 +96,6 @@ def export(model: str, method: str, precision: Precision) -> dict[str, Any]:
         }
         files.write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def load_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file.
-
-    Raises:
-        InputError: it is missing, truncated, or no valid model.
-    """
-    if not path.exists():
-        raise InputError(f"{path} not found: run `dvc repro`")
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except Exception as error:  # protobuf's and onnx's own exception types share no base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: not a valid ONNX model ({reason})") from error
-    for weights in model.graph.initializer:
-        values = numpy_helper.to_array(weights)
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            raise InputError(f"{path}: the weights {weights.name!r} hold NaN or infinity")
-    return model
 
 
 def _check_equal(name: str, found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> None:

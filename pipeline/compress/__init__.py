@@ -21,8 +21,9 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
         InputError: unknown method, or the parent is missing or damaged.
     """
     import models
+    from pipeline.check.onnx_file import load_onnx
     from pipeline.compress import half_precision, prune, quantize
-    from pipeline.export import load_onnx, to_onnx
+    from pipeline.export import to_onnx
     from pipeline.train import Epoch, fit, load_parent, make_deterministic, write_curves
 
     spec, checkpoint = models.spec(model), layout.checkpoint("compress", model, method)
