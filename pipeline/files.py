@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -39,6 +41,22 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_writable(path: Path) -> None:
+    """See to it that `path` can be written later, before the work whose outcome is to go there.
+
+    Raises:
+        InputError: it is a folder, or the folder it is to be in is none or takes no files.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{path}: {folder} is no folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: no permission to write in {folder}")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -45,15 +45,15 @@ def judge(result: Result, gates: Gates, target: Target) -> Judgement:
     if result.refused:
         return Judgement(result, ())
     objective = target.objective
-    checks = [_at_most("accuracy_drop_points", result.accuracy_drop_points, gates.accuracy_drop_points)]
+    checks = [at_most("accuracy_drop_points", result.accuracy_drop_points, gates.accuracy_drop_points)]
     if result.lane == "device":
         rate = result.measured.regions_per_s if result.measured else None
         power = result.measured.power_w if result.measured else None
-        checks.append(_at_least("regions_per_s", rate, objective.regions_per_s))
-        checks.append(_at_most("power_w", power, objective.power_w))
+        checks.append(at_least("regions_per_s", rate, objective.regions_per_s))
+        checks.append(at_most("power_w", power, objective.power_w))
     else:
         rate = result.predicted.inferences_per_s if result.predicted else None
-        checks.append(_at_least("regions_per_s", rate, objective.regions_per_s, predicted=True))
+        checks.append(at_least("regions_per_s", rate, objective.regions_per_s, predicted=True))
     return Judgement(result, tuple(checks))
 
 
@@ -74,10 +74,12 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return "not_measured"
 
 
-def _at_most(name: str, value: float | None, limit: float) -> Check:
+def at_most(name: str, value: float | None, limit: float) -> Check:
+    """A limit that the value must not exceed."""
     return Check(name, value, limit, "not_measured" if value is None else "pass" if value <= limit else "fail")
 
 
-def _at_least(name: str, value: float | None, limit: float, predicted: bool = False) -> Check:
+def at_least(name: str, value: float | None, limit: float, predicted: bool = False) -> Check:
+    """A limit that the value must reach."""
     verdict: Verdict = "not_measured" if value is None else "pass" if value >= limit else "fail"
     return Check(name, value, limit, verdict, predicted)

@@ -15,6 +15,11 @@ def parent(model: str) -> Path:
     return ARTIFACTS / "train" / model
 
 
+def parent_logits(model: str) -> Path:
+    """The FP32 parent's answers on the test split, (N, classes) float32."""
+    return parent(model) / "test_logits.npy"
+
+
 def candidate(model: str, method: str) -> Path:
     """The compressed network as ONNX."""
     return ARTIFACTS / "candidates" / model / method

@@ -17,6 +17,10 @@ from pipeline.targets import Precision, describe
 
 Lane = Literal["emulated", "device"]
 
+# exact: bit for bit the target's, proven by an audit; unaudited: the same emulation without the proof; bounded: an
+# interval that the target lies in; not_measured: the audit found the emulation to differ from the target.
+Grade = Literal["exact", "bounded", "unaudited", "not_measured"]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,15 +47,64 @@ class Accuracy(_Strict):
 class Accuracies(_Strict):
     """The same test samples under different arithmetic.
 
-    fp32: the FP32 parent; target: the candidate as the target calculates; host: the candidate on this machine
-    without a cap (what an ordinary cloud test reports); unsaturated: the candidate's quantization with
-    accumulators that never overflow, as on a CPU with VNNI.
+    fp32: the FP32 parent; cloud: the candidate on a server CPU, whose 8-bit sums do not saturate (measured here when
+    this machine has VNNI, else simulated in floating point; the record's `cloud_basis` says which); host: the
+    candidate on this very machine without a cap; target: the candidate as the target calculates, and where that is
+    bounded only, the worse bound.
     """
 
     fp32: Accuracy | None = None
-    target: Accuracy | None = None
+    cloud: Accuracy | None = None
     host: Accuracy | None = None
-    unsaturated: Accuracy | None = None
+    target: Accuracy | None = None
+
+
+class Audit(_Strict):
+    """The target's emulation against an instruction-level emulator of its CPU, on the same inputs.
+
+    `agrees` is null when the audit could not be made, and `reason` says why. `largest_difference` is between outputs,
+    as a share of the largest one where `tolerance` is not zero.
+    """
+
+    emulator: str
+    samples: int = Field(ge=0)
+    tolerance: float = Field(ge=0)
+    qemu_version: str | None = None
+    agrees: bool | None = None
+    largest_difference: float | None = None
+    first_difference: str | None = None
+    reason: str | None = None
+
+
+class SaturatedLayer(_Strict):
+    """A layer whose 8-bit sums saturate on the target, over the samples analysed.
+
+    `saturated` of `pair_sums` hit the 16-bit limit, in `channels_hit` of `channels` output channels. `output_error` is
+    the root mean square change of the model's output when this layer alone saturates, `share_percent` its part of the
+    squares over all layers, `half_range_error` an estimate of what is left of it after the fix.
+    """
+
+    name: str
+    pair_sums: int = Field(ge=0)
+    saturated: int = Field(ge=0)
+    channels: int = Field(ge=0)
+    channels_hit: int = Field(ge=0)
+    output_error: float = Field(ge=0)
+    share_percent: float = Field(ge=0)
+    half_range_error: float = Field(ge=0)
+    fix: str
+
+
+class RoundedLayer(_Strict):
+    """A layer whose values are FP16 on the target: how many of its `elements` did not fit, over all samples."""
+
+    name: str
+    op: str
+    elements: int = Field(ge=0)
+    overflow: int = Field(ge=0)
+    subnormal: int = Field(ge=0)
+    flushed: int = Field(ge=0)
+    max_abs: float = Field(ge=0)
 
 
 class Predicted(_Strict):
@@ -80,7 +133,8 @@ class Result(_Strict):
     """One candidate (model x method) on one target in one lane.
 
     `confusion` counts test samples by true class (row) and the target's answer (column), `predictions` are those
-    answers as indices into `classes`, in the order of the test split; `grade` says how sure the emulation is.
+    answers as indices into `classes`, in the order of the test split; `grade` says how sure the emulation is, `bounds`
+    gives the accuracy at either end where it is an interval.
     """
 
     schema_version: Literal[1] = 1
@@ -90,8 +144,12 @@ class Result(_Strict):
     lane: Lane
     precision: Precision
     refused: str | None = None
-    grade: Literal["exact", "bounded", "unaudited"] | None = None
+    grade: Grade | None = None
+    audit: Audit | None = None
     accuracy: Accuracies = Accuracies()
+    bounds: dict[str, Accuracy] = {}
+    cloud_basis: Literal["measured", "simulated"] | None = None
+    layers: list[SaturatedLayer | RoundedLayer] = []
     agreement_percent: float | None = Field(default=None, ge=0, le=100)
     classes: list[str] = []
     confusion: list[list[int]] = []

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.errors import InputError
 
 Precision = Literal["fp32", "fp16", "int8"]
+FACTS = ("cpu", "gpu", "memory", "runtime", "precisions", "objective", "power", "emulation")
 
 TARGETS_FOLDER = Path(__file__).resolve().parent.parent / "runners" / "targets"
 
@@ -76,13 +77,21 @@ class Power(_Strict):
 class Emulation(_Strict):
     """How the cloud reproduces this target's arithmetic.
 
-    `environment` is set before the child process starts: the runtimes read it once, when they load.
+    `environment` is set before the child process starts: the runtimes read it once, when they load. `emulator` is the
+    QEMU set-up (`edgeproof emulators`) that audits the emulation, or that calculates where nothing faster is exact.
     """
 
     kind: Literal["capped-isa", "fp16-boundaries", "qemu-aarch64"]
     grade: Literal["exact", "bounded"]
     environment: dict[str, str] = {}
     memory_limit_mib: int | None = Field(default=None, gt=0)
+    emulator: Literal["denverton", "cortex-a57"] | None = None
+
+    @model_validator(mode="after")
+    def _exact_is_proven(self) -> "Emulation":
+        if self.grade == "exact" and self.emulator is None:
+            raise ValueError("grade exact needs an emulator that proves it")
+        return self
 
 
 class Target(_Strict):
@@ -101,10 +110,14 @@ class Target(_Strict):
     sources: dict[str, str]
 
     @model_validator(mode="after")
-    def _sources_name_fields(self) -> "Target":
+    def _every_fact_has_a_source(self) -> "Target":
         for field in self.sources:
             if field.split(".")[0] not in type(self).model_fields:
                 raise ValueError(f"sources: {field!r} is no field of a target")
+        given = {field.split(".")[0] for field in self.sources}
+        missing = [field for field in FACTS if field not in given and getattr(self, field) is not None]
+        if missing:
+            raise ValueError(f"sources: none for {', '.join(missing)}")
         return self
 
     def refusal(self, precision: Precision) -> str | None:

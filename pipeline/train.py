@@ -39,7 +39,6 @@ from runners.edge.regions import normalise
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-PARENT_LOGITS = "test_logits.npy"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 TEMPERATURE = 2.0  # of the distillation (Hinton et al. 2015)
 
@@ -77,7 +76,7 @@ def train(name: str, params: Params, dataset: Dataset) -> dict[str, Any]:
     }
     with files.replacing_folder(layout.parent(name)) as folder:
         (folder / "weights.safetensors").write_bytes(save(_state(network)))
-        np.save(folder / PARENT_LOGITS, logits)
+        np.save(folder / layout.parent_logits(spec.name).name, logits)
         write_curves(folder / "curves.csv", curves)
         files.write_json(folder / "metrics.json", metrics)
     checkpoint.unlink(missing_ok=True)

@@ -1,53 +1,52 @@
-"""The child process of a re-test: runs one OpenVINO model over a file of images and writes the logits.
+"""The child process of a re-test: one runtime, one model, batch after batch.
 
-A process of its own because OpenVINO reads the ISA cap from the environment once, when it loads. It gets
-everything in one JSON argument, reads images batch by batch from a memory-mapped file, prints a line for each
-batch done, and writes the logits and, beside them, which kernels calculated them.
+A process of its own because runtimes read their limits once, when they load, and because a damaged model may crash
+or hang them. It imports nothing of the project but the backend and the standard library, so that it also starts
+under an emulator with a bare system. It gets its job as one JSON argument, answers with one JSON line when the model
+is loaded and one after each batch, and shares inputs and outputs with its parent through mapped files.
 """
 
+import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
-
-from runners.edge.regions import normalise
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Run `job` (model, images, logits, mean, std, batch, threads, saturating); the answer names the kernels used."""
-    images = np.load(job["images"], mmap_mode="r")
-    core = openvino.Core()
-    model = core.read_model(job["model"])
-    batch = job["batch"]
-    model.reshape([batch, 3, *images.shape[1:3]])
-    settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": job["threads"], "NUM_STREAMS": 1}
-    if not job["saturating"]:
-        # Without the low-precision pass OpenVINO calculates the quantized values in floating point, whose
-        # accumulators do not overflow.
-        settings["LP_TRANSFORMS_MODE"] = "NO"
-    compiled = core.compile_model(model, "CPU", settings)
-    parts = []
-    for start in range(0, len(images), batch):
-        chunk = images[start : start + batch]
-        padded = np.zeros((batch, *images.shape[1:]), np.uint8)
-        padded[: len(chunk)] = chunk
-        parts.append(compiled(normalise(padded, job["mean"], job["std"]))[0][: len(chunk)].copy())
-        print(len(chunk), flush=True)
-    np.save(job["logits"], np.concatenate(parts))
-    return {"kernels": _convolution_kernels(compiled)}
+def main(job: dict[str, Any]) -> None:
+    """Answer a line {"samples": n} on standard input with the outputs of the first n inputs; {} with the facts."""
+    # What a runtime prints must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    backend = importlib.import_module(f"pipeline.retest.backends.{job['backend']}").open_backend(job)
+    inputs = np.memmap(job["inputs"], np.float32, "r", shape=tuple(job["shape"]))
+    outputs: Any = None
+    print(json.dumps({"ready": True}), file=answers)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "samples" not in request:
+            print(json.dumps({**backend.facts(), "peak_memory_mib": _peak_memory_mib()}), file=answers)
+            continue
+        found = backend.infer(np.array(inputs[: request["samples"]]))
+        if found.shape[:1] == (request["samples"],):  # else the parent refuses the shape
+            if outputs is None:
+                shape = (job["shape"][0], *found.shape[1:])
+                outputs = np.memmap(job["outputs"], np.float32, "w+", shape=shape)
+            outputs[: len(found)] = found
+        print(json.dumps({"shape": found.shape}), file=answers)
 
 
-def _convolution_kernels(compiled: openvino.CompiledModel) -> list[str]:
-    """Names of the kernels that the convolutions ended up with, such as `jit_sse42_1x1_I8`."""
-    facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
-    return sorted(
-        {str(info["primitiveType"].astype(str)) for info in facts if "Convolution" in info["layerType"].astype(str)}
-    )
+def _peak_memory_mib() -> int | None:
+    """Most memory this process ever held; getrusage would count what the parent held when it forked."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM")), None)
 
 
 if __name__ == "__main__":
-    arguments = json.loads(sys.argv[1])
-    Path(arguments["facts"]).write_text(json.dumps(run(arguments)))
+    main(json.loads(sys.argv[1]))

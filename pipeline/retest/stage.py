@@ -1,0 +1,130 @@
+"""Stage re-test: run an exported candidate as its target would, on the test split, and record what came out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+from models import ModelSpec
+from pipeline import layout, results
+from pipeline.config import Params
+from pipeline.dataset import Dataset
+from pipeline.errors import InputError
+from pipeline.files import sha256
+from pipeline.results import Predicted, Result
+from pipeline.retest import capped_isa
+from pipeline.retest.emulate import emulate
+from pipeline.retest.score import agreement_percent, classes, score
+from pipeline.targets import Precision, Target, load_target
+from runners.edge.regions import normalise
+
+RUNTIME_FILES = {"openvino": "openvino/model.xml", "tensorrt": "tensorrt/model.onnx"}
+
+
+def retest(model: str, method: str, target_name: str, params: Params, dataset: Dataset) -> Result:
+    """Measure one candidate on one target in the emulated lane.
+
+    A precision that the target refuses gives a record that says so. What cannot be emulated here is recorded as
+    not measured, with the reason.
+
+    Raises:
+        InputError: unknown target, or the candidate's files are missing or damaged.
+    """
+    target = load_target(target_name)
+    precision = params.recipe(method).precision
+    identity = {"model": model, "method": method, "target": target.name, "lane": "emulated", "precision": precision}
+    if refusal := target.refusal(precision):
+        return Result.model_validate({**identity, "refused": refusal})
+
+    file = layout.exported(model, method) / RUNTIME_FILES.get(target.runtime.name, "tensorrt/model.onnx")
+    if not file.exists():
+        raise InputError(f"{file} not found: run `dvc repro export@{model}-{method}`")
+    predicted, reason = _predict(layout.candidate(model, method), target, precision)
+    not_measured = {"measured": "speed and power are measured on a board, never in the cloud"}
+    if reason:
+        not_measured["predicted"] = reason
+    spec = models.spec(model)
+    images, labels = dataset.load("test", spec.input_size)
+    parent_logits = _parent_logits(model, len(labels))
+    batch = target.objective.regions_per_frame
+    emulation = emulate(file, precision, Regions(images, spec), (batch, 3, spec.input_size, spec.input_size), target)
+    scores = score(emulation, labels, parent_logits)
+    outputs = scores.target_outputs
+    answers = None if outputs is None else classes(outputs)
+    return Result.model_validate(
+        {
+            **identity,
+            "grade": emulation.grade,
+            "audit": emulation.audit,
+            "accuracy": scores.accuracy,
+            "bounds": scores.bounds,
+            "cloud_basis": emulation.cloud_basis,
+            "agreement_percent": None if outputs is None else agreement_percent(outputs, parent_logits),
+            "classes": dataset.classes,
+            "predictions": [] if answers is None else answers.tolist(),
+            "confusion": [] if answers is None else _confusion(labels, answers, len(dataset.classes)),
+            "layers": emulation.layers,
+            "size_bytes": sum(path.stat().st_size for path in file.parent.glob("model.*")),
+            "predicted": predicted,
+            "not_measured": {**not_measured, **emulation.not_measured},
+            "model_sha256": sha256(file.with_suffix(".bin") if file.suffix == ".xml" else file),
+            "data_sha256": sha256(dataset.folder / "samples.csv"),
+            "git_commit": results.git_commit(),
+            "host_isa": capped_isa.host_isa(),
+            "versions": results.versions("openvino", "onnxruntime", "opencv-python-headless", "numpy"),
+        }
+    )
+
+
+class Regions:
+    """The test split's regions (N, S, S, 3; uint8 RGB), normalised for the network batch by batch."""
+
+    def __init__(self, images: NDArray[np.uint8], spec: ModelSpec) -> None:
+        self._images, self._spec = images, spec
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+        """Batches (n <= size, 3, S, S)."""
+        for start in range(0, len(self._images), size):
+            yield normalise(self._images[start : start + size], self._spec.mean, self._spec.std)
+
+
+def _confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], count: int) -> list[list[int]]:
+    """True classes as rows, answers as columns; samples without an answer are in none."""
+    matrix = np.zeros((count, count), np.int64)
+    np.add.at(matrix, (labels[answers >= 0], answers[answers >= 0]), 1)
+    rows: list[list[int]] = matrix.tolist()
+    return rows
+
+
+def _parent_logits(model: str, samples: int) -> NDArray[np.float32]:
+    path = layout.parent_logits(model)
+    try:
+        logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: missing or damaged; run `dvc repro train@{model}`") from error
+    if len(logits) != samples:
+        raise InputError(f"{path}: has {len(logits)} answers for {samples} test samples; run `dvc repro train@{model}`")
+    return logits
+
+
+def _predict(candidate: Path, target: Target, precision: Precision) -> tuple[Predicted | None, str | None]:
+    from pipeline.predict import predict
+
+    try:
+        found = predict(candidate / "model.onnx", target, precision, batch=target.objective.regions_per_frame)
+    except InputError as error:
+        return None, str(error)
+    return (
+        Predicted(
+            inferences_per_s=found.inferences_per_s,
+            latency_ms=found.latency_ms,
+            error_percent=found.error_percent,
+            notes=list(found.notes),
+        ),
+        None,
+    )
