@@ -1,7 +1,9 @@
 """The report: every result held against its limits, as a page, as Markdown, as metrics and in the terminal.
 
     collect.py    read the records that params.yaml asks for, and judge them
-    answer.py     does a candidate pass uncapped but lose its accuracy on the target?
+    answer.py     does a candidate pass in the cloud but lose its accuracy on the target?
+    trust.py      what proves the emulation, and what stands for the cloud
+    layers.py     which layers the target's arithmetic harms, and what would help
     table.py      one table of words, which the terminal, the page and Markdown each draw in their own way
     terminal.py page.py markdown.py metrics.py    the four ways to draw it
     plots.py examples.py training.py              what only the page shows

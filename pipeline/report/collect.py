@@ -61,6 +61,10 @@ class Collected:
         """Percentage points that a candidate may lose against its FP32 parent."""
         return self.params.gates.accuracy_drop_points
 
+    def name(self, result: Result) -> str:
+        """What a candidate goes by: its method where there is but one model."""
+        return result.method if len(self.params.models) == 1 else result.candidate
+
 
 def collect() -> Collected:
     """Read and judge one result per model, method and target of params.yaml.

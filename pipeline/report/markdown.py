@@ -28,12 +28,14 @@ def render(collected: Collected) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    words = table.build(collected)
     return templates.get_template("report.md.j2").render(
-        words=table.build(collected),
+        words=words,
         columns=table.COLUMNS,
         answer=answer(collected),
         broken=broken,
         grades=GRADES,
+        layers=[layers for section in words.sections for layers in section.layers],
         verdicts=VERDICTS,
     )
 

@@ -24,7 +24,7 @@ def record(collected: Collected) -> dict[str, Any]:
     return {
         "verdict": collected.verdict,
         "verdicts": collected.verdicts,
-        "answer": found.text,
+        "answer": found.sentence,
         "caught": [asdict(item) for item in found.caught],
         "results": [_entry(judgement) for judgement in collected.judgements],
     }
@@ -35,9 +35,9 @@ def numbers(result: Result) -> dict[str, float]:
     accuracy, predicted, measured = result.accuracy, result.predicted, result.measured
     found = {
         "fp32_accuracy_percent": accuracy.fp32.percent if accuracy.fp32 else None,
-        "target_accuracy_percent": accuracy.target.percent if accuracy.target else None,
+        "cloud_accuracy_percent": accuracy.cloud.percent if accuracy.cloud else None,
         "host_accuracy_percent": accuracy.host.percent if accuracy.host else None,
-        "unsaturated_accuracy_percent": accuracy.unsaturated.percent if accuracy.unsaturated else None,
+        "target_accuracy_percent": accuracy.target.percent if accuracy.target else None,
         "accuracy_drop_points": result.accuracy_drop_points,
         "agreement_percent": result.agreement_percent,
         "size_bytes": result.size_bytes,
@@ -59,7 +59,10 @@ def _outcome(judgement: Judgement) -> dict[str, Any]:
 def _entry(judgement: Judgement) -> dict[str, Any]:
     result = judgement.result
     facts = result.model_dump(
-        include={"model", "method", "target", "lane", "precision", "grade", "host_isa", "not_measured"},
+        include={
+            "model", "method", "target", "lane", "precision", "grade", "audit", "bounds", "cloud_basis", "host_isa",
+            "not_measured",
+        },
         exclude_none=True,
-    )
+    )  # fmt: skip
     return {**facts, **_outcome(judgement), "checks": [asdict(check) for check in judgement.checks]}

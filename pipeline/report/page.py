@@ -53,7 +53,6 @@ class Part:
 def render(collected: Collected) -> str:
     """The whole file."""
     words, regions = table.build(collected), dataset.open_dataset(layout.DATASET)
-    name = _namer(collected)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -79,8 +78,8 @@ def render(collected: Collected) -> str:
                 section=section,
                 notes=sorted({mark for row in section.rows for cell in row.cells for mark in cell.marks}),
                 plot=plots.accuracy_against_speed(collected, section.target),
-                confusions=_confusions(section.target, name),
-                examples=examples(section.target, regions, name),
+                confusions=_confusions(section.target, collected.name),
+                examples=examples(section.target, regions, collected.name),
             )
             for section in words.sections
         ],
@@ -89,12 +88,6 @@ def render(collected: Collected) -> str:
         verdicts=VERDICTS,
         words=words,
     )
-
-
-def _namer(collected: Collected) -> Callable[[Result], str]:
-    """Candidates go by their method where there is but one model."""
-    one_model = len(collected.params.models) == 1
-    return lambda result: result.method if one_model else result.candidate
 
 
 def _headline(collected: Collected) -> str:

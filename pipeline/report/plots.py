@@ -35,13 +35,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate in the plot; `error` is that of the predicted speed, `uncapped` its accuracy without saturation."""
+    """A candidate in the plot; `error` is that of the predicted speed, `cloud` its accuracy there."""
 
     name: str
     speed: float
     error: float
     accuracy: float
-    uncapped: float | None
+    cloud: float | None
     verdict: Verdict
 
     @property
@@ -110,19 +110,18 @@ def _curve(curves: Curves, what: str, lines: list[tuple[str, list[float], str]])
 
 
 def _points(collected: Collected, target: OnTarget) -> list[Point]:
-    one_model = len(collected.params.models) == 1
     points = []
     for judgement in target.tested:
         result = judgement.result
-        accuracy, uncapped, predicted = result.accuracy.target, result.accuracy.unsaturated, result.predicted
+        accuracy, cloud, predicted = result.accuracy.target, result.accuracy.cloud, result.predicted
         if accuracy and predicted:
             points.append(
                 Point(
-                    name=result.method if one_model else result.candidate,
+                    name=collected.name(result),
                     speed=predicted.inferences_per_s,
                     error=predicted.error_percent,
                     accuracy=accuracy.percent,
-                    uncapped=uncapped.percent if uncapped else None,
+                    cloud=cloud.percent if cloud else None,
                     verdict=judgement.verdict,
                 )
             )
@@ -149,9 +148,9 @@ def _draw(axes: Any, point: Point) -> None:
     marker, colour = MARKERS[point.verdict]
     axes.plot(point.speeds, [point.accuracy] * 2, color=colour, linewidth=3.5,
               alpha=0.25, solid_capstyle="round")  # fmt: skip
-    if point.uncapped is not None and abs(point.uncapped - point.accuracy) >= 0.005:
-        axes.plot([point.speed] * 2, [point.uncapped, point.accuracy], color=FAINT, linewidth=1, zorder=1)
-        axes.plot([point.speed], [point.uncapped], marker="o", markersize=6, markerfacecolor="none",
+    if point.cloud is not None and abs(point.cloud - point.accuracy) >= 0.005:
+        axes.plot([point.speed] * 2, [point.cloud, point.accuracy], color=FAINT, linewidth=1, zorder=1)
+        axes.plot([point.speed], [point.cloud], marker="o", markersize=6, markerfacecolor="none",
                   markeredgecolor=FAINT, markeredgewidth=1.2, linestyle="none")  # fmt: skip
     axes.plot([point.speed], [point.accuracy], marker=marker, markersize=8, color=colour, linestyle="none", zorder=3,
               markeredgewidth=0)  # fmt: skip
@@ -164,7 +163,7 @@ def _label(axes: Any, points: list[Point], names: list[str]) -> None:
     across = [line for line in axes.lines if line.get_transform() != axes.transData]  # objective and accuracy limit
     taken = [line.get_window_extent(renderer).padded(1) for line in across]
     for point in points:
-        low, high = sorted((point.accuracy, point.accuracy if point.uncapped is None else point.uncapped))
+        low, high = sorted((point.accuracy, point.accuracy if point.cloud is None else point.cloud))
         slowest, fastest = point.speeds
         taken.append(_around(axes, (point.speed, low), (point.speed, high), 5))
         taken.append(_around(axes, (slowest, point.accuracy), (fastest, point.accuracy), 2))

@@ -4,11 +4,12 @@ A cell without a measurement says so and points to a note with the reason. The n
 table and each reason is told once.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.gates import Check, Judgement, Verdict
-from pipeline.report.answer import host_isas
+from pipeline.report import trust
 from pipeline.report.collect import Collected, OnTarget
+from pipeline.report.layers import Layers, layers
 from pipeline.report.words import FIELDS, NOT_MEASURED, POWER, number, one_line, rate, reason
 from pipeline.results import Accuracy, Result
 
@@ -29,22 +30,18 @@ COLUMNS = (
         "FP32 parent", "%", "Top-1 accuracy of the uncompressed network on the test split, calculated in 32-bit floats."
     ),
     Column(
+        "cloud",
+        "%",
+        "Accuracy of the same candidate on a server's CPU, whose 8-bit sums do not saturate: what an ordinary cloud "
+        "test reports.",
+    ),
+    Column(
         "on target",
         "%",
         "Accuracy of the candidate under the target's arithmetic, by emulation on the whole test split. The gate "
         "judges this number.",
     ),
     Column("drop", "points", "FP32 parent minus on target, in percentage points; negative is a gain."),
-    Column(
-        "this machine",
-        "%",
-        "Accuracy of the same files on the machine that ran the test, uncapped: what an ordinary cloud test reports.",
-    ),
-    Column(
-        "unsaturated",
-        "%",
-        "Accuracy of the same quantization when no sum overflows, as on a CPU with VNNI: simulated in floating point.",
-    ),
     Column("size", "MB", "The files that the device loads; 1 MB is 1,000,000 bytes."),
     Column(
         "predicted",
@@ -79,10 +76,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One target."""
+    """One target; `layers` are of the candidates that its arithmetic changes."""
 
     target: OnTarget
     rows: list[Row]
+    layers: list[Layers]
 
     @property
     def objective(self) -> str:
@@ -101,16 +99,13 @@ class Section:
 
     @property
     def grade(self) -> str:
-        """How sure the emulation is, with the candidates' names where they differ."""
-        results = [row.judgement.result for row in self.rows]
-        one_model = len({result.model for result in results}) == 1
-        grades: dict[str, list[str]] = {}
-        for result in results:
-            name = result.method if one_model else result.candidate
-            grades.setdefault(result.grade or NOT_MEASURED, []).append(name)
-        if len(grades) < 2:
-            return "".join(grades)
-        return ", ".join(f"{grade} ({', '.join(names)})" for grade, names in grades.items())
+        """How sure the emulation is."""
+        return trust.grade(self.target)
+
+    @property
+    def cloud(self) -> str:
+        """What stands for the cloud here."""
+        return trust.cloud(self.target.judgements)
 
 
 @dataclass
@@ -131,7 +126,6 @@ class Table:
     notes: list[str]
     refused: list[str]
     missing: list[str]
-    host: str
     caption: list[str]
 
 
@@ -139,12 +133,19 @@ def build(collected: Collected) -> Table:
     """Lay everything out in words."""
     notes = _Notes()
     sections = [
-        Section(target, [Row(judgement, _cells(judgement, notes)) for judgement in target.tested])
+        Section(
+            target,
+            [Row(judgement, _cells(judgement, notes)) for judgement in target.tested],
+            [
+                found
+                for judgement in target.tested
+                if (found := layers(judgement.result, collected.name(judgement.result)))
+            ],
+        )
         for target in collected.targets
     ]
     refused = [line for section in sections for line in section.refused]
-    host = _host(collected)
-    return Table(sections, notes.texts, refused, _missing(collected), host, _caption(collected, host))
+    return Table(sections, notes.texts, refused, _missing(collected), _caption(collected))
 
 
 def _cells(judgement: Judgement, notes: _Notes) -> tuple[Cell, ...]:
@@ -155,10 +156,9 @@ def _cells(judgement: Judgement, notes: _Notes) -> tuple[Cell, ...]:
     size = None if result.size_bytes is None else number(result.size_bytes / 1e6)
     return (
         _accuracy(result, "fp32", accuracy.fp32, notes),
-        _accuracy(result, "target", accuracy.target, notes),
+        _accuracy(result, "cloud", accuracy.cloud, notes),
+        _on_target(result, notes),
         _cell(result, missing, None if drop is None else number(drop), notes, drop_check.verdict),
-        _accuracy(result, "host", accuracy.host, notes),
-        _accuracy(result, "unsaturated", accuracy.unsaturated, notes),
         _cell(result, "size_bytes", size, notes),
         _speed(result, checks["regions_per_s"], notes),
     )
@@ -173,6 +173,11 @@ def _cell(result: Result, name: str, text: str | None, notes: _Notes, verdict: V
 def _accuracy(result: Result, name: str, accuracy: Accuracy | None, notes: _Notes) -> Cell:
     text = None if accuracy is None else number(accuracy.percent)
     return _cell(result, f"accuracy.{name}", text, notes)
+
+
+def _on_target(result: Result, notes: _Notes) -> Cell:
+    cell = _accuracy(result, "target", result.accuracy.target, notes)
+    return replace(cell, marks=cell.marks + tuple(notes.mark(doubt) for doubt in trust.doubts(result)))
 
 
 def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
@@ -208,13 +213,7 @@ def _missing(collected: Collected) -> list[str]:
     return missing
 
 
-def _host(collected: Collected) -> str:
-    """Which machine the uncapped numbers are from: another one may give others."""
-    isas = ", ".join(host_isas(collected)) or "not used"
-    return f"This machine, uncapped: {isas}. Unsaturated: a CPU with VNNI, simulated in floating point."
-
-
-def _caption(collected: Collected, host: str) -> list[str]:
+def _caption(collected: Collected) -> list[str]:
     results = [judgement.result for target in collected.targets for judgement in target.tested]
     sizes = sorted({result.accuracy.target.n for result in results if result.accuracy.target})
     regions = f" on {' or '.join(f'{n:,}' for n in sizes)} test regions" if sizes else ""
@@ -226,7 +225,7 @@ def _caption(collected: Collected, host: str) -> list[str]:
     return [
         f"Accuracy is measured by emulation{regions}; a candidate may lose "
         f"{number(collected.accuracy_limit)} points against its FP32 parent.",
-        host,
+        trust.cloud(collected.judgements),
         "Regions/s are predicted, not measured; ± is the prediction's own error on networks that it has not seen.",
         f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
     ]

@@ -13,11 +13,10 @@ from pipeline.gates import Judgement, Verdict
 from pipeline.report import table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
-from pipeline.report.words import NOT_MEASURED, VERDICTS, broken
+from pipeline.report.words import VERDICTS, broken
 
 NARROWEST, WIDEST = 100, 130
 STYLES: dict[Verdict | None, str] = {"pass": "bold green", "fail": "bold red", "not_measured": "yellow", None: ""}
-HYPHENATED = {"unsaturated": "unsatu-\nrated"}
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -34,7 +33,7 @@ def render(collected: Collected) -> str:
     for line in words.caption:
         console.print(Text(line, style="dim"))
     console.print()
-    console.print(Text(answer(collected).text, style="bold"))
+    console.print(Text(answer(collected).sentence, style="bold"))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -42,11 +41,16 @@ def _section(console: Console, section: table.Section) -> None:
     profile, verdict = section.target.profile, section.target.verdict
     console.print(Text.assemble((profile.name, "bold"), "  ", (VERDICTS[verdict], STYLES[verdict])))
     console.print(Text(profile.description, style="dim"))
-    console.print(Text(f"Objective: {section.objective}. Emulation: {section.grade or NOT_MEASURED}.", style="dim"))
+    console.print(Text(f"Objective: {section.objective}. Emulation: {section.grade}.", style="dim"))
     if section.rows:
         console.print(Padding(_grid(section), (1, 0, 1, 0)))
     else:
         console.print("No candidate fits this target.\n")
+    harmful = [layers for layers in section.layers if layers.harmful]
+    for layers in harmful:
+        console.print(Text.assemble((f"{layers.candidate}: ", "bold"), layers.sentence, style="dim"))
+    if harmful:
+        console.print()
 
 
 def _grid(section: table.Section) -> RichTable:
@@ -54,8 +58,7 @@ def _grid(section: table.Section) -> RichTable:
     grid = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column("\n\ncandidate", no_wrap=True)
     for column in table.COLUMNS:
-        head = HYPHENATED.get(column.head, column.head.replace(" ", "\n"))
-        lines = f"{head}\n{column.unit}"
+        lines = f"{column.head}\n{column.unit}".replace(" ", "\n")
         grid.add_column("\n" * (2 - lines.count("\n")) + lines, justify="right", no_wrap=True)
     grid.add_column("\n\nverdict")
     model = None

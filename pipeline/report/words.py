@@ -1,5 +1,7 @@
 """Numbers and names as the report writes them, the same everywhere."""
 
+import math
+
 from pipeline.gates import Check, Verdict
 from pipeline.results import Result
 
@@ -12,24 +14,32 @@ FIELDS = {
     "accuracy": "accuracy",
     "accuracy.fp32": "accuracy of the FP32 parent",
     "accuracy.target": "accuracy on target",
+    "accuracy.cloud": "accuracy in the cloud",
     "accuracy.host": "accuracy on this machine",
-    "accuracy.unsaturated": "unsaturated accuracy",
     "agreement_percent": "agreement with the FP32 parent",
     "size_bytes": "size",
 }
 GRADES = {
-    "exact": "audited: bit-identical to the target's own instruction set on a sample of this very model",
+    "exact": "calculated on an emulated processor of the target's kind, or compared with one on samples of this model",
     "bounded": "the hardware cannot be emulated exactly; the number is the worse end of the interval it lies in",
-    "unaudited": "calculated with the target's instruction set, but not yet compared bit for bit with an emulated "
-    "processor of that kind",
+    "unaudited": "calculated with the target's instruction set, but not compared with an emulated processor",
+    NOT_MEASURED: "there is no emulation, or an emulated processor of the target's kind gave other answers",
 }
 POWER = "power is measured on boards only"
+SMALLEST_PERCENT = 0.0001
 
 
 def number(value: float, digits: int = 2) -> str:
     """A number with a fixed count of decimals; what rounds to zero has no sign."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
+
+
+def percent(value: float) -> str:
+    """A share, from a millionth to a multiple, with two digits that mean something; only zero is written as zero."""
+    if value < SMALLEST_PERCENT:
+        return f"< {SMALLEST_PERCENT} %" if value else "0 %"
+    return f"{number(value, max(0, 1 - math.floor(math.log10(value))))} %"
 
 
 def rate(value: float) -> str:

@@ -16,15 +16,18 @@ from pipeline.errors import InputError
 from pipeline.report import plots, summary, write_report
 from pipeline.report.collect import collect
 from pipeline.report.markdown import escape
+from pipeline.report.markdown import render as render_markdown
+from pipeline.report.words import percent
 from pipeline.results import Result
 
-MODEL, ATOM, JETSON = "lenet-5", "atom-x5-e3940", "jetson-tx2-maxq"
+MODEL, ATOM, JETSON, CORTEX = "lenet-5", "atom-x5-e3940", "jetson-tx2-maxq", "tegra-parker-a57"
 HOSTILE = "<script>alert('|')</script>"
 CLASSES = [HOSTILE, "person"]
 LABELS = [0, 0, 1, 1, 1] * 40
 NO_FP16 = "this release has no fp16-boundaries emulation; measure it on a board"
 BOARD = "speed and power are measured on a board, never in the cloud"
-COLUMNS = 9
+UNAUDITED = "QEMU is not installed; run `edgeproof emulators`"
+COLUMNS = 8
 
 PARAMS: dict[str, Any] = {
     "seed": 0,
@@ -58,19 +61,41 @@ def put(method: str, target: str, **fields: Any) -> None:
     Result.model_validate(record).write(layout.result(MODEL, method, target))
 
 
-def emulated(*, target: int, uncapped: int, rate: float = 200.0, host_isa: str = "amx_int8") -> dict[str, Any]:
-    """A re-test with so many mistakes under the target's arithmetic and without it; the parent makes ten."""
+def audit(**fields: Any) -> dict[str, Any]:
+    """An audit, by default one that agrees in every bit."""
+    return {"emulator": "denverton", "samples": 8, "tolerance": 0.0, "agrees": True, **fields}
+
+
+def saturated(name: str, share: float, *, left: float = 0.14, fix: str = "") -> dict[str, Any]:
+    """A layer that has this share, in percent, of the saturation error; half-range weights leave so much of it."""
+    fix = fix or "half-range weights in 21 of 32 output channels"
+    return {
+        "name": name, "pair_sums": 1_000_000, "saturated": 1234, "channels": 32, "channels_hit": 21,
+        "output_error": share / 10, "share_percent": share, "half_range_error": left * share / 10, "fix": fix,
+    }  # fmt: skip
+
+
+def rounded(name: str, *, overflow: int = 0, flushed: int = 0, subnormal: int = 0) -> dict[str, Any]:
+    """A layer with so many of a thousand values that do not fit FP16."""
+    counts = {"overflow": overflow, "flushed": flushed, "subnormal": subnormal}
+    return {"name": name, "op": "Conv+Relu", "elements": 1000, **counts, "max_abs": 70123.0 if overflow else 12.5}
+
+
+def emulated(*, target: int, cloud: int, rate: float = 200.0, host_isa: str = "amx_int8") -> dict[str, Any]:
+    """A re-test with so many mistakes under the target's arithmetic and in the cloud; the parent makes ten."""
     predictions = answers(target)
     confusion = np.zeros((2, 2), int)
     np.add.at(confusion, (LABELS, predictions), 1)
     return {
         "grade": "exact",
+        "audit": audit(),
         "accuracy": {
             "fp32": accuracy(10),
             "target": accuracy(target),
-            "host": accuracy(uncapped),
-            "unsaturated": accuracy(uncapped),
+            "host": accuracy(cloud),
+            "cloud": accuracy(cloud),
         },
+        "cloud_basis": "measured",
         "agreement_percent": 99.5,
         "confusion": confusion.tolist(),
         "predictions": predictions,
@@ -82,7 +107,7 @@ def emulated(*, target: int, uncapped: int, rate: float = 200.0, host_isa: str =
 
 @pytest.fixture(autouse=True)
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository after `dvc repro`: on the Atom, INT8 passes uncapped and loses; the Jetson is not emulated."""
+    """A repository after `dvc repro`: on the Atom, INT8 passes in the cloud and loses; the Jetson is not emulated."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
     Path("params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
@@ -97,9 +122,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (layout.parent(MODEL) / "curves.csv").write_text(
         "epoch,train_loss,val_loss,val_accuracy_percent\n1,0.9,0.8,70\n2,0.5,0.6,80\n", encoding="utf-8"
     )
-    put("fp32", ATOM, **emulated(target=10, uncapped=10, rate=60.0))
+    put("fp32", ATOM, **emulated(target=10, cloud=10, rate=60.0))
     put("fp16", ATOM, refused=f"{ATOM} refuses fp16: no half-precision arithmetic")
-    put("int8", ATOM, **emulated(target=24, uncapped=12, rate=130.0))
+    put("int8", ATOM, **emulated(target=24, cloud=12, rate=130.0))
     prediction = {"inferences_per_s": 400.0, "latency_ms": 10.0, "error_percent": 30.0}
     for method in ("fp32", "fp16"):
         put(method, JETSON, not_measured={"measured": BOARD, "accuracy.target": NO_FP16}, predicted=prediction)
@@ -112,8 +137,13 @@ def page() -> str:
 
 
 def markdown() -> str:
-    write_report()
-    return (layout.REPORT / "report.md").read_text(encoding="utf-8")
+    return render_markdown(collect())
+
+
+def everywhere() -> list[str]:
+    """What the terminal, the page and the Markdown say, each as one line of plain text."""
+    texts = (summary()[1], page().replace("&#39;", "'"), markdown().replace("\\_", "_"))
+    return [" ".join(text.split()) for text in texts]
 
 
 def test_a_target_fails_when_all_fail_and_is_not_measured_when_one_is_not() -> None:
@@ -124,12 +154,12 @@ def test_a_target_fails_when_all_fail_and_is_not_measured_when_one_is_not() -> N
     json.dumps(record, allow_nan=False)
     assert f"{ATOM}  FAIL" in text
     assert f"{JETSON}  not measured" in text
-    assert re.search(r"fp32 +95\.00 +95\.00 +0\.00 +95\.00 +95\.00 +3\.60 +60 ± 15 % FAIL speed", text)
-    assert re.search(r"int8 +95\.00 +88\.00 +7\.00 +94\.00 .* FAIL accuracy", text)
+    assert re.search(r"fp32 +95\.00 +95\.00 +95\.00 +0\.00 +3\.60 +60 ± 15 % FAIL speed", text)
+    assert re.search(r"int8 +95\.00 +94\.00 +88\.00 +7\.00 .* FAIL accuracy", text)
 
 
 def test_a_target_passes_with_one_candidate() -> None:
-    put("int8", ATOM, **emulated(target=11, uncapped=11))
+    put("int8", ATOM, **emulated(target=11, cloud=11))
     verdicts, text, _ = summary()
     assert verdicts[ATOM] == "pass"
     assert re.search(r"int8 .*200 ± 15 % PASS", text)
@@ -138,35 +168,74 @@ def test_a_target_passes_with_one_candidate() -> None:
 def test_names_the_candidate_that_only_the_target_shows_to_fail() -> None:
     _, text, record = summary()
     sentence = record["answer"]
-    assert f"{MODEL}/int8 passes uncapped with 94.00 % (this machine, amx_int8" in sentence
-    assert f"88.00 % under the arithmetic of {ATOM}, 7.00 points below" in sentence
+    assert sentence == (
+        f"Caught: {MODEL}/int8 passes in the cloud with 94.00 % (1.00 points below its FP32 parent) but has 88.00 % "
+        f"under the arithmetic of {ATOM}, 7.00 points below. The limit is 2.00 points."
+    )
     assert [item["candidate"] for item in record["caught"]] == [f"{MODEL}/int8"]
-    assert "Caught:" in " ".join(text.split())
-    assert "saturates" not in sentence
+    assert sentence in " ".join(text.split())
 
 
 def test_says_that_none_was_caught() -> None:
-    put("int8", ATOM, **emulated(target=12, uncapped=11))
+    put("int8", ATOM, **emulated(target=12, cloud=11))
     _, _, record = summary()
     assert record["caught"] == []
-    assert record["answer"].startswith("No candidate passes uncapped and breaks the 2.00-point accuracy limit")
+    assert record["answer"].startswith("No candidate passes in the cloud and breaks the 2.00-point accuracy limit")
     assert "2 compared, 2 not measured" in record["answer"]
     assert f"largest loss to the arithmetic is 0.50 points, {MODEL}/int8 on {ATOM}" in record["answer"]
 
 
-def test_failing_uncapped_too_is_not_a_catch() -> None:
-    put("int8", ATOM, **emulated(target=40, uncapped=30))
+def test_failing_in_the_cloud_too_is_not_a_catch() -> None:
+    put("int8", ATOM, **emulated(target=40, cloud=30))
     assert summary()[2]["caught"] == []
 
 
-def test_a_saturating_machine_says_so_and_the_simulation_stands_in() -> None:
-    fields = emulated(target=24, uncapped=24, host_isa="avx2")
-    fields["accuracy"]["unsaturated"] = accuracy(12)
-    put("int8", ATOM, **fields)
-    put("fp32", ATOM, **emulated(target=10, uncapped=10, host_isa="avx2"))
-    answer = summary()[2]["answer"]
-    assert "94.00 % (unsaturated;" in answer
-    assert "This machine's own CPU (avx2) saturates too: the unsaturated column stands for a VNNI cloud CPU" in answer
+def test_a_simulated_cloud_is_called_so_whatever_this_machine_gives() -> None:
+    fields = emulated(target=24, cloud=12, host_isa="avx2")
+    fields["accuracy"]["host"] = accuracy(24)
+    put("int8", ATOM, **fields | {"cloud_basis": "simulated"})
+    sentence = summary()[2]["answer"]
+    assert "in the cloud with 94.00 % (simulated, 1.00 points below its FP32 parent)" in sentence
+
+
+def test_the_worse_of_two_bounds_is_called_so_when_it_is_caught() -> None:
+    bounds = {"fp32_sums": accuracy(11), "fp16_sums": accuracy(24)}
+    put("fp16", JETSON, **emulated(target=24, cloud=10) | {"grade": "bounded", "bounds": bounds})
+    assert f"88.00 % under the arithmetic of {JETSON} in the worse of two bounds, 7.00" in summary()[2]["answer"]
+
+
+@pytest.mark.parametrize(
+    ("of_fp32", "of_int8", "caption"),
+    [
+        (("measured", "amx_int8"), ("measured", "amx_int8"), "Cloud: measured on this machine (amx_int8)."),
+        (
+            ("simulated", "avx2"),
+            ("simulated", "avx2"),
+            "Cloud: a CPU with VNNI, simulated in floating point, because this machine's own CPU (avx2) saturates too.",
+        ),
+        (
+            ("measured", "avx2"),
+            ("simulated", "avx2"),
+            "Cloud: FP32 measured on this machine (avx2); INT8 on a CPU with VNNI, simulated in floating point, "
+            "because this machine's own CPU (avx2) saturates too.",
+        ),
+        (
+            ("simulated", None),
+            ("simulated", None),
+            "Cloud: a CPU with VNNI, simulated in floating point, because this machine's own CPU (unknown) may "
+            "saturate too.",
+        ),
+    ],
+)
+def test_the_caption_says_what_stands_for_the_cloud(
+    of_fp32: tuple[str, str | None], of_int8: tuple[str, str | None], caption: str
+) -> None:
+    for method, (basis, isa) in (("fp32", of_fp32), ("int8", of_int8)):
+        put(method, ATOM, **emulated(target=10, cloud=10) | {"cloud_basis": basis, "host_isa": isa})
+    texts = everywhere()
+    assert all(caption in text for text in texts)
+    assert f"<li>{caption}</li>" in texts[1]
+    assert "<li>Cloud: not measured.</li>" in texts[1]
 
 
 def test_no_comparison_is_no_answer() -> None:
@@ -181,12 +250,12 @@ def test_what_was_not_measured_says_so_with_its_reason_and_is_never_zero() -> No
     _, text, _ = summary()
     html, md = page(), markdown()
     section = text[text.index(f"{JETSON}  ") : text.index("Refused")]
-    assert section.count("measured²") == 10
+    assert section.count("measured²") == 8
     assert f"² {NO_FP16}" in text
     assert f"<sup>2</sup> {NO_FP16}" in html
     assert f"<sup>2</sup> {NO_FP16}" in md
     rows = [line for line in md.splitlines() if line.startswith(f"| {MODEL}/fp16")]
-    assert [row.count("not measured") for row in rows] == [7]
+    assert [row.count("not measured") for row in rows] == [6]
     assert not re.search(r"\b0(\.0+)?\b", rows[0] + section)
     table = html[html.index('id="target-2"') :]
     assert not re.search(r">-?0(\.0+)?<", table[: table.index("</section>")])
@@ -198,8 +267,8 @@ def test_metrics_hold_measured_numbers_only() -> None:
     assert metrics["int8"][ATOM] == {
         "fp32_accuracy_percent": 95.0,
         "target_accuracy_percent": 88.0,
+        "cloud_accuracy_percent": 94.0,
         "host_accuracy_percent": 94.0,
-        "unsaturated_accuracy_percent": 94.0,
         "accuracy_drop_points": 7.0,
         "agreement_percent": 99.5,
         "size_bytes": 3_600_000,
@@ -217,32 +286,175 @@ def test_metrics_hold_measured_numbers_only() -> None:
     assert metrics["int8"][JETSON] == {"refused": f"{JETSON} refuses int8: no DP4A"}
 
 
+def test_the_record_tells_how_each_number_came_about() -> None:
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"bounds": {"fp32_sums": accuracy(12)}})
+    [found] = [item for item in summary()[2]["results"] if (item["method"], item["target"]) == ("int8", ATOM)]
+    assert found["cloud_basis"] == "measured"
+    assert found["audit"]["emulator"] == "denverton"
+    assert found["bounds"] == {"fp32_sums": accuracy(12)}
+
+
+def test_an_audit_is_told_with_what_it_compared() -> None:
+    exact = "Emulation: exact (8 samples of each candidate equal bit for bit on QEMU's Denverton)."
+    assert all(exact in text for text in everywhere())
+    put("fp32", ATOM, **emulated(target=10, cloud=10) | {"audit": audit(tolerance=1e-5)})
+    assert (
+        "exact (8 samples of each candidate equal on QEMU's Denverton, FP32 within 0.001 % of the largest output, "
+        "INT8 bit for bit)." in markdown()
+    )
+
+
+def test_what_runs_on_an_emulated_cpu_needs_no_audit() -> None:
+    params = {**PARAMS, "targets": [CORTEX], "methods": ["fp32", "int8"]}
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for method in ("fp32", "int8"):
+        put(method, CORTEX, **emulated(target=10, cloud=10) | {"audit": None})
+    assert "Emulation: exact (every sample calculated on QEMU's Cortex-A57)." in markdown()
+
+
+def test_an_audit_that_could_not_be_made_is_a_note() -> None:
+    missing = audit(agrees=None, reason=UNAUDITED)
+    put("int8", ATOM, **emulated(target=12, cloud=12) | {"grade": "unaudited", "audit": missing})
+    text = summary()[1]
+    assert re.search(r"int8 +95\.00 94\.00 94\.00¹", text)
+    assert f"¹ not audited: {UNAUDITED}" in text
+    proof = "8 samples of each candidate equal bit for bit on QEMU's Denverton"
+    assert f"Emulation: exact (fp32: {proof}); unaudited (int8)." in " ".join(text.split())
+
+
+def test_an_audit_that_disagrees_leaves_no_number_and_says_where() -> None:
+    reason = "the audit on denverton disagrees, first in the layer features.0/conv"
+    fields = emulated(target=12, cloud=12)
+    del fields["accuracy"]["target"]
+    fields |= {"grade": "not_measured", "audit": audit(agrees=False), "not_measured": {"accuracy.target": reason}}
+    put("int8", ATOM, **fields)
+    verdicts, text, _ = summary()
+    assert verdicts[ATOM] == "not_measured"
+    assert "not measured (int8)" in text
+    assert "not_measured" not in text
+    assert f"¹ {reason}" in text
+    assert "<dt>Emulation: not measured</dt>" in page()
+
+
+def test_both_bounds_are_told() -> None:
+    bounds = {"fp32_sums": accuracy(11), "fp16_sums": accuracy(12)}
+    fields = emulated(target=12, cloud=10) | {"grade": "bounded", "audit": None, "bounds": bounds}
+    put("fp16", JETSON, **fields)
+    assert all("FP32 sums 94.50 %, FP16 sums 94.00 %; the worse counts" in text for text in everywhere())
+    assert "94.00<sup>" in markdown()
+
+
+def test_the_worst_layer_is_told_in_one_line_with_what_a_fix_would_leave() -> None:
+    layers = [
+        saturated("late/conv", 33.0),
+        saturated("features.0/conv", 67.0),
+        saturated("unharmed", 0.0) | {"saturated": 0},
+    ]
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"layers": layers})
+    sentence = (
+        "67 % of the saturation error comes from features.0/conv (half-range weights in 21 of 32 output channels would "
+        "leave 14 % of it)"
+    )
+    text = " ".join(summary()[1].split())
+    assert text.count("of the saturation error") == 1
+    assert f"int8: {sentence}" in text
+    html, md = page(), markdown()
+    assert f"<summary><b>int8</b> {sentence}</summary>" in html
+    assert f"**int8 on {ATOM}**: {sentence}." in md
+    fix = "half-range weights in 21 of 32 output channels"
+    assert f"| features.0/conv | 67 % | 0.12 % | 21 of 32 | 14 % | {fix} |\n| late/conv | 33 %" in md
+    assert '<i class="bar" style="--share: 67.0"></i><span>67 %</span>' in html
+    assert "unharmed" not in html + md
+
+
+def test_a_layer_that_is_better_left_alone_promises_nothing() -> None:
+    leave = "leave it: half-range weights would cost more than the saturation"
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"layers": [saturated("c", 100.0, left=1.3, fix=leave)]})
+    assert f"int8: 100 % of the saturation error comes from c ({leave})" in " ".join(summary()[1].split())
+    assert f"| c | 100 % | 0.12 % | 21 of 32 | 130 % | {leave} |" in markdown()
+
+
+def test_saturation_without_effect_is_on_the_page_only() -> None:
+    put("int8", ATOM, **emulated(target=12, cloud=12) | {"layers": [saturated("c", 0.0)]})
+    assert "saturat" not in summary()[1]
+    assert "sums saturate, most often in c, but the output stays the same" in page()
+    assert "| c | 0 % | 0.12 % | 21 of 32 | – |" in markdown()
+
+
+def test_eight_layers_are_enough() -> None:
+    layers = [saturated(f"layer{index}", 20.0 - index) for index in range(10)]
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"layers": layers})
+    for text in (page(), markdown()):
+        assert "layer7" in text
+        assert "layer8" not in text
+        assert "2 more layers, each with less." in text
+
+
+def test_layers_that_do_not_fit_fp16_are_told_the_gravest_first() -> None:
+    layers = [rounded("small", subnormal=9), rounded("fits"), rounded("zero", flushed=3), rounded("big", overflow=1)]
+    put("fp16", JETSON, **emulated(target=10, cloud=10) | {"layers": layers})
+    worst = "most overflow is in big: 0.10 % of its values become infinite in FP16"
+    assert f"fp16: {worst}" in " ".join(summary()[1].split())
+    rows = (
+        "| big | 0.10 % | 0 % | 0 % | 70,123 | Conv+Relu |\n"
+        "| zero | 0 % | 0.30 % | 0 % | 12.5 | Conv+Relu |\n"
+        "| small | 0 % | 0 % | 0.90 % | 12.5 | Conv+Relu |\n"
+    )
+    assert rows in markdown()
+    assert f"<b>fp16</b> {worst}" in page()
+    assert "fits" not in markdown()
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        ({"flushed": 3}, "nothing overflows FP16; c has the most values flushed to zero, 0.30 %"),
+        ({"subnormal": 9}, "nothing overflows FP16; c has the most subnormal values, 0.90 %"),
+    ],
+)
+def test_underflow_is_on_the_page_only(counts: dict[str, int], sentence: str) -> None:
+    put("fp16", JETSON, **emulated(target=10, cloud=10) | {"layers": [rounded("c", **counts)]})
+    assert sentence in page()
+    assert "overflow" not in summary()[1]
+
+
+def test_no_layers_no_heading() -> None:
+    assert "Layers" not in page()
+    assert "Layers" not in markdown()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 %"), (1e-9, "< 0.0001 %"), (0.00012, "0.00012 %"), (0.034, "0.034 %"), (4.2, "4.2 %"), (240, "240 %")],
+)
+def test_a_share_is_written_with_two_digits_that_mean_something(value: float, text: str) -> None:
+    assert percent(value) == text
+
+
 def test_refused_pairs_are_listed_with_their_reason() -> None:
-    for text in (summary()[1], page(), markdown()):
+    for text in everywhere():
         assert f"{MODEL}/int8: {JETSON} refuses int8: no DP4A" in text
         assert f"{MODEL}/fp16: {ATOM} refuses fp16: no half-precision arithmetic" in text
 
 
 def test_predictions_are_called_so_and_doubt_near_the_objective_is_told() -> None:
-    for text in (summary()[1], page(), markdown()):
-        flat = " ".join(text.replace("'", "&#39;").split())
-        assert "Regions/s are predicted, not measured" in flat
-        assert "130 ± 15 %" in flat
-        assert "the objective of 120 regions/s lies within the prediction&#39;s error: a board decides" in flat
-        assert "Power is measured on boards only." in flat
+    for text in everywhere():
+        assert "Regions/s are predicted, not measured" in text
+        assert "130 ± 15 %" in text
+        assert "the objective of 120 regions/s lies within the prediction's error: a board decides" in text
+        assert "Power is measured on boards only." in text
 
 
 def test_what_a_prediction_says_of_its_own_limits_is_told() -> None:
-    fields = emulated(target=12, uncapped=12)
+    fields = emulated(target=12, cloud=12)
     fields["predicted"]["notes"] = ["89% of the time is in depthwise layers, where published stacks differ"]
     put("int8", ATOM, **fields)
-    for text in (summary()[1], page(), markdown()):
-        assert "89% of the time is in depthwise layers" in " ".join(text.split())
+    assert all("89% of the time is in depthwise layers" in text for text in everywhere())
 
 
 def test_a_board_s_own_numbers_are_called_measured() -> None:
     measured = {"latency_ms": [25.0], "regions_per_s": 155.0, "power_w": 8.2, "power_rail": "package-0"}
-    put("int8", ATOM, **{**emulated(target=11, uncapped=11), "lane": "device", "measured": measured})
+    put("int8", ATOM, **{**emulated(target=11, cloud=11), "lane": "device", "measured": measured})
     verdicts, text, _ = summary()
     assert verdicts[ATOM] == "pass"
     assert "155 measured" in text
@@ -265,6 +477,8 @@ def test_names_are_text_and_never_markup() -> None:
     assert "<script" not in html.lower()
     assert "&lt;script&gt;alert(&#39;|&#39;)&lt;/script&gt;" in html
     put("fp32", JETSON, not_measured={"accuracy.target": f"{HOSTILE} | @everyone\n# big"})
+    bad_layer = saturated(f"{HOSTILE}\n# big", 100.0, fix=f"@everyone | {HOSTILE}")
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"layers": [bad_layer]})
     written = markdown()
     assert "<script" not in written
     assert "@everyone" not in written
@@ -278,6 +492,7 @@ def test_escaping_leaves_plain_text_alone() -> None:
 
 
 def test_the_page_loads_nothing_from_outside_and_is_well_formed() -> None:
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"layers": [saturated("/features/0/conv", 100.0)]})
     html = page()
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
     assert not re.search(r"https?://|//cdn|@import|url\((?!#)", outside)
@@ -319,6 +534,7 @@ def test_markdown_tables_have_the_same_columns_in_every_row() -> None:
 
 
 def test_no_line_of_the_terminal_is_wider_than_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("int8", ATOM, **emulated(target=24, cloud=12) | {"layers": [saturated("/features/0/conv", 100.0)]})
     for columns in ("20", "100", "160"):
         monkeypatch.setenv("COLUMNS", columns)
         text = summary()[1]
@@ -333,7 +549,7 @@ def test_examples_show_disagreement_first_and_leave_out_answers_of_other_data() 
     assert html.count("<img") == 12
     assert '<span class="wrong">person <i>int8</i>' in first[: first.index("</figure>")].replace("\n", "")
     for method in ("fp32", "int8"):
-        put(method, ATOM, **{**emulated(target=11, uncapped=11), "predictions": [0, 1]})
+        put(method, ATOM, **{**emulated(target=11, cloud=11), "predictions": [0, 1]})
     assert "<img" not in page()
 
 
@@ -341,7 +557,7 @@ def test_many_classes_give_the_commonest_mix_ups() -> None:
     names = [f"class {index}" for index in range(20)]
     confusion = np.eye(20, dtype=int) * 5
     confusion[3, 4] = 7
-    fields = {**emulated(target=11, uncapped=11), "classes": names, "confusion": confusion.tolist(), "predictions": []}
+    fields = {**emulated(target=11, cloud=11), "classes": names, "confusion": confusion.tolist(), "predictions": []}
     put("int8", ATOM, **fields)
     assert "7 × class 3 taken for class 4" in page()
 
@@ -357,7 +573,7 @@ def test_damaged_training_curves_only_leave_a_gap(content: str | None) -> None:
 
 def test_plots_of_one_epoch_and_of_far_apart_speeds() -> None:
     (layout.parent(MODEL) / "curves.csv").write_text("epoch,train_loss,val_loss,val_accuracy_percent\n1,1,1,50\n")
-    put("int8", ATOM, **emulated(target=24, uncapped=12, rate=90_000.0))
+    put("int8", ATOM, **emulated(target=24, cloud=12, rate=90_000.0))
     collected = collect()
     plot = plots.accuracy_against_speed(collected, collected.targets[0])
     assert plot

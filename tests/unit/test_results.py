@@ -7,7 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.results import Accuracies, Accuracy, Measured, Predicted, Result, read_result
+from pipeline.results import (
+    Accuracies,
+    Accuracy,
+    Audit,
+    Measured,
+    Predicted,
+    Result,
+    RoundedLayer,
+    SaturatedLayer,
+    read_result,
+)
+
+SATURATED = SaturatedLayer(
+    name="conv", pair_sums=100, saturated=3, channels=8, channels_hit=2, output_error=0.5, share_percent=100.0,
+    half_range_error=0.1, fix="half-range weights",
+)  # fmt: skip
+ROUNDED = RoundedLayer(name="conv", op="Conv", elements=9, overflow=1, subnormal=2, flushed=0, max_abs=7e4)
 
 
 def record(**values: object) -> Result:
@@ -23,7 +39,13 @@ def test_percent(counts: tuple[int, int]) -> None:
 
 def test_round_trip(tmp_path: Path) -> None:
     written = record(
-        accuracy=Accuracies(fp32=Accuracy(correct=9, n=10), target=Accuracy(correct=8, n=10)),
+        accuracy=Accuracies(
+            fp32=Accuracy(correct=9, n=10), cloud=Accuracy(correct=9, n=10), target=Accuracy(correct=8, n=10)
+        ),
+        cloud_basis="simulated",
+        audit=Audit(emulator="denverton", samples=8, tolerance=0.0, agrees=True),
+        bounds={"fp32_sums": Accuracy(correct=9, n=10), "fp16_sums": Accuracy(correct=8, n=10)},
+        layers=[SATURATED, ROUNDED],
         predicted=Predicted(inferences_per_s=99.5, latency_ms=10, error_percent=12),
         measured=Measured(latency_ms=[1.0, 2.0], regions_per_s=100),
         confusion=[[4, 1], [1, 4]],
@@ -31,7 +53,9 @@ def test_round_trip(tmp_path: Path) -> None:
     )
     path = tmp_path / "deep" / "r.json"
     written.write(path)
-    assert read_result(path) == written
+    read = read_result(path)
+    assert read == written
+    assert read.layers == [SATURATED, ROUNDED]
     assert written.accuracy_drop_points == pytest.approx(10.0)
 
 
@@ -65,6 +89,10 @@ def test_a_missing_record_says_what_to_run(tmp_path: Path) -> None:
         {"measured": {"latency_ms": [], "regions_per_s": 1}},
         {"measured": {"latency_ms": [1], "regions_per_s": 1, "power_w": 0}},
         {"lane": "cloud"},
+        {"accuracy": {"unsaturated": {"correct": 1, "n": 1}}},
+        {"cloud_basis": "guessed"},
+        {"grade": "estimated"},
+        {"layers": [{"name": "conv"}]},
         {"watts": 3},
     ],
 )
