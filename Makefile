@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
+# Modules are compiled once, at their first import, and not again in every process.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs lock clean
+.PHONY: help install emulators demo test bench check docs lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,13 +27,20 @@ $(INSTALLED): requirements.lock pyproject.toml
 	else touch $@; fi
 
 demo: install ## train, compress, export, re-test and gate a real model on real video regions
+	@edgeproof emulators install denverton || echo "going on without: results will be unaudited"
 	@edgeproof data fetch
 	@dvc repro
 	@edgeproof gate || [ $$? -ne 2 ]
 	@echo "report: file://$(CURDIR)/artifacts/report/index.html"
 
-test: install ## pass all tests that must stay green
+emulators: install ## fetch the CPU emulators that audits and tests run on
+	@edgeproof emulators install
+
+test: emulators ## pass all tests that must stay green
 	@pytest -q
+
+bench: emulators ## measure what the project promises of itself, as ratios; needs a quiet machine
+	@pytest -q -p no:cacheprovider tests/benchmarks
 
 check: install ## formatting, lint, types, device Python, workflows
 	@ruff format --check .

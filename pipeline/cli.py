@@ -37,6 +37,35 @@ class Group(click.Group):
             _stop(f"{error.filename or 'writing'}: {MENDABLE[code]}")
 
 
+class Numbers(click.ParamType[Any]):
+    """Numbers between commas, such as 0.485,0.456,0.406."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """The numbers as a tuple of floats."""
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r}: give one number, or one for each channel with commas between", param, context)
+
+
+class Size(click.ParamType[Any]):
+    """One side, or height x width: 224 or 96x160."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """The size as (height, width)."""
+        sides = str(value).lower().split("x")
+        if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+            self.fail(f"{value!r}: give one side, or HxW, such as 224 or 96x160", param, context)
+        return int(sides[0]), int(sides[-1])
+
+
+NUMBERS, SIZE = Numbers(), Size()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def cli() -> None:
     """A model that passes here passes on the device.
@@ -150,7 +179,7 @@ def retest(model: str, method: str, target: str) -> None:
     """Stage: run MODEL x METHOD as TARGET would and measure it on the test split."""
     from pipeline import layout
     from pipeline.config import load_params
-    from pipeline.retest import retest
+    from pipeline.retest.stage import retest
 
     result = retest(model, method, target, load_params(), _dataset())
     result.write(layout.result(model, method, target))
@@ -202,11 +231,13 @@ def plan(base: str | None) -> None:
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all, with per-layer times, here.")
 def predict(model: Path, target: str, precision: Any, batch: int, json_file: Path | None) -> None:
-    """Predict the speed of the ONNX file MODEL on a device, from published measurements of other models."""
+    """Predict the speed of MODEL (ONNX or OpenVINO IR) on a device, from published measurements of others."""
     from pipeline import files
     from pipeline.predict import predict
     from pipeline.targets import load_target
 
+    if json_file:
+        files.check_writable(json_file)
     profile = load_target(target)
     found = predict(model, profile, precision, batch)
     if json_file:
@@ -220,6 +251,88 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
         click.echo(f"{found.power_w:.1f} W ({found.power_basis})")
     for note in found.notes:
         click.echo(f"note: {note}")
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
+@click.option("--data", type=click.Path(path_type=Path), help="Manifest CSV, folder of images or .npz; else noise.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Class names or indices, where --data has none.")
+@click.option("--reference", type=click.Path(path_type=Path), help="The FP32 original.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
+@click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
+@click.option("--preset", type=click.Choice(["imagenet", "tensorflow"]), default="imagenet", show_default=True)
+@click.option("--mean", type=NUMBERS, help="Instead of the preset's, for pixels of 0 to 1: one number or R,G,B.")
+@click.option("--std", type=NUMBERS, help="Likewise.")
+@click.option("--resize", type=click.Choice(["crop", "stretch"]), default="crop", show_default=True)
+@click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
+@click.option("--limit", type=click.IntRange(1), help="Take this many samples, spread evenly.")
+@click.option("--max-drop", type=click.FloatRange(0), default=1.0, show_default=True, help="Points it may lose.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the record here.")
+def check(
+    model: Path,
+    target: str,
+    data: Path | None,
+    labels: Path | None,
+    reference: Path | None,
+    precision: Any,
+    size: Any,
+    preset: Any,
+    mean: Any,
+    std: Any,
+    resize: Any,
+    layout: Any,
+    limit: int | None,
+    max_drop: float,
+    json_file: Path | None,
+) -> None:
+    """Will MODEL, any ONNX file or OpenVINO IR, do on a device what it does here?
+
+    Runs it on this machine and in the target's own arithmetic over the same samples, says what it loses there and in
+    which layers, and predicts its speed. With --data and labels the accuracy counts; with --data or noise and
+    --reference, how often the answer stays that of the FP32 original; with nothing, how far the outputs differ.
+
+    \b
+    edgeproof check int8.onnx --target atom-x5-e3940 --data imagenet/manifest.csv --reference fp32.onnx
+    edgeproof check model.xml --target atom-x5-e3940 --data samples.npz --json check.json
+    """
+    from pipeline import files
+    from pipeline.check import check, inputs, model_file, terminal
+    from pipeline.gates import EXIT_CODES
+    from pipeline.targets import load_target
+
+    if json_file:
+        files.check_writable(json_file)
+    profile = load_target(target)
+    opened = model_file.open_model(model, size=size, layout=layout)
+    original = model_file.open_model(reference, size=size, layout=layout) if reference else None
+    if data is None:
+        samples: inputs.Samples = inputs.random_samples(opened.sample_shape, limit or check.RANDOM_SAMPLES)
+    else:
+        usual = inputs.Preprocessing.of(preset, resize)
+        preprocessing = inputs.Preprocessing(mean or usual.mean, std or usual.std, resize)
+        samples = inputs.open_samples(
+            data,
+            shape=opened.sample_shape,
+            layout=opened.layout,
+            classes=opened.classes,
+            preprocessing=preprocessing,
+            labels=labels,
+            limit=limit,
+        )
+    report = check.check(
+        opened,
+        profile,
+        samples,
+        precision=precision,
+        reference=original,
+        random=data is None,
+        max_drop_points=max_drop,
+    )
+    if json_file:
+        files.write_json(json_file, report.model_dump(mode="json"))
+    click.echo(terminal.render(report, profile))
+    sys.exit(EXIT_CODES[report.verdict])
 
 
 @cli.command()
@@ -245,12 +358,39 @@ def targets(context: click.Context) -> None:
 @targets.command("show")
 @click.argument("name")
 def targets_show(name: str) -> None:
-    """Print the profile of the target NAME with the source of every fact."""
-    import yaml
-
+    """Explain the target NAME: what it is, what is asked of it, how it is emulated, and the source of every fact."""
+    from pipeline.profile import explain
     from pipeline.targets import load_target
 
-    click.echo(yaml.safe_dump(load_target(name).model_dump(exclude_none=True), sort_keys=False, width=110), nl=False)
+    click.echo(explain(load_target(name)))
+
+
+@cli.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def emulators(context: click.Context) -> None:
+    """List the CPU emulators that audits run on, or install them."""
+    from pipeline import emulators
+
+    if context.invoked_subcommand is None:
+        for name in emulators.names():
+            click.echo(f"{name:20} {_emulator_state(name)}: {emulators.purpose(name)}")
+
+
+@emulators.command("install")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def emulators_install(names: tuple[str, ...]) -> None:
+    """Fetch what the emulators NAME (without one: all) need, from Debian's packages and pip's index, without root.
+
+    They go into the cache: EDGEPROOF_CACHE, else ~/.cache/edgeproof. What is there already is left as it is.
+    """
+    from pipeline import emulators
+
+    chosen = names or emulators.names()
+    for name in chosen:
+        emulators.purpose(name)  # refuses unknown names before anything is fetched
+    for name in chosen:
+        emulators.install(name)
+        click.echo(f"{name:20} {_emulator_state(name)}")
 
 
 def main() -> None:
@@ -262,6 +402,12 @@ def _dataset() -> Any:
     from pipeline import dataset, layout
 
     return dataset.open_dataset(layout.DATASET)
+
+
+def _emulator_state(name: str) -> str:
+    from pipeline import emulators
+
+    return f"installed, QEMU {emulators.qemu_version(name)}" if emulators.installed(name) else "not installed"
 
 
 def _print_counts(samples: Any, quarantined: Any) -> None:

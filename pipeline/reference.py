@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline import files
+from pipeline.check.record import CheckReport
 from pipeline.cli import cli
 from pipeline.results import Result
 
@@ -24,12 +25,23 @@ def reference() -> str:
         "`artifacts/results/MODEL/METHOD/TARGET.json`; see `pipeline/results.py`.",
         "",
     ]
-    schema = Result.model_json_schema()
-    for name, part in [("Result", schema), *schema["$defs"].items()]:
-        lines += [f"### {name}", "", part.get("description", ""), "", "| Field | Type |", "|---|---|"]
-        lines += [f"| `{field}` | {_type(facts)} |" for field, facts in part["properties"].items()]
-        lines.append("")
+    described: set[str] = set()
+    lines += _records(Result.model_json_schema(), described)
+    lines += ["## The record of a check", "", "`edgeproof check --json FILE`; see `pipeline/check/record.py`.", ""]
+    lines += _records(CheckReport.model_json_schema(), described)
     return "\n".join(lines)
+
+
+def _records(schema: dict[str, Any], described: set[str]) -> list[str]:
+    """A record and the parts of it that were not described before."""
+    lines = []
+    for name, part in [(schema["title"], schema), *schema["$defs"].items()]:
+        if name not in described:
+            described.add(name)
+            lines += [f"### {name}", "", part.get("description", ""), "", "| Field | Type |", "|---|---|"]
+            lines += [f"| `{field}` | {_type(facts)} |" for field, facts in part["properties"].items()]
+            lines.append("")
+    return lines
 
 
 def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:

@@ -1,0 +1,212 @@
+"""`edgeproof check`: anyone's model file, on this machine and as a target calculates, with nothing else needed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import results
+from pipeline.check.advice import advise
+from pipeline.check.inputs import Samples
+from pipeline.check.model_file import ModelFile
+from pipeline.check.record import AccuracyPercent, CheckReport, Data, Difference, Model
+from pipeline.errors import InputError
+from pipeline.gates import Check, at_least, at_most, worst
+from pipeline.predict import Prediction, predict
+from pipeline.results import RoundedLayer, SaturatedLayer
+from pipeline.retest import capped_isa
+from pipeline.retest.child import Place, run
+from pipeline.retest.emulate import CORES, Emulation, emulate
+from pipeline.retest.score import Scores, agreement_percent, score
+from pipeline.targets import Precision, Target
+
+Floats = NDArray[np.float32]
+RANDOM_SAMPLES = 32  # enough to see that two arithmetics differ
+
+
+def check(
+    model: ModelFile,
+    target: Target,
+    samples: Samples,
+    *,
+    precision: Precision | None = None,
+    reference: ModelFile | None = None,
+    random: bool = False,
+    max_drop_points: float = 1.0,
+) -> CheckReport:
+    """Run a model over samples on this machine and in the target's arithmetic, and hold it against the limits.
+
+    `precision` is what the target calculates in, by default what the file holds (on a GPU target FP32 files run in
+    FP16). `reference` is the FP32 original. `random` says that the samples are noise, which can give no verdict.
+
+    Raises:
+        InputError: the target refuses the precision, the reference is not FP32 or of another shape, a runtime cannot
+            run a model, or labels do not fit the outputs.
+    """
+    precision = precision or default_precision(model, target)
+    if refusal := target.refusal(precision):
+        raise InputError(refusal)
+    if (precision == "int8") != (model.precision == "int8"):
+        raise InputError(f"{model.path}: holds {model.precision} weights; it cannot be checked as {precision}")
+    shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
+    emulation = emulate(model.path, precision, samples, shape, target)
+    fp32 = _reference_outputs(model, reference, samples, shape, emulation)
+    scores = _scores(model, emulation, samples.labels, fp32)
+    prediction, unpredicted = _prediction(model, target, precision, shape[0])
+    outputs = scores.target_outputs
+    agreement = _agreement(outputs, fp32 if reference else emulation.cloud)
+    accuracy = _percentages(scores)
+    checks = _checks(accuracy, None if random else agreement, prediction, target, max_drop_points)
+    not_measured = {**emulation.not_measured, **unpredicted}
+    if samples.labels is None:
+        not_measured["accuracy"] = "the samples have no labels"
+    layers = sorted(emulation.layers, key=_cost, reverse=True)
+    return CheckReport(
+        target=target.name,
+        precision=precision,
+        model=_facts(model),
+        reference=_facts(reference) if reference else None,
+        data=Data(
+            description=samples.description,
+            samples=len(samples),
+            labelled=samples.labels is not None,
+            random=random,
+            sha256=samples.sha256,
+        ),
+        verdict=worst(item.verdict for item in checks),
+        advice=advise(checks, layers, target),
+        accuracy=accuracy,
+        bounds={name: found.percent for name, found in scores.bounds.items()},
+        cloud_basis=emulation.cloud_basis,
+        agreement=agreement,
+        agreement_with=None if agreement is None else "reference" if reference else "cloud",
+        difference=_difference(outputs, emulation.cloud),
+        grade=emulation.grade,
+        audit=emulation.audit,
+        worst_layer=layers[0].name if layers and any(_cost(layers[0])) else None,
+        layers=layers,
+        prediction=prediction,
+        peak_memory_mib=emulation.peak_memory_mib,
+        checks=checks,
+        not_measured=not_measured,
+        host_isa=capped_isa.host_isa(),
+        versions=results.versions("openvino", "onnxruntime", "numpy"),
+    )
+
+
+def default_precision(model: ModelFile, target: Target) -> Precision:
+    """What the target would calculate this file in."""
+    if model.precision == "int8":
+        return "int8"
+    return "fp16" if target.gpu else "fp32"
+
+
+def _reference_outputs(
+    model: ModelFile, reference: ModelFile | None, samples: Samples, shape: Sequence[int], emulation: Emulation
+) -> Floats | None:
+    if reference is None:
+        return emulation.host if model.precision == "fp32" else None
+    if reference.precision != "fp32":
+        raise InputError(
+            f"{reference.path}: holds {reference.precision} weights; the reference must be the FP32 original"
+        )
+    if reference.sample_shape != model.sample_shape:
+        raise InputError(
+            f"{reference.path}: takes {reference.sample_shape} inputs, {model.path} takes {model.sample_shape}"
+        )
+    backend = "onnxruntime_cpu" if reference.format == "onnx" else "openvino_cpu"
+    shape = (reference.batch or shape[0], *reference.sample_shape)
+    place = Place("FP32 reference", backend, CORES)
+    [outputs] = run(reference.path, samples.batches(shape[0]), len(samples), shape, [place])
+    if outputs.values.shape != emulation.host.shape:
+        raise InputError(
+            f"{reference.path}: answers {outputs.values.shape[1:]}, {model.path} {emulation.host.shape[1:]}"
+        )
+    return outputs.values
+
+
+def _scores(model: ModelFile, emulation: Emulation, labels: NDArray[np.int64] | None, fp32: Floats | None) -> Scores:
+    if labels is not None:
+        classes = emulation.host[0].size
+        if emulation.host.ndim != 2 and max(emulation.host.shape[1:]) != classes:
+            raise InputError(
+                f"{model.path}: answers {emulation.host.shape[1:]} a sample; labels need one value a class"
+            )
+        if int(labels.max()) >= classes:
+            raise InputError(
+                f"a label is {int(labels.max())}, but {model.path} answers {classes} classes (0 to {classes - 1})"
+            )
+        return score(emulation, labels, fp32)
+    # Without labels the bound that agrees less with the cloud's classes counts.
+    target = emulation.target
+    if emulation.bounds and emulation.cloud is not None:
+        cloud = emulation.cloud
+        target = min(emulation.bounds.values(), key=lambda outputs: agreement_percent(outputs, cloud))
+    return Scores(accuracy=results.Accuracies(), target_outputs=target)
+
+
+def _percentages(scores: Scores) -> AccuracyPercent:
+    found = scores.accuracy
+    return AccuracyPercent(
+        **{name: item.percent for name in ("fp32", "cloud", "host", "target") if (item := getattr(found, name))}
+    )
+
+
+def _agreement(outputs: Floats | None, others: Floats | None) -> float | None:
+    if outputs is None or others is None or not _classifies(outputs):
+        return None
+    return agreement_percent(outputs, others)
+
+
+def _classifies(outputs: Floats) -> bool:
+    """Whether there is one value for each class: (N, classes), perhaps with dimensions of 1."""
+    return bool(1 < outputs[0].size == max(outputs.shape[1:], default=0))
+
+
+def _difference(outputs: Floats | None, cloud: Floats | None) -> Difference | None:
+    if outputs is None or cloud is None:
+        return None
+    apart = outputs.astype(np.float64) - cloud
+    if not np.isfinite(apart).all():
+        return None
+    rms, size = (float(np.sqrt(np.square(values).mean())) for values in (apart, cloud.astype(np.float64)))
+    return Difference(largest=float(np.abs(apart).max()), rms=rms, relative_percent=100 * rms / size if size else 0.0)
+
+
+def _checks(
+    accuracy: AccuracyPercent,
+    agreement: float | None,
+    prediction: Prediction | None,
+    target: Target,
+    max_drop_points: float,
+) -> list[Check]:
+    """Accuracy where there are labels, else how many answers change; and the objective's speed."""
+    before = accuracy.cloud if accuracy.fp32 is None else accuracy.fp32
+    if before is not None:
+        drop = None if accuracy.target is None else before - accuracy.target
+        first = at_most("accuracy_drop_points", drop, max_drop_points)
+    else:
+        first = at_most("changed_answers_percent", None if agreement is None else 100 - agreement, max_drop_points)
+    rate = None if prediction is None else prediction.inferences_per_s
+    return [first, at_least("regions_per_s", rate, target.objective.regions_per_s, predicted=True)]
+
+
+def _prediction(
+    model: ModelFile, target: Target, precision: Precision, batch: int
+) -> tuple[Prediction | None, dict[str, str]]:
+    try:
+        return predict(model.path, target, precision, batch), {}
+    except InputError as error:
+        return None, {"prediction": str(error)}
+
+
+def _cost(layer: SaturatedLayer | RoundedLayer) -> tuple[float, ...]:
+    if isinstance(layer, SaturatedLayer):
+        return (layer.output_error, layer.saturated)
+    return (layer.overflow, layer.flushed, layer.subnormal)
+
+
+def _facts(model: ModelFile) -> Model:
+    facts: dict[str, Any] = {name: getattr(model, name) for name in ("format", "sha256", "size_bytes", "precision")}
+    return Model(path=str(model.path), input_shape=list(model.input_shape), **facts)

@@ -1,0 +1,92 @@
+"""What `edgeproof check` answers, as JSON; docs/check.md explains the fields. Percentages are 0 to 100."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.gates import Check, Verdict
+from pipeline.predict import Prediction
+from pipeline.results import Audit, Grade, RoundedLayer, SaturatedLayer
+from pipeline.targets import Precision
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(_Strict):
+    """A model file; `input_shape` has null where a dimension is free."""
+
+    path: str
+    format: Literal["onnx", "openvino"]
+    sha256: str
+    size_bytes: int
+    precision: Precision
+    input_shape: list[int | None]
+
+
+class Data(_Strict):
+    """The samples; `random` ones show that two arithmetics differ, not what it costs."""
+
+    description: str
+    samples: int
+    labelled: bool
+    random: bool
+    sha256: str
+
+
+class AccuracyPercent(_Strict):
+    """Top-1 accuracy over all samples, null without labels.
+
+    fp32: the reference, or the model itself where it is FP32; cloud: on a server CPU, whose 8-bit sums do not
+    saturate; host: on this very machine; target: as the target calculates, the worse bound where it is an interval.
+    """
+
+    fp32: float | None = None
+    cloud: float | None = None
+    host: float | None = None
+    target: float | None = None
+
+
+class Difference(_Strict):
+    """The model's outputs on the target against those in the cloud, over all samples.
+
+    `relative_percent` is the root mean square difference as a share of the root mean square output.
+    """
+
+    largest: float
+    rms: float
+    relative_percent: float
+
+
+class CheckReport(_Strict):
+    """One model file on one target.
+
+    `agreement` is the share of samples for which the target gives the same class as `agreement_with`. `layers` comes
+    with the costliest first. What could not be had is null, and `not_measured` says why.
+    """
+
+    schema_version: Literal[1] = 1
+    target: str
+    precision: Precision
+    model: Model
+    reference: Model | None = None
+    data: Data
+    verdict: Verdict
+    advice: str
+    accuracy: AccuracyPercent = AccuracyPercent()
+    bounds: dict[str, float] = {}
+    cloud_basis: Literal["measured", "simulated"] | None = None
+    agreement: float | None = Field(default=None, ge=0, le=100)
+    agreement_with: Literal["reference", "cloud"] | None = None
+    difference: Difference | None = None
+    grade: Grade
+    audit: Audit | None = None
+    worst_layer: str | None = None
+    layers: list[SaturatedLayer | RoundedLayer] = []
+    prediction: Prediction | None = None
+    peak_memory_mib: int | None = None
+    checks: list[Check] = []
+    not_measured: dict[str, str] = {}
+    host_isa: str
+    versions: dict[str, str]

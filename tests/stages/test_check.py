@@ -1,0 +1,257 @@
+"""`edgeproof check` on models as anybody might bring them, good and bad, through the command itself."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline import layout
+from pipeline.cli import cli
+from pipeline.retest import child
+from tests.quantized import Layer
+
+ATOM = "atom-x5-e3940"
+
+
+def check(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["check", *map(str, arguments)], catch_exceptions=False)
+
+
+def record(tmp_path: Path, *arguments: object, exit_code: int) -> dict[str, Any]:
+    result = check(*arguments, "--json", tmp_path / "check.json")
+    assert result.exit_code == exit_code, result.output
+    answer: dict[str, Any] = json.loads((tmp_path / "check.json").read_text())
+    return answer
+
+
+def refused(*arguments: object) -> str:
+    """The one line that bad input gets."""
+    result = check(*arguments)
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert lines[-1].startswith("edgeproof: "), result.stderr
+    assert "Traceback" not in result.output
+    assert subprocess.run(["pgrep", "-f", "pipeline.retest.worker"], capture_output=True).stdout == b""
+    return lines[-1]
+
+
+@pytest.fixture
+def int8(prepared: Path) -> Path:
+    return prepared / layout.candidate("lenet-5", "int8") / "model.onnx"
+
+
+@pytest.fixture
+def fp32(prepared: Path) -> Path:
+    return prepared / layout.candidate("lenet-5", "fp32") / "model.onnx"
+
+
+@pytest.fixture
+def data(prepared: Path, tmp_path: Path) -> Path:
+    """Nine samples of three classes, as arrays."""
+    noise = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", inputs=noise.standard_normal((9, 3, 32, 32), np.float32), labels=np.arange(9) % 3)
+    return tmp_path / "data.npz"
+
+
+def test_accuracy_of_anyone_s_int8_model(int8: Path, fp32: Path, prepared: Path, tmp_path: Path) -> None:
+    arguments = [int8, "--target", ATOM, "--data", prepared / "photos", "--resize", "stretch", "--preset", "tensorflow"]
+    found = record(tmp_path, *arguments, "--reference", fp32, "--max-drop", 100, exit_code=0)
+    assert found["verdict"] == "pass"
+    assert found["data"]["samples"] == 60
+    for name in ("fp32", "cloud", "host", "target"):
+        assert 0 <= found["accuracy"][name] <= 100
+    assert found["agreement_with"] == "reference"
+    assert found["precision"] == "int8"
+    assert {"largest", "rms", "relative_percent"} == found["difference"].keys()
+    assert [layer["name"] for layer in found["layers"]]
+    errors = [layer["output_error"] for layer in found["layers"]]
+    assert errors == sorted(errors, reverse=True)
+    assert found["prediction"]["inferences_per_s"] > 120
+    assert found["audit"]["emulator"] == "denverton"
+    assert found["versions"].keys() >= {"openvino", "onnxruntime"}
+
+
+def test_an_ir_and_its_onnx_are_the_same_model(int8: Path, prepared: Path, data: Path, tmp_path: Path) -> None:
+    ir = prepared / layout.exported("lenet-5", "int8") / "openvino" / "model.xml"
+    one, other = (
+        record(tmp_path, model, "--target", ATOM, "--data", data, "--max-drop", 100, exit_code=0)
+        for model in (int8, ir)
+    )
+    for name in ("accuracy", "agreement", "difference", "worst_layer", "verdict"):
+        assert one[name] == other[name]
+    counts = [{layer["name"]: layer["saturated"] for layer in found["layers"]} for found in (one, other)]
+    assert counts[0] == counts[1]
+
+
+def test_a_model_whose_sums_saturate_fails_and_is_told_why(tmp_path: Path) -> None:
+    """Class 0 has the larger sum, out of two products that overflow 16 bits; those of class 1 fit."""
+    weights = np.array([[127, 127, 0, 0], [63, 63, 63, 63]], np.int32).reshape(1, 2, 4, 1, 1)
+    model = Layer(weights).write(tmp_path / "loud.xml", (4, 4, 1, 1))
+    np.savez(tmp_path / "loud.npz", inputs=np.full((8, 4, 1, 1), 255, np.float32), labels=np.zeros(8, np.int64))
+    found = record(tmp_path, model, "--target", ATOM, "--layout", "nchw", "--data", tmp_path / "loud.npz", exit_code=1)
+    assert (found["accuracy"]["cloud"], found["accuracy"]["target"]) == (100, 0)
+    assert found["agreement"] == 0
+    assert found["verdict"] == "fail"
+    assert found["worst_layer"] == "layer"
+    assert found["layers"][0]["saturated"] == 8
+    assert found["layers"][0]["channels_hit"] == 1
+    assert "7-bit weights in 1 of their output channels" in found["advice"]
+
+
+def test_without_labels_the_answers_are_compared_with_the_original(int8: Path, fp32: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "plain.npz", inputs=np.random.default_rng(0).standard_normal((6, 3, 32, 32), np.float32))
+    arguments = [int8, "--target", ATOM, "--data", tmp_path / "plain.npz", "--max-drop", 100]
+    found = record(tmp_path, *arguments, "--reference", fp32, exit_code=0)
+    assert found["accuracy"] == {"fp32": None, "cloud": None, "host": None, "target": None}
+    assert found["agreement"] is not None
+    assert found["checks"][0]["name"] == "changed_answers_percent"
+    assert found["not_measured"]["accuracy"]
+
+
+def test_noise_gives_numbers_but_never_a_verdict(int8: Path, tmp_path: Path) -> None:
+    found = record(tmp_path, int8, "--target", ATOM, exit_code=3)
+    assert found["verdict"] == "not_measured"
+    assert found["data"]["random"] is True
+    assert found["difference"]["rms"] >= 0
+
+
+def test_fp16_on_the_jetson_is_an_interval_and_the_worse_end_counts(fp32: Path, data: Path, tmp_path: Path) -> None:
+    found = record(tmp_path, fp32, "--target", "jetson-tx2-maxq", "--data", data, "--max-drop", 100, exit_code=0)
+    assert found["precision"] == "fp16"
+    assert found["grade"] == "bounded"
+    assert found["accuracy"]["target"] == min(found["bounds"].values())
+    assert found["bounds"].keys() == {"fp32_sums", "fp16_sums"}
+    assert {"overflow", "subnormal", "flushed", "max_abs"} <= found["layers"][0].keys()
+
+
+def test_weights_beyond_fp16_fail_on_the_jetson_only(fp32: Path, prepared: Path, tmp_path: Path) -> None:
+    """Two layers whose scales cancel in FP32: the values between them overflow FP16."""
+    weights = np.eye(3, dtype=np.float32)[:, :, None, None]
+    nodes = [
+        helper.make_node("Conv", ["x", "up"], ["a"], "grow"),
+        helper.make_node("Conv", ["a", "down"], ["b"], "shrink"),
+    ]
+    nodes += [helper.make_node("GlobalAveragePool", ["b"], ["c"]), helper.make_node("Flatten", ["c"], ["y"])]
+    tensors = (numpy_helper.from_array(weights * 2e5, "up"), numpy_helper.from_array(weights / 2e5, "down"))
+    model = save(tmp_path / "loud.onnx", nodes, tensors, outputs=(2, 3))
+    inputs = np.full((6, 3, 8, 8), 0.1, np.float32)
+    labels = np.arange(6) % 3
+    inputs[np.arange(6), labels] = 1
+    np.savez(tmp_path / "loud.npz", inputs=inputs, labels=labels)
+    jetson = record(tmp_path, model, "--target", "jetson-tx2-maxq", "--data", tmp_path / "loud.npz", exit_code=1)
+    assert jetson["accuracy"]["fp32"] == 100
+    assert jetson["accuracy"]["target"] < 50
+    assert "grow" in jetson["worst_layer"]
+    assert "Keep the layers that overflow FP16 in FP32: " in jetson["advice"]
+    atom = record(tmp_path, model, "--target", ATOM, "--data", tmp_path / "loud.npz", exit_code=0)
+    assert atom["accuracy"]["target"] == 100
+
+
+def save(path: Path, nodes: list[Any], tensors: tuple[Any, ...] = (), outputs: tuple[Any, ...] = (2, 3, 8, 8)) -> Path:
+    """An ONNX file with the input x (2, 3, 8, 8) and the output y."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, outputs)],
+        tensors,
+    )
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid("my.own", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=imports), path)
+    return path
+
+
+def test_bad_models_get_one_line(int8: Path, fp32: Path, prepared: Path, tmp_path: Path) -> None:
+    target = ["--target", ATOM]
+    truncated = tmp_path / "truncated.onnx"
+    truncated.write_bytes(int8.read_bytes()[:2000])
+    assert "not a valid ONNX model" in refused(truncated, *target)
+
+    own = save(tmp_path / "own.onnx", [helper.make_node("Magic", ["x"], ["y"], domain="my.own")])
+    assert "my.own.Magic" in refused(own, *target)
+
+    free = onnx.load(fp32)
+    for axis in (2, 3):
+        free.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "any"
+    onnx.save(free, tmp_path / "free.onnx")
+    assert "--size" in refused(tmp_path / "free.onnx", *target)
+
+    nan = onnx.load(fp32)
+    values = numpy_helper.to_array(nan.graph.initializer[0]).copy()
+    values.flat[0] = np.nan
+    nan.graph.initializer[0].CopyFrom(numpy_helper.from_array(values, nan.graph.initializer[0].name))
+    onnx.save(nan, tmp_path / "nan.onnx")
+    assert "NaN" in refused(tmp_path / "nan.onnx", *target)
+
+    external = onnx.load(fp32)
+    onnx.save(external, tmp_path / "external.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    (tmp_path / "weights").unlink()
+    assert "weights, which is missing" in refused(tmp_path / "external.onnx", *target)
+
+    ir = prepared / layout.exported("lenet-5", "int8") / "openvino" / "model.xml"
+    shutil.copy(ir, tmp_path / "model.xml")
+    assert "model.bin, which is missing" in refused(tmp_path / "model.xml", *target)
+    (tmp_path / "model.bin").touch()
+    assert "truncated" in refused(tmp_path / "model.xml", *target)
+
+    rows = save(tmp_path / "rows.onnx", [helper.make_node("Unique", ["x"], ["y"])], outputs=("k",))
+    assert "a row for each sample" in refused(rows, *target)
+    assert "no such file" in refused(tmp_path / "missing.onnx", *target)
+
+
+def test_what_the_target_refuses_is_said_with_the_reason(int8: Path, fp32: Path) -> None:
+    assert "6.2 has no DP4A" in refused(int8, "--target", "jetson-tx2-maxq")
+    assert "holds fp32 weights" in refused(fp32, "--target", ATOM, "--precision", "int8")
+    assert "did you mean 'atom-x5-e3940'" in refused(int8, "--target", "atom-e3940")
+
+
+def test_labels_that_do_not_match_are_named(int8: Path, data: Path, tmp_path: Path) -> None:
+    inputs = np.load(data)["inputs"]
+    np.savez(tmp_path / "few.npz", inputs=inputs, labels=np.arange(4))
+    assert "few.npz: " in refused(int8, "--target", ATOM, "--data", tmp_path / "few.npz")
+    np.savez(tmp_path / "high.npz", inputs=inputs, labels=np.arange(9))
+    assert "label 3 of sample 3 is outside 0 to 2" in refused(int8, "--target", ATOM, "--data", tmp_path / "high.npz")
+    np.savez(tmp_path / "small.npz", inputs=inputs[:, :, :16], labels=np.arange(9) % 3)
+    assert "16" in refused(int8, "--target", ATOM, "--data", tmp_path / "small.npz")
+
+
+def test_a_reference_that_is_none_is_refused(int8: Path, prepared: Path) -> None:
+    assert "must be the FP32 original" in refused(int8, "--target", ATOM, "--reference", int8)
+
+
+def test_a_model_that_hangs_the_runtime_is_stopped(int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "TIME_LIMIT_S", 0.05)
+    assert "did not answer within" in refused(int8, "--target", ATOM)
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(int8: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is no folder" in refused(int8, "--target", ATOM, "--json", tmp_path / "file" / "check.json")
+    assert "is a folder" in refused(int8, "--target", ATOM, "--json", tmp_path)
+
+
+@settings(max_examples=12, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged_files_end_in_a_verdict_or_in_one_line(data: st.DataObject, prepared: Path) -> None:
+    """Flipped bits mostly pass the reader and go on into the runtimes, which may crash; the command may not."""
+    content = bytearray((prepared / layout.candidate("lenet-5", "int8") / "model.onnx").read_bytes())
+    for place in data.draw(st.lists(st.integers(0, 8 * len(content) - 1), min_size=1, max_size=4)):
+        content[place // 8] ^= 1 << place % 8
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "damaged.onnx"
+        model.write_bytes(content)
+        result = check(model, "--target", ATOM, "--limit", 4)
+    assert result.exit_code in (0, 1, 2, 3), result.output
+    if result.exit_code == 2:
+        assert result.stderr.strip().splitlines()[-1].startswith("edgeproof: ")
+    assert subprocess.run(["pgrep", "-f", "pipeline.retest.worker"], capture_output=True).stdout == b""

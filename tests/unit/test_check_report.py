@@ -1,0 +1,100 @@
+"""What a check tells people: the advice, and the page in the terminal."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.check import terminal
+from pipeline.check.advice import advise
+from pipeline.check.record import AccuracyPercent, CheckReport, Data, Model
+from pipeline.gates import at_least, at_most
+from pipeline.results import Audit, RoundedLayer, SaturatedLayer
+from pipeline.targets import load_target
+
+ATOM, JETSON = load_target("atom-x5-e3940"), load_target("jetson-tx2-maxq")
+
+
+def layer(name: str, error: float, share: float, left: float) -> SaturatedLayer:
+    return SaturatedLayer(
+        name=name, pair_sums=1000, saturated=10, channels=32, channels_hit=21, output_error=error, share_percent=share,
+        half_range_error=left, fix="half-range weights in 21 of 32 output channels",
+    )  # fmt: skip
+
+
+def report(**fields: Any) -> CheckReport:
+    checks = [at_most("accuracy_drop_points", 5.6, 1.0), at_least("regions_per_s", 150, 120, predicted=True)]
+    usual: dict[str, Any] = {
+        "target": ATOM.name,
+        "precision": "int8",
+        "model": Model(
+            path="m.onnx", format="onnx", sha256="0" * 64, size_bytes=4_000_000, precision="int8",
+            input_shape=[None, 3, 224, 224],
+        ),
+        "data": Data(description="data.npz, 250 inputs", samples=250, labelled=True, random=False, sha256="0" * 64),
+        "verdict": "fail",
+        "advice": "Do this.",
+        "accuracy": AccuracyPercent(fp32=87.2, cloud=87.2, host=87.2, target=81.6),
+        "cloud_basis": "measured",
+        "grade": "exact",
+        "audit": Audit(emulator="denverton", samples=8, tolerance=0, qemu_version="7.2", agrees=True),
+        "layers": [layer("features.0/conv", 0.5, 70.0, 0.1), layer("features.1/conv", 0.3, 30.0, 0.4)],
+        "checks": checks,
+        "host_isa": "avx512_vnni",
+        "versions": {},
+    }  # fmt: skip
+    return CheckReport(**{**usual, **fields})
+
+
+def text(found: CheckReport) -> str:
+    return terminal.render(found, ATOM)
+
+
+def test_the_page_names_the_loss_its_place_and_the_proof() -> None:
+    page = text(report())
+    words = " ".join(page.split())
+    for part in (
+        "FP32 87.20 %",
+        "target 81.60 %",
+        "-5.60 points",
+        "exact: 8 samples equal QEMU's denverton bit for bit",
+        "this machine, avx512_vnni",
+        "features.0/conv 70.0 %",
+        "21 of 32",
+        "FAIL accuracy fail: 5.60 points lost (limit 1); speed pass: 150 regions/s (limit 120, predicted)",
+        "Do this.",
+    ):
+        assert part in words
+    assert max(map(len, page.splitlines())) <= 110
+
+
+def test_a_simulated_cloud_says_so() -> None:
+    page = text(report(cloud_basis="simulated", host_isa="avx2"))
+    assert "a CPU with VNNI, simulated (this machine, avx2," in " ".join(page.split())
+
+
+def test_what_is_missing_stays_missing() -> None:
+    page = text(report(accuracy=AccuracyPercent(), layers=[], not_measured={"accuracy": "the samples have no labels"}))
+    assert "not measured: accuracy: the samples have no labels" in page
+    assert " 0.00 %" not in page
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([layer("a", 1.0, 90.0, 0.1)], "90 % of the error that saturation causes comes from a: 7-bit weights in 21"),
+        ([layer("a", 1.0, 60.0, 0.1), layer("b", 0.8, 40.0, 0.1)], "comes from a and b: 7-bit weights in 42 of"),
+        ([layer("a", 1.0, 90.0, 2.0)], "where 7-bit weights would cost as much"),
+        ([], "not atom-x5-e3940's arithmetic but the model's own"),
+    ],
+)
+def test_advice_names_the_fewest_layers_that_matter(layers: list[SaturatedLayer], words: str) -> None:
+    assert words in advise([at_most("accuracy_drop_points", 5.0, 1.0)], layers, ATOM)
+
+
+def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
+    loud = RoundedLayer(name="grow", op="Conv", elements=9, overflow=3, subnormal=0, flushed=0, max_abs=1e5)
+    assert advise([at_most("accuracy_drop_points", 5.0, 1.0)], [loud], JETSON).endswith("in FP32: grow.")
+    slow = advise([at_least("regions_per_s", 60, 120, predicted=True)], [], ATOM)
+    assert "shrink to about 50% of its time" in slow
+    assert "not all was measured" in advise([at_most("accuracy_drop_points", None, 1.0)], [], ATOM)
+    assert "keeps every limit" in advise([at_most("accuracy_drop_points", 0.2, 1.0)], [], ATOM)
