@@ -1,7 +1,8 @@
 """Hardware-ready files: ONNX from a network, then what each runtime on a device loads.
 
-OpenVINO targets get an IR (`openvino/model.xml`, `.bin`). TensorRT targets get the ONNX file with the recipe
-that builds the engine on the board, because an engine only runs on the GPU and TensorRT version it was built with.
+OpenVINO targets get an IR (`openvino/model.xml`, `.bin`), ONNX Runtime takes the ONNX file itself. TensorRT targets get
+it with the recipe that builds the engine on the board, because an engine only runs on the GPU and TensorRT version it
+was built with.
 """
 
 import io
@@ -21,7 +22,7 @@ from pipeline import files, layout
 from pipeline.check.onnx_file import load_onnx
 from pipeline.errors import InputError
 from pipeline.results import versions
-from pipeline.targets import Precision
+from pipeline.targets import Precision, RuntimeName
 
 # The newest opset that every runtime here reads: TensorRT 8.2 (JetPack 4.6) stops short of later ones, and INT8
 # with a scale per channel needs 13. PyTorch's newer exporter starts at 18, hence the TorchScript one.
@@ -29,7 +30,11 @@ OPSET = 13
 INPUT, OUTPUT = "input", "logits"
 TOLERANCE = 1e-3  # between PyTorch and ONNX Runtime, relative to the largest logit
 BUILD_ENGINE = Path(__file__).resolve().parent.parent / "runners" / "jetson" / "build_engine.py"
-RUNTIME_PRECISIONS: dict[str, tuple[Precision, ...]] = {"openvino": ("fp32", "int8"), "tensorrt": ("fp32", "fp16")}
+RUNTIME_PRECISIONS: dict[RuntimeName, tuple[Precision, ...]] = {
+    "openvino": ("fp32", "int8"),
+    "tensorrt": ("fp32", "fp16"),
+    "onnxruntime": ("fp32", "int8"),
+}
 
 
 def to_onnx(network: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
@@ -84,6 +89,9 @@ def export(model: str, method: str, precision: Precision) -> dict[str, Any]:
             _write_openvino(source, folder / "openvino")
         if precision in RUNTIME_PRECISIONS["tensorrt"]:
             _write_tensorrt(source, precision, folder / "tensorrt")
+        if precision in RUNTIME_PRECISIONS["onnxruntime"]:
+            (folder / "onnxruntime").mkdir()
+            shutil.copyfile(source, folder / "onnxruntime" / "model.onnx")
         manifest = {
             "precision": precision,
             "opset": OPSET,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.errors import InputError
 
 Precision = Literal["fp32", "fp16", "int8"]
+RuntimeName = Literal["openvino", "tensorrt", "onnxruntime"]
 FACTS = ("cpu", "gpu", "memory", "runtime", "precisions", "objective", "power", "emulation")
 
 TARGETS_FOLDER = Path(__file__).resolve().parent.parent / "runners" / "targets"
@@ -50,7 +51,7 @@ class Memory(_Strict):
 class Runtime(_Strict):
     """What loads the model on the device."""
 
-    name: Literal["openvino", "tensorrt", "onnxruntime"]
+    name: RuntimeName
     version: str
 
 

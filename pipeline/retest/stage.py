@@ -20,8 +20,6 @@ from pipeline.retest.score import agreement_percent, classes, score
 from pipeline.targets import Precision, Target, load_target
 from runners.edge.regions import normalise
 
-RUNTIME_FILES = {"openvino": "openvino/model.xml", "tensorrt": "tensorrt/model.onnx"}
-
 
 def retest(model: str, method: str, target_name: str, params: Params, dataset: Dataset) -> Result:
     """Measure one candidate on one target in the emulated lane.
@@ -38,7 +36,8 @@ def retest(model: str, method: str, target_name: str, params: Params, dataset: D
     if refusal := target.refusal(precision):
         return Result.model_validate({**identity, "refused": refusal})
 
-    file = layout.exported(model, method) / RUNTIME_FILES.get(target.runtime.name, "tensorrt/model.onnx")
+    runtime = target.runtime.name
+    file = layout.exported(model, method) / runtime / ("model.xml" if runtime == "openvino" else "model.onnx")
     if not file.exists():
         raise InputError(f"{file} not found: run `dvc repro export@{model}-{method}`")
     predicted, reason = _predict(layout.candidate(model, method), target, precision)

@@ -1,7 +1,6 @@
 """A tiny project taken through the stages, once for all tests that only look."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def run(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with a trained parent, all four candidates, their exports, re-tests and the report."""
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +40,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             for target in TARGETS:
                 run("retest", "lenet-5", method, target)
         run("report")
-        yield folder
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No emulators are found there: audits are what tests/device is for, and take their time."""
+    monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture

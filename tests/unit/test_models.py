@@ -101,7 +101,7 @@ def test_names_and_specs_do_not_import_torch() -> None:
 @settings(max_examples=6, deadline=None)
 @given(
     name=st.sampled_from([n for n in models.names() if models.spec(n).has_width]),
-    width=st.floats(0.1, 2.0),
+    width=st.floats(0.1, 2.0).filter(lambda width: width != 1.0),  # which has pretrained weights
 )
 def test_any_width_builds_and_answers(name: str, width: float) -> None:
     with torch.device("meta"):

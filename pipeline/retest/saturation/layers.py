@@ -75,7 +75,7 @@ def quantized_layers(model: Any) -> list[Layer]:
 
 def clean_name(friendly_name: str) -> str:
     """A layer's name as its author wrote it, without what conversion adds."""
-    return friendly_name.removesuffix("/WithoutBiases").removesuffix("_output_0")
+    return friendly_name.removesuffix("/WithoutBiases")
 
 
 def _layer(op: Any) -> Layer | None:
