@@ -1,6 +1,8 @@
 """A tiny project taken through the stages, once for all tests that only look."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,12 @@ def run(*arguments: str) -> str:
     result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def workers_left() -> str:
+    """Children of this process that still run a model, by number."""
+    command = ["pgrep", "-P", str(os.getpid()), "-f", "pipeline.retest.worker"]
+    return subprocess.run(command, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="session")

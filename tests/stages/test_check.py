@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pipeline import layout
 from pipeline.cli import cli
 from pipeline.retest import child
 from tests.quantized import Layer
+from tests.stages.conftest import workers_left
 
 ATOM = "atom-x5-e3940"
 
@@ -41,7 +41,7 @@ def refused(*arguments: object) -> str:
     lines = result.stderr.strip().splitlines()
     assert lines[-1].startswith("edgeproof: "), result.stderr
     assert "Traceback" not in result.output
-    assert subprocess.run(["pgrep", "-f", "pipeline.retest.worker"], capture_output=True).stdout == b""
+    assert workers_left() == ""
     return lines[-1]
 
 
@@ -254,4 +254,4 @@ def test_damaged_files_end_in_a_verdict_or_in_one_line(data: st.DataObject, prep
     assert result.exit_code in (0, 1, 2, 3), result.output
     if result.exit_code == 2:
         assert result.stderr.strip().splitlines()[-1].startswith("edgeproof: ")
-    assert subprocess.run(["pgrep", "-f", "pipeline.retest.worker"], capture_output=True).stdout == b""
+    assert workers_left() == ""

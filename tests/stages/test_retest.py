@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.retest import capped_isa, child
 from pipeline.retest.child import Place, run
 from pipeline.targets import load_target
+from tests.stages.conftest import workers_left
 
 ATOM = load_target("atom-x5-e3940")
 CAPPED, HOST = capped_isa.target_place(ATOM), capped_isa.host_place(ATOM)
@@ -32,10 +33,6 @@ def in_batches(values: np.ndarray) -> Iterator[np.ndarray]:
 
 def answers(model: Path, values: np.ndarray, *places: Place) -> list[np.ndarray]:
     return [outputs.values for outputs in run(model, in_batches(values), len(values), SHAPE, places)]
-
-
-def left_behind() -> str:
-    return subprocess.run(["pgrep", "-f", "pipeline.retest.worker"], capture_output=True, text=True).stdout
 
 
 @pytest.fixture
@@ -113,7 +110,7 @@ def test_a_runtime_that_hangs_is_stopped(model: Path, monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match=r"did not answer within 0\.05 s and was stopped"):
         answers(model, samples(4), CAPPED)
     assert time.monotonic() - started < 20
-    assert left_behind() == ""
+    assert workers_left() == ""
 
 
 def test_a_runtime_that_crashes_is_named(model: Path, tmp_path: Path) -> None:
@@ -127,7 +124,7 @@ def test_a_runtime_that_crashes_is_named(model: Path, tmp_path: Path) -> None:
 def test_a_failure_in_one_place_stops_the_others(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         answers(model, samples(4), HOST, Place("nowhere", "no_such_backend", 1))
-    assert left_behind() == ""
+    assert workers_left() == ""
 
 
 def test_an_error_while_the_data_is_read_leaves_nothing_behind(model: Path) -> None:
@@ -137,7 +134,7 @@ def test_an_error_while_the_data_is_read_leaves_nothing_behind(model: Path) -> N
 
     with pytest.raises(InputError, match="no image"):
         run(model, batches(), 8, SHAPE, [CAPPED])
-    assert left_behind() == ""
+    assert workers_left() == ""
 
 
 def test_the_target_s_memory_is_a_limit(model: Path) -> None:
