@@ -66,6 +66,21 @@ class Size(click.ParamType[Any]):
 NUMBERS, SIZE = Numbers(), Size()
 
 
+IMAGE_OPTIONS = (
+    click.option("--preset", type=click.Choice(["imagenet", "tensorflow"]), default="imagenet", show_default=True),
+    click.option("--mean", type=NUMBERS, help="Instead of the preset's, for pixels of 0 to 1: one number or R,G,B."),
+    click.option("--std", type=NUMBERS, help="Likewise."),
+    click.option("--resize", type=click.Choice(["crop", "stretch"]), default="crop", show_default=True),
+)
+
+
+def image_options(command: Any) -> Any:
+    """How image files become inputs, for commands that take them."""
+    for option in reversed(IMAGE_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def cli() -> None:
     """A model that passes here passes on the device.
@@ -148,14 +163,57 @@ def train(model: str) -> None:
 
 @cli.command()
 @click.argument("model")
-@click.argument("method")
-def compress(model: str, method: str) -> None:
-    """Stage: make the candidate MODEL x METHOD from the trained parent."""
-    from pipeline.compress import compress
-    from pipeline.config import load_params
+@click.argument("recipe", required=False)
+@click.option("--method", type=click.Choice(["int8", "fp16"]), help="Compress the ONNX file MODEL by this.")
+@click.option("--target", help="The device it is for; `edgeproof targets` lists them.")
+@click.option("--calibration", type=click.Path(path_type=Path), help="Manifest CSV, folder of images or .npz.")
+@click.option("--data", type=click.Path(path_type=Path), help="What to check the outcome on; else the calibration's.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to write, replaced if it is there.")
+@click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Samples to calibrate on.")
+@image_options
+def compress(
+    model: str,
+    recipe: str | None,
+    method: Any,
+    target: str | None,
+    calibration: Path | None,
+    data: Path | None,
+    output: Path | None,
+    limit: int,
+    **images: Any,
+) -> None:
+    """Stage: make the candidate MODEL x RECIPE from the trained parent. Or compress anyone's ONNX file.
 
-    facts = compress(model, method, load_params(), _dataset())
-    click.echo(f"{model}/{method}: {facts['precision']}, {facts['parameters'] / 1e6:.2f} M parameters")
+    \b
+    edgeproof compress efficientnet-lite0 pruned-int8
+    edgeproof compress fp32.onnx --method int8 --target atom-x5-e3940 --calibration photos/ --output int8/
+
+    The latter needs no pipeline. It writes model.onnx (and an OpenVINO IR, where the target takes one) with weights
+    that survive the target's arithmetic, then says what `edgeproof check` says of it; the exit code is the verdict's.
+    """
+    if method is None:
+        from pipeline.compress import compress
+        from pipeline.config import load_params
+
+        if recipe is None:
+            raise InputError("name the recipe, or give --method to compress an ONNX file")
+        facts = compress(model, recipe, load_params(), _dataset())
+        click.echo(f"{model}/{recipe}: {facts['precision']}, {facts['parameters'] / 1e6:.2f} M parameters")
+        return
+    if recipe is not None or target is None or calibration is None or output is None:
+        raise InputError("--method goes with one ONNX file, --target, --calibration and --output")
+    from pipeline.check import check, model_file, terminal
+    from pipeline.compress.any_model import compress_file
+    from pipeline.gates import EXIT_CODES
+    from pipeline.targets import load_target
+
+    profile, original = load_target(target), model_file.open_model(Path(model))
+    samples = _samples(calibration, original, None, limit, **images)
+    made = model_file.open_model(compress_file(original, method, profile, samples, output))
+    judged_on = samples if data is None else _samples(data, original, None, None, **images)
+    report = check.check(made, profile, judged_on, reference=original)
+    click.echo(terminal.render(report, profile))
+    sys.exit(EXIT_CODES[report.verdict])
 
 
 @cli.command()
@@ -261,10 +319,7 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
 @click.option("--reference", type=click.Path(path_type=Path), help="The FP32 original.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
-@click.option("--preset", type=click.Choice(["imagenet", "tensorflow"]), default="imagenet", show_default=True)
-@click.option("--mean", type=NUMBERS, help="Instead of the preset's, for pixels of 0 to 1: one number or R,G,B.")
-@click.option("--std", type=NUMBERS, help="Likewise.")
-@click.option("--resize", type=click.Choice(["crop", "stretch"]), default="crop", show_default=True)
+@image_options
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 @click.option("--limit", type=click.IntRange(1), help="Take this many samples, spread evenly.")
 @click.option("--max-drop", type=click.FloatRange(0), default=1.0, show_default=True, help="Points it may lose.")
@@ -309,17 +364,7 @@ def check(
     if data is None:
         samples: inputs.Samples = inputs.random_samples(opened.sample_shape, limit or check.RANDOM_SAMPLES)
     else:
-        usual = inputs.Preprocessing.of(preset, resize)
-        preprocessing = inputs.Preprocessing(mean or usual.mean, std or usual.std, resize)
-        samples = inputs.open_samples(
-            data,
-            shape=opened.sample_shape,
-            layout=opened.layout,
-            classes=opened.classes,
-            preprocessing=preprocessing,
-            labels=labels,
-            limit=limit,
-        )
+        samples = _samples(data, opened, labels, limit, preset, mean, std, resize)
     report = check.check(
         opened,
         profile,
@@ -396,6 +441,23 @@ def emulators_install(names: tuple[str, ...]) -> None:
 def main() -> None:
     """Entry point."""
     cli(prog_name="edgeproof")
+
+
+def _samples(
+    source: Path, model: Any, labels: Path | None, limit: int | None, preset: Any, mean: Any, std: Any, resize: Any
+) -> Any:
+    from pipeline.check import inputs
+
+    usual = inputs.Preprocessing.of(preset, resize)
+    return inputs.open_samples(
+        source,
+        shape=model.sample_shape,
+        layout=model.layout,
+        classes=model.classes,
+        preprocessing=inputs.Preprocessing(mean or usual.mean, std or usual.std, resize),
+        labels=labels,
+        limit=limit,
+    )
 
 
 def _dataset() -> Any:

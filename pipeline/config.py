@@ -64,11 +64,11 @@ class Retrain(Training):
 
 
 class Quantize(_Strict):
-    """INT8 post-training quantization."""
+    """INT8 post-training quantization, fitted to the arithmetic of `target` where one is named."""
 
     step: Literal["quantize"]
     preset: Literal["mixed", "performance"] = "mixed"
-    overflow_fix: Literal["disable", "first_layer_only", "enable"] = "disable"
+    target: str | None = None
     calibration_samples: int = Field(gt=0)
 
 
@@ -134,6 +134,10 @@ class Params(_Strict):
     def _names_are_known(self) -> "Params":
         for name in self.models:
             models.spec(name)
+        for recipe in self.recipes.values():
+            for step in recipe.steps:
+                if isinstance(step, Quantize) and step.target and (refusal := load_target(step.target).refusal("int8")):
+                    raise ValueError(f"recipes: {refusal}")
         for name in self.methods:
             if name not in self.recipes:
                 raise ValueError(f"methods: no recipe called {name!r}; recipes: {', '.join(sorted(self.recipes))}")

@@ -86,7 +86,7 @@ def export(model: str, method: str, precision: Precision) -> dict[str, Any]:
     load_onnx(source)
     with files.replacing_folder(layout.exported(model, method)) as folder:
         if precision in RUNTIME_PRECISIONS["openvino"]:
-            _write_openvino(source, folder / "openvino")
+            write_openvino(source, folder / "openvino")
         if precision in RUNTIME_PRECISIONS["tensorrt"]:
             _write_tensorrt(source, precision, folder / "tensorrt")
         if precision in RUNTIME_PRECISIONS["onnxruntime"]:
@@ -112,7 +112,12 @@ def _check_equal(name: str, found: np.ndarray[Any, Any], expected: np.ndarray[An
         raise InputError(f"{name}: the exported ONNX differs from PyTorch by {difference:.2%} of the largest logit")
 
 
-def _write_openvino(source: Path, folder: Path) -> None:
+def write_openvino(source: Path, folder: Path) -> None:
+    """Convert the ONNX file `source` to an IR, `folder`/model.xml and .bin.
+
+    Raises:
+        InputError: OpenVINO cannot convert it.
+    """
     import openvino
 
     folder.mkdir()

@@ -197,7 +197,10 @@ def _words(checks: Iterable[Check]) -> Iterable[str]:
             yield f"{name} not measured"
             continue
         unit = {"accuracy_drop_points": " points lost", "changed_answers_percent": " %"}.get(check.name, " regions/s")
-        amount = number(check.value, 2 if check.value < 10 else 0) + unit
+        value = check.value
+        if check.name == "accuracy_drop_points" and value < 0:
+            value, unit = -value, " points gained"
+        amount = number(value, 2 if value < 10 else 0) + unit
         limit = f"limit {check.limit:g}" + (", predicted" if check.predicted else "")
         yield f"{name} {VERDICTS[check.verdict].lower()}: {amount} ({limit})"
 

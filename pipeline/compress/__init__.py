@@ -9,6 +9,8 @@ from typing import Any
 from pipeline import files, layout
 from pipeline.config import HalfPrecision, Params, Prune, Quantize, Retrain
 from pipeline.dataset import Dataset
+from pipeline.regions import Regions
+from pipeline.targets import load_target
 
 
 def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[str, Any]:
@@ -22,7 +24,8 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     """
     import models
     from pipeline.check.onnx_file import load_onnx
-    from pipeline.compress import half_precision, prune, quantize
+    from pipeline.compress import half_precision, prune
+    from pipeline.compress.quantize import quantize
     from pipeline.export import to_onnx
     from pipeline.train import Epoch, fit, load_parent, make_deterministic, write_curves
 
@@ -39,7 +42,9 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
                 teacher = load_parent(model, params, len(dataset.classes))
                 network, curves = fit(network, spec, dataset, step, params.seed, checkpoint, teacher)
             case Quantize():
-                graph = quantize.apply(to_onnx(network, spec), spec, dataset, step, params.seed)
+                samples = Regions(dataset, spec, "train", step.calibration_samples, params.seed)
+                target = load_target(step.target) if step.target else None
+                graph = quantize(to_onnx(network, spec), samples, target, step.preset)
             case HalfPrecision():
                 graph = half_precision.apply(to_onnx(network, spec))
     if graph is None:

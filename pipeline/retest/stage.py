@@ -1,24 +1,22 @@
 """Stage re-test: run an exported candidate as its target would, on the test split, and record what came out."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import models
-from models import ModelSpec
 from pipeline import layout, results
 from pipeline.config import Params
 from pipeline.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.files import sha256
+from pipeline.regions import Regions
 from pipeline.results import Predicted, Result
 from pipeline.retest import capped_isa
 from pipeline.retest.emulate import emulate
 from pipeline.retest.score import agreement_percent, classes, score
 from pipeline.targets import Precision, Target, load_target
-from runners.edge.regions import normalise
 
 
 def retest(model: str, method: str, target_name: str, params: Params, dataset: Dataset) -> Result:
@@ -45,10 +43,11 @@ def retest(model: str, method: str, target_name: str, params: Params, dataset: D
     if reason:
         not_measured["predicted"] = reason
     spec = models.spec(model)
-    images, labels = dataset.load("test", spec.input_size)
+    regions = Regions(dataset, spec, "test")
+    labels = regions.labels
     parent_logits = _parent_logits(model, len(labels))
     batch = target.objective.regions_per_frame
-    emulation = emulate(file, precision, Regions(images, spec), (batch, 3, spec.input_size, spec.input_size), target)
+    emulation = emulate(file, precision, regions, (batch, 3, spec.input_size, spec.input_size), target)
     scores = score(emulation, labels, parent_logits)
     outputs = scores.target_outputs
     answers = None if outputs is None else classes(outputs)
@@ -75,21 +74,6 @@ def retest(model: str, method: str, target_name: str, params: Params, dataset: D
             "versions": results.versions("openvino", "onnxruntime", "opencv-python-headless", "numpy"),
         }
     )
-
-
-class Regions:
-    """The test split's regions (N, S, S, 3; uint8 RGB), normalised for the network batch by batch."""
-
-    def __init__(self, images: NDArray[np.uint8], spec: ModelSpec) -> None:
-        self._images, self._spec = images, spec
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Batches (n <= size, 3, S, S)."""
-        for start in range(0, len(self._images), size):
-            yield normalise(self._images[start : start + size], self._spec.mean, self._spec.std)
 
 
 def _confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], count: int) -> list[list[int]]:

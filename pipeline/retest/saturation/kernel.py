@@ -10,6 +10,7 @@ zero point.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +74,8 @@ def excess(activations: Ints, weights: Ints, geometry: Geometry, zero_point: int
     return Excess(sums, channels, pairs)
 
 
-def convolve(activations: Ints, weights: Ints, geometry: Geometry, zero_point: int = 0) -> NDArray[np.float32]:
-    """The true sums of `(activations - zero_point) * weights` (N, O, H, W), exact below 2^24."""
+def convolve(activations: Ints, weights: NDArray[Any], geometry: Geometry, zero_point: int = 0) -> NDArray[np.float32]:
+    """The true sums of `(activations - zero_point) * weights` (N, O, H, W) in floats, whatever the weights are."""
     sums: NDArray[np.float32] = np.zeros(1, np.float32)
     for window, kernel in _taps(activations - zero_point, weights, geometry, 0):
         columns = window.reshape(*window.shape[:2], -1).astype(np.float32)
@@ -99,8 +100,8 @@ def _pairs(
 
 
 def _taps(
-    activations: Ints, weights: Ints, geometry: Geometry, padding: int
-) -> Iterator[tuple[Ints, NDArray[np.int32]]]:
+    activations: Ints, weights: NDArray[Any], geometry: Geometry, padding: int
+) -> Iterator[tuple[Ints, NDArray[Any]]]:
     """For each position of the kernel the part of the input it sees (N, C, H, W) and its weights (O, C)."""
     (top, left), (bottom, right) = geometry.pads_begin, geometry.pads_end
     (stride_y, stride_x), (spread_y, spread_x) = geometry.strides, geometry.dilations
@@ -114,4 +115,4 @@ def _taps(
             above, before = y * spread_y, x * spread_x
             rows = slice(above, above + (height - 1) * stride_y + 1, stride_y)
             columns = slice(before, before + (width - 1) * stride_x + 1, stride_x)
-            yield padded[:, :, rows, columns], weights[:, :, y, x].astype(np.int32)
+            yield padded[:, :, rows, columns], weights[:, :, y, x]

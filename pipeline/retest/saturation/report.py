@@ -62,12 +62,13 @@ class SaturationReport:
     def __init__(self, model: Any) -> None:
         self._layers = [layer for layer in quantized_layers(model) if layer.saturates]
         self._tallies = [_Tally(np.zeros(layer.outputs, np.int64)) for layer in self._layers]
+        self._inputs = LayerInputs(model, self._layers) if self._layers else None
         self._network = _Network(model, self._layers)
 
     def add(self, batch: Floats) -> Floats:
         """Analyse one batch; the answer is the network's first output for it, without saturation."""
         answer = self._network.answer(batch)
-        inputs = self._network.inputs_of_layers(batch) if self._layers else []
+        inputs = self._inputs(batch) if self._inputs else []
         for index, (layer, tally) in enumerate(zip(self._layers, self._tallies, strict=True)):
             added = _add(tally, layer, inputs[index])
             tally.output_values += answer.size
@@ -81,17 +82,29 @@ class SaturationReport:
         return _reports(self._layers, self._tallies)
 
 
+class LayerInputs:
+    """What each layer of the quantized network multiplies, dequantized, in a run without saturation."""
+
+    def __init__(self, model: Any, layers: list[Layer]) -> None:
+        import openvino
+
+        shown = openvino.Model([layer.op.input_value(0) for layer in layers], model.get_parameters())
+        self._compiled = openvino.Core().compile_model(shown, "CPU", UNSATURATED)
+        self._count = len(layers)
+
+    def __call__(self, batch: Floats) -> list[Floats]:
+        """One array for each layer."""
+        answers = self._compiled(batch)
+        return [np.asarray(answers[index]) for index in range(self._count)]
+
+
 class _Network:
-    """The quantized network without saturation, with its layers' inputs shown and their outputs open to change."""
+    """The quantized network without saturation, with its layers' outputs open to change."""
 
     def __init__(self, model: Any, layers: list[Layer]) -> None:
         import openvino
         from openvino import opset13
 
-        core = openvino.Core()
-        if layers:
-            shown = openvino.Model([layer.op.input_value(0) for layer in layers], model.get_parameters())
-            self._shown = core.compile_model(shown, "CPU", UNSATURATED)
         self._additions = []
         for layer in layers:
             output = layer.op.output(0)
@@ -103,15 +116,10 @@ class _Network:
             self._additions.append(addition)
         parameters = [*model.get_parameters(), *self._additions]
         open_model = openvino.Model(model.get_results()[:1], parameters)
-        self._request = core.compile_model(open_model, "CPU", UNSATURATED).create_infer_request()
+        self._request = openvino.Core().compile_model(open_model, "CPU", UNSATURATED).create_infer_request()
         self._nothing = [np.zeros(addition.get_output_shape(0), np.float32) for addition in self._additions]
         for index, zeros in enumerate(self._nothing):
             self._set(index, zeros)
-
-    def inputs_of_layers(self, batch: Floats) -> list[Floats]:
-        """What each layer multiplies, dequantized."""
-        answers = self._shown(batch)
-        return [np.asarray(answers[index]) for index in range(len(self._additions))]
 
     def answer(self, batch: Floats, layer: int | None = None, added: Floats | None = None) -> Floats:
         """The network's first output, with `added` on top of one layer's output."""

@@ -1,0 +1,108 @@
+"""The weights of a quantized ONNX graph (QDQ): reading and replacing them by the layer's name."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+KINDS = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Symmetric 8-bit weights behind a DequantizeLinear node, with output channels on `axis`."""
+
+    graph: "QdqGraph"
+    node: NodeProto
+    dequantize: NodeProto
+    axis: int
+
+    def write(self, values: NDArray[np.int32], factors: NDArray[np.float64]) -> None:
+        """Replace the weights by `values` (any shape with output channels first) and multiply their scales (O,)."""
+        weights, scale = (self.graph.constant(name) for name in self.dequantize.input[:2])
+        assert weights is not None
+        assert scale is not None
+        moved = np.moveaxis(weights, self.axis, 0)
+        changed = np.moveaxis(values.reshape(moved.shape), 0, self.axis).astype(np.int8)
+        scales = (np.broadcast_to(scale.ravel(), len(factors)) * factors).astype(np.float32)
+        zeros = np.zeros(len(factors), np.int8)
+        parts = (("weights", changed), ("scale", scales), ("zero_point", zeros))
+        names = [self.graph.add(array, f"{self.node.name}.{what}") for what, array in parts]
+        del self.dequantize.input[:]
+        self.dequantize.input.extend(names)
+        del self.dequantize.attribute[:]
+        self.dequantize.attribute.append(helper.make_attribute("axis", self.axis))
+
+    def add_to_bias(self, change: NDArray[np.float64]) -> None:
+        """Add `change` (O,) to the layer's bias; a matrix product without one stays as it is."""
+        if self.node.op_type == "MatMul":
+            return
+        bias: NDArray[Any] | None = np.zeros(len(change), np.float32)
+        if len(self.node.input) > 2:
+            bias = self.graph.constant(self.node.input[2])
+        if bias is None:  # calculated, not stored
+            return
+        name = self.graph.add((bias + change).astype(np.float32), f"{self.node.name}.bias")
+        del self.node.input[2:]
+        self.node.input.append(name)
+
+
+class QdqGraph:
+    """A graph whose weights are looked up by the name of their layer, and replaced in place."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._graph = model.graph
+        self._nodes = {node.name: node for node in model.graph.node if node.op_type in KINDS}
+        self._makers = {name: node for node in model.graph.node for name in node.output}
+        self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def stored(self, layer: str) -> StoredWeights | None:
+        """The 8-bit weights of a layer; None where they are not symmetric, or not stored in this way."""
+        node = self._nodes.get(layer)
+        maker = self._makers.get(node.input[1]) if node else None
+        if node is None or maker is None or maker.op_type != "DequantizeLinear":
+            return None
+        weights, scale = (self.constant(name) for name in maker.input[:2])
+        zero_point = self.constant(maker.input[2]) if len(maker.input) > 2 else np.zeros(1)
+        if weights is None or weights.dtype != np.int8 or scale is None or zero_point is None or zero_point.any():
+            return None
+        return StoredWeights(self, node, maker, _output_axis(node))
+
+    def plain(self, layer: str) -> NDArray[np.float32] | None:
+        """A layer's floating-point weights with output channels first; None where it has none of its own."""
+        node = self._nodes.get(layer)
+        weights = self.constant(node.input[1]) if node else None
+        if node is None or weights is None or weights.dtype != np.float32:
+            return None
+        return np.ascontiguousarray(np.moveaxis(weights, _output_axis(node), 0))
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """The values of an initializer."""
+        return numpy_helper.to_array(self._constants[name]) if name in self._constants else None
+
+    def add(self, values: NDArray[Any], name: str) -> str:
+        """Add or replace an initializer; the answer is its name."""
+        tensor = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        if name in self._constants:
+            self._constants[name].CopyFrom(tensor)
+        else:
+            self._graph.initializer.append(tensor)
+            self._constants[name] = self._graph.initializer[-1]
+        return name
+
+    def drop_unused(self) -> None:
+        """Take out the initializers that nothing reads any more."""
+        used = {name for node in self._graph.node for name in node.input}
+        kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
+        del self._graph.initializer[:]
+        self._graph.initializer.extend(kept)
+
+
+def _output_axis(node: NodeProto) -> int:
+    """Where a layer's weights have their output channels."""
+    if node.op_type == "Conv":
+        return 0
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 0 if transposed else 1
