@@ -54,7 +54,9 @@ class QdqGraph:
 
     def __init__(self, model: ModelProto) -> None:
         self._graph = model.graph
-        self._nodes = {node.name: node for node in model.graph.node if node.op_type in KINDS}
+        layers = [node for node in model.graph.node if node.op_type in KINDS]
+        # OpenVINO calls a layer that gives the network's answer by the answer's name.
+        self._nodes = {name: node for node in layers for name in (*node.output, node.name)}
         self._makers = {name: node for node in model.graph.node for name in node.output}
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
 

@@ -1,5 +1,6 @@
 """INT8 post-training quantization with NNCF, on the exported graph, fitted to the arithmetic of a target."""
 
+import logging
 from collections.abc import Iterator
 
 import nncf
@@ -22,6 +23,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     For a `target` whose 8-bit sums saturate, weights and biases are fitted to that. Ranges come from histograms and
     biases are corrected layer by layer, which takes a minute more than NNCF's defaults and keeps more accuracy.
     """
+    nncf.set_log_level(logging.ERROR)  # its warnings are about choices made here on purpose
     calibration = _OneByOne(samples, graph.graph.input[0].name)
     quantized: onnx.ModelProto = nncf.quantize(
         graph,
