@@ -51,7 +51,8 @@ def audit(
     except InputError as error:
         return record.model_copy(update={"reason": str(error)})
     unit = max(float(np.abs(replayed).max()), 1e-30) if tolerance else 1.0
-    difference = float(np.abs(capped - replayed).max()) / unit
+    both_undefined = np.isnan(capped) & np.isnan(replayed)
+    difference = float(np.where(both_undefined, 0, np.abs(capped - replayed)).max()) / unit
     agrees = difference <= tolerance
     first = None if agrees else _first_difference(model, shape, target, launcher, tolerance, inputs[:1])
     return record.model_copy(

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import emulators
 from pipeline.errors import InputError
 from pipeline.results import Audit, Grade, RoundedLayer, SaturatedLayer
 from pipeline.retest import audit, capped_isa
@@ -125,8 +126,6 @@ def _bounded(model: Path, precision: Precision, samples: Samples, shape: Sequenc
 
 
 def _aarch64(model: Path, precision: Precision, samples: Samples, shape: Sequence[int], target: Target) -> Emulation:
-    from pipeline import emulators
-
     _needs_onnx(model, target)
     [host] = _run(model, samples, shape, [Place("this machine", "onnxruntime_cpu", CORES)])
     common: dict[str, Any] = {"host": host.values, "cloud": host.values, "cloud_basis": "measured"}
