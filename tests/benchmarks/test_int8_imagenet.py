@@ -102,7 +102,7 @@ def test_int8_on_imagenet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     drops = {}
     for name, (target, cloud) in outputs.items():
         right = [100 * float((classes(values) == test.labels).mean()) for values in (original, target, cloud)]
-        drops[name] = right[0] - right[1]
+        drops[name] = round(right[0] - right[1], 6)
         same = 100 * float((classes(target) == classes(original)).mean())
         rms = float(np.sqrt(np.square(target - original).mean()))
         lines.append(
