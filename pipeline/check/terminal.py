@@ -16,9 +16,10 @@ from pipeline.report.words import LIMITS, VERDICTS, number, rate
 from pipeline.results import RoundedLayer, SaturatedLayer
 from pipeline.targets import Target
 
-NARROWEST, WIDEST = 80, 110
+NARROWEST, WIDEST = 100, 110  # the table of layers needs as much
 BAR = 24
 LAYERS = 6
+LONGEST_NAME = 32
 STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "not_measured": "bold yellow"}
 SUMS = {"fp32_sums": "sums in FP32", "fp16_sums": "sums in FP16"}
 
@@ -135,7 +136,7 @@ def _saturated(layers: list[SaturatedLayer]) -> RenderableType:
     for layer in hit[:LAYERS]:
         left = layer.half_range_error / layer.output_error if layer.output_error else 0.0
         grid.add_row(
-            Text(layer.name, overflow="ellipsis"),
+            _short(layer.name),
             f"{layer.share_percent:.1f} %",
             Text("█" * max(1, round(BAR / 2 * layer.share_percent / 100)), style="red"),
             f"{100 * layer.saturated / layer.pair_sums:.2g} %",
@@ -153,8 +154,13 @@ def _rounded(layers: list[RoundedLayer]) -> RenderableType:
     grid = _grid("layer", "overflow", "to zero", "subnormal", "largest")
     for layer in touched[:LAYERS]:
         counts = (f"{100 * count / layer.elements:.2g} %" for count in (layer.overflow, layer.flushed, layer.subnormal))
-        grid.add_row(Text(layer.name, overflow="ellipsis"), *counts, f"{layer.max_abs:.3g}")
+        grid.add_row(_short(layer.name), *counts, f"{layer.max_abs:.3g}")
     return Group(grid, summary)
+
+
+def _short(name: str) -> str:
+    """The end of a layer's name, which tells more than its beginning."""
+    return name if len(name) <= LONGEST_NAME else "…" + name[1 - LONGEST_NAME :]
 
 
 def _grid(*heads: str) -> Table:

@@ -67,6 +67,13 @@ def test_the_page_names_the_loss_its_place_and_the_proof() -> None:
     assert max(map(len, page.splitlines())) <= 110
 
 
+def test_long_names_keep_their_end_and_the_table_its_width() -> None:
+    page = text(report(layers=[layer("/features" * 9 + "/the/last/conv", 0.5, 100.0, 0.1)]))
+    assert "/the/last/conv" in page
+    assert "would leave" in page
+    assert max(map(len, page.splitlines())) <= 100
+
+
 def test_a_simulated_cloud_says_so() -> None:
     page = text(report(cloud_basis="simulated", host_isa="avx2"))
     assert "a CPU with VNNI, simulated (this machine, avx2," in " ".join(page.split())
@@ -97,4 +104,5 @@ def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     slow = advise([at_least("regions_per_s", 60, 120, predicted=True)], [], ATOM)
     assert "shrink to about 50% of its time" in slow
     assert "not all was measured" in advise([at_most("accuracy_drop_points", None, 1.0)], [], ATOM)
+    assert "a board has to show" in advise([at_least("regions_per_s", None, 120, predicted=True)], [], ATOM)
     assert "keeps every limit" in advise([at_most("accuracy_drop_points", 0.2, 1.0)], [], ATOM)
