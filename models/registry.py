@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models import weights
-from pipeline.errors import InputError
+from pipeline.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,6 +149,4 @@ def build(name: str, num_classes: int, width: float = 1.0, pretrained: bool | No
 def _find(name: str) -> _Entry:
     if name in _ENTRIES:
         return _ENTRIES[name]
-    close = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise InputError(f"unknown model {name!r}: {hint}there are {', '.join(names())}")
+    raise unknown("model", name, names())

@@ -1,13 +1,12 @@
 """Target profiles: one YAML file per SoC, runtime and power mode in `runners/targets/`."""
 
-import difflib
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, unknown
 
 Precision = Literal["fp32", "fp16", "int8"]
 RuntimeName = Literal["openvino", "tensorrt", "onnxruntime"]
@@ -140,9 +139,7 @@ def load_target(name: str) -> Target:
     """
     path = TARGETS_FOLDER / f"{name}.yaml"
     if name not in target_names():
-        close = difflib.get_close_matches(name, target_names(), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known targets: {', '.join(target_names())}"
-        raise InputError(f"unknown target {name!r}; {hint}")
+        raise unknown("target", name, target_names())
     try:
         return Target.model_validate({"name": name, **yaml.safe_load(path.read_text())})
     except (yaml.YAMLError, TypeError) as error:

@@ -3,14 +3,13 @@
 Each is QEMU's user mode with a Python in it. They are installed without root, into the cache (`EDGEPROOF_CACHE`).
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import debian
 from pipeline.emulators import cortex_a57, denverton, qemu
-from pipeline.errors import InputError
+from pipeline.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,4 @@ def _program(name: str) -> qemu.Program:
 def _find(name: str) -> _Emulator:
     if name in _EMULATORS:
         return _EMULATORS[name]
-    close = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise InputError(f"unknown emulator {name!r}: {hint}there are {', '.join(names())}")
+    raise unknown("emulator", name, names())

@@ -49,7 +49,6 @@ class Emulation:
     bounds: dict[str, Floats] = field(default_factory=dict)
     audit: Audit | None = None
     layers: list[SaturatedLayer | RoundedLayer] = field(default_factory=list)
-    kernels: list[str] = field(default_factory=list)
     peak_memory_mib: int | None = None
     not_measured: dict[str, str] = field(default_factory=dict)
 
@@ -89,7 +88,6 @@ def _capped(model: Path, precision: Precision, samples: Samples, shape: Sequence
         grade="exact" if audited.agrees else "not_measured" if disagrees else "unaudited",
         audit=audited,
         layers=_saturation(model, probes.inputs[:ANALYSED], shape, target) if precision == "int8" else [],
-        kernels=capped.facts["kernels"],
         peak_memory_mib=capped.facts["peak_memory_mib"],
         not_measured={"accuracy.target": reason} if disagrees else {},
     )

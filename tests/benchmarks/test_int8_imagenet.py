@@ -77,7 +77,9 @@ def by_onnxruntime(graph: onnx.ModelProto, samples: Half, folder: Path) -> onnx.
 @pytest.mark.filterwarnings("ignore")
 def test_int8_on_imagenet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if not IMAGENET.exists():
-        pytest.skip(f"{IMAGENET} not found: set IMAGENET to a folder of ImageNet images with a manifest.csv")
+        pytest.skip(
+            f"{IMAGENET} not found: ImageNet may not be passed on; set IMAGENET to your own, with a manifest.csv"
+        )
     calibration, test = Half(0), Half(1)
     graph = to_onnx(models.build("efficientnet-lite0", 1000), models.spec("efficientnet-lite0"))
     ways: dict[str, Callable[[], onnx.ModelProto]] = {
@@ -98,7 +100,7 @@ def test_int8_on_imagenet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         outputs[name] = [found.values for found in run(path, batches, len(test), SHAPE, places)]
         rates[name] = predict(path, ATOM, "fp32" if name == "FP32" else "int8", SHAPE[0]).inferences_per_s
     original = outputs["FP32"][0]
-    lines = [f"\n{'':24}  Atom %  cloud %  drop  same class %  rms to FP32  regions/s"]
+    lines = [f"\n{'':24}  Atom %  unsaturated %  drop  same class %  rms to FP32  regions/s"]
     drops = {}
     for name, (target, cloud) in outputs.items():
         right = [100 * float((classes(values) == test.labels).mean()) for values in (original, target, cloud)]
@@ -106,7 +108,7 @@ def test_int8_on_imagenet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         same = 100 * float((classes(target) == classes(original)).mean())
         rms = float(np.sqrt(np.square(target - original).mean()))
         lines.append(
-            f"{name:24}  {right[1]:6.2f}  {right[2]:7.2f}  {drops[name]:4.2f}  {same:12.2f}  {rms:11.4f}  "
+            f"{name:24}  {right[1]:6.2f}  {right[2]:13.2f}  {drops[name]:4.2f}  {same:12.2f}  {rms:11.4f}  "
             f"{rates[name]:9.1f}"
         )
     with capsys.disabled():

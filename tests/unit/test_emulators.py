@@ -389,7 +389,7 @@ class TestTheCommand:
     def test_refuses_an_unknown_name_before_it_fetches(self, machine: Machine) -> None:
         result = CliRunner().invoke(cli, ["emulators", "install", "denverton", "cortex-a75"])
         assert result.exit_code == 2
-        assert "did you mean cortex-a57?" in result.output
+        assert "did you mean 'cortex-a57'?" in result.output
         assert machine.downloads() == 0
 
     def test_says_what_failed_in_one_line(self, machine: Machine) -> None:

@@ -130,7 +130,7 @@ def test_a_smaller_width_is_a_smaller_network() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("mobilenet-v22", 3), "unknown model 'mobilenet-v22': did you mean mobilenet-v2.* there are alexnet, "),
+        (("mobilenet-v22", 3), "unknown model 'mobilenet-v22': did you mean 'mobilenet-v2.* there are alexnet, "),
         (("", 3), "unknown model ''"),
         (("vgg-16", 3, 0.5), "vgg-16 takes no width; those that do: efficientnet-lite0, mobilenet-v2, mobilenet-v3-"),
         (("mobilenet-v2", 3, 0.09), r"width 0.09 is outside 0.1..2.0"),

@@ -181,5 +181,5 @@ def _activation_quantizer(output: Any) -> tuple[float, int] | None:
     steps = (high - low) / (op.get_attributes()["levels"] - 1)
     step, lowest = float(steps.flat[0]), float(low.flat[0])
     if step <= 0 or not np.allclose(steps, step, rtol=1e-5) or not np.allclose(low, lowest, rtol=1e-5):
-        return (1.0, 0) if steps.size > 1 else None
+        return None  # a step for each channel: only depthwise layers are calculated in 8 bits from that
     return step, round(-lowest / step)
