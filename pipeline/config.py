@@ -50,14 +50,32 @@ class FineTune(Training):
 
 
 class Prune(_Strict):
-    """Structured channel pruning to a share of the parent's multiply-accumulates."""
+    """Structured channel pruning to a budget: a share of the network's multiply-accumulates, or a target's speed.
+
+    With `target`, channels go until the prediction for it, in the precision that the recipe ends in, reaches
+    `regions_per_s`; by default the target's own objective.
+    """
 
     step: Literal["prune"]
-    macs: float = Field(gt=0, lt=1)
+    macs: float | None = Field(default=None, gt=0, lt=1)
+    target: str | None = None
+    regions_per_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Prune":
+        if (self.macs is None) == (self.target is None):
+            raise ValueError("give one budget: `macs` (a share) or `target` (its speed)")
+        if self.regions_per_s is not None and self.target is None:
+            raise ValueError("regions_per_s goes with `target`")
+        return self
 
 
 class Retrain(Training):
-    """Re-training with distillation from the FP32 parent; `distill` is the share of the loss that it makes up."""
+    """Re-training with distillation from the FP32 parent; `distill` is the share of the loss that it makes up.
+
+    What earlier steps made of the network stays: after `quantize` it is trained in the target's 8-bit arithmetic, after
+    `cluster` the shared values are trained and who shares them is kept.
+    """
 
     step: Literal["retrain"]
     distill: float = Field(ge=0, le=1)
@@ -72,31 +90,50 @@ class Quantize(_Strict):
     calibration_samples: int = Field(gt=0)
 
 
+class Cluster(_Strict):
+    """Weight sharing: each layer's weights take at most 2**bits values, so that a download holds short indices."""
+
+    step: Literal["cluster"]
+    bits: int = Field(ge=2, le=8)
+
+
 class HalfPrecision(_Strict):
-    """Weights and activations in FP16."""
+    """Weights and activations in FP16, but for layers that overflow on any of `calibration_samples`."""
 
     step: Literal["fp16"]
+    calibration_samples: int = Field(default=32, gt=0)
 
 
-Step = Annotated[Prune | Retrain | Quantize | HalfPrecision, Field(discriminator="step")]
+Step = Annotated[Prune | Retrain | Quantize | Cluster | HalfPrecision, Field(discriminator="step")]
 
 
 class Method(_Strict):
-    """A compression recipe: its steps in order. Steps on the network come before those on the exported graph."""
+    """A compression recipe: its steps in order."""
 
     steps: list[Step]
 
     @model_validator(mode="after")
-    def _graph_steps_end_it(self) -> "Method":
-        if any(isinstance(step, Quantize | HalfPrecision) for step in self.steps[:-1]):
-            raise ValueError("quantize and fp16 change the exported graph: only the last step can be one of them")
+    def _no_step_undoes_another(self) -> "Method":
+        kinds = [type(step) for step in self.steps]
+        for kind, earlier, why in (
+            (Prune, Quantize, "prune goes before quantize: channels are taken out of the floating-point network"),
+            (Prune, Cluster, "prune goes before cluster: it would leave values that nothing shares"),
+            (Quantize, Cluster, "cluster goes after quantize: rounding to 8 bits would undo the sharing"),
+            (Quantize, Quantize, "quantize can be there once only"),
+            (Cluster, Cluster, "cluster can be there once only"),
+            (HalfPrecision, Quantize, "fp16 and quantize exclude each other"),
+        ):
+            if any(step is kind and earlier in kinds[:index] for index, step in enumerate(kinds)):
+                raise ValueError(why)
+        if HalfPrecision in kinds[:-1]:
+            raise ValueError("fp16 changes the exported graph: it can be the last step only")
         return self
 
     @property
     def precision(self) -> Precision:
         """What the candidate is calculated in."""
-        last = self.steps[-1] if self.steps else None
-        return "int8" if isinstance(last, Quantize) else "fp16" if isinstance(last, HalfPrecision) else "fp32"
+        kinds = {type(step) for step in self.steps}
+        return "int8" if Quantize in kinds else "fp16" if HalfPrecision in kinds else "fp32"
 
 
 class Gates(_Strict):
@@ -134,10 +171,11 @@ class Params(_Strict):
     def _names_are_known(self) -> "Params":
         for name in self.models:
             models.spec(name)
-        for recipe in self.recipes.values():
+        for name, recipe in self.recipes.items():
             for step in recipe.steps:
-                if isinstance(step, Quantize) and step.target and (refusal := load_target(step.target).refusal("int8")):
-                    raise ValueError(f"recipes: {refusal}")
+                target = step.target if isinstance(step, Quantize | Prune) else None
+                if target and (refusal := load_target(target).refusal(recipe.precision)):
+                    raise ValueError(f"recipes.{name}: {refusal}")
         for name in self.methods:
             if name not in self.recipes:
                 raise ValueError(f"methods: no recipe called {name!r}; recipes: {', '.join(sorted(self.recipes))}")
