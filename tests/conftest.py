@@ -15,6 +15,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 settings.register_profile("noisy machine", deadline=None)
 settings.load_profile("noisy machine")
 
+RETRAIN = {
+    "epochs": 1,
+    "patience": 1,
+    "batch": 8,
+    "learning_rate": 0.005,
+    "samples_per_epoch": 24,
+    "distill": 0.5,
+}
 TINY_PARAMS = {
     "seed": 0,
     "models": ["lenet-5"],
@@ -36,18 +44,15 @@ TINY_PARAMS = {
         "int8": [{"quantize": {"calibration_samples": 8}}],
         "pruned-int8": [
             {"prune": {"macs": 0.8}},
-            {
-                "retrain": {
-                    "epochs": 1,
-                    "patience": 1,
-                    "batch": 8,
-                    "learning_rate": 0.005,
-                    "samples_per_epoch": 24,
-                    "distill": 0.5,
-                }
-            },
+            {"retrain": RETRAIN},
             {"quantize": {"calibration_samples": 8}},
         ],
+        "shared-int8": [
+            {"quantize": {"calibration_samples": 8, "target": "atom-x5-e3940"}},
+            {"cluster": {"bits": 4}},
+            {"retrain": RETRAIN},
+        ],
+        "shared-fp16": [{"cluster": {"bits": 5}}, {"retrain": RETRAIN}, "fp16"],
     },
     "gates": {"accuracy_drop_points": 2.0},
 }

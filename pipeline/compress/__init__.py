@@ -1,16 +1,20 @@
 """Compression: a method is a list of steps in params.yaml, each step one file here.
 
-Steps on the network (prune, retrain) come first and take and return a PyTorch module; then the network is
-exported and steps on the graph (quantize, fp16) take and return an ONNX model.
+Steps take and return a PyTorch module: at first the network itself, which `prune` and `retrain` change. `quantize` and
+`cluster` change the exported graph, in which batch norms are folded away; from there on the module is that graph
+(trainable_graph.py), so that `retrain` trains exactly what is shipped. `fp16` ends a recipe, on the ONNX model.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import files, layout
-from pipeline.config import HalfPrecision, Params, Prune, Quantize, Retrain
+from pipeline.config import Cluster, HalfPrecision, Params, Prune, Quantize, Retrain
 from pipeline.dataset import Dataset
 from pipeline.regions import Regions
 from pipeline.targets import load_target
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[str, Any]:
@@ -25,33 +29,44 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     import models
     from pipeline.check.onnx_file import load_onnx
     from pipeline.compress import half_precision, prune
+    from pipeline.compress.cluster import share_weights
     from pipeline.compress.quantize import quantize
+    from pipeline.compress.trainable_graph import TrainableGraph
     from pipeline.export import to_onnx
     from pipeline.train import Epoch, fit, load_parent, make_deterministic, write_curves
 
-    spec, checkpoint = models.spec(model), layout.checkpoint("compress", model, method)
+    spec, recipe = models.spec(model), params.recipe(method)
     make_deterministic(params.seed)
     network = load_parent(model, params, len(dataset.classes))
-    graph = None
+    half = False
     curves: list[Epoch] = []
-    for step in params.recipe(method).steps:
+    checkpoints = []
+    for step in recipe.steps:
         match step:
             case Prune():
                 network = prune.apply(network, spec, dataset, step, params.seed)
             case Retrain():
                 teacher = load_parent(model, params, len(dataset.classes))
-                network, curves = fit(network, spec, dataset, step, params.seed, checkpoint, teacher)
+                checkpoints.append(layout.checkpoint("compress", model, method, str(len(checkpoints))))
+                network, curves = fit(network, spec, dataset, step, params.seed, checkpoints[-1], teacher)
             case Quantize():
                 samples = Regions(dataset, spec, "train", step.calibration_samples, params.seed)
                 target = load_target(step.target) if step.target else None
+                saturates = target is not None and target.emulation.kind == "capped-isa"
                 graph = quantize(to_onnx(network, spec), samples, target, step.preset)
+                network = TrainableGraph(graph, saturates)
+            case Cluster():
+                if not isinstance(network, TrainableGraph):
+                    network = TrainableGraph(to_onnx(network, spec))
+                share_weights(network, step.bits)
             case HalfPrecision():
-                graph = half_precision.apply(to_onnx(network, spec))
-    if graph is None:
-        graph = to_onnx(network, spec)
+                half = True
+    graph = network.to_onnx() if isinstance(network, TrainableGraph) else to_onnx(network, spec)
+    if half:
+        graph = half_precision.apply(graph)
     facts: dict[str, Any] = {
-        "precision": params.recipe(method).precision,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "precision": recipe.precision,
+        "parameters": _size(network),
         "epochs": len(curves),
     }
     with files.replacing_folder(layout.candidate(model, method)) as folder:
@@ -59,5 +74,15 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
         load_onnx(folder / "model.onnx")
         write_curves(folder / "curves.csv", curves)
         files.write_json(folder / "candidate.json", facts)
-    checkpoint.unlink(missing_ok=True)
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
     return facts
+
+
+def _size(network: "nn.Module") -> int:
+    """Weights and biases, each counted for itself, whether others share its value or not."""
+    from pipeline.compress.trainable_graph import TrainableGraph
+
+    if isinstance(network, TrainableGraph):
+        return network.size
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -19,14 +19,19 @@ class StoredWeights:
     dequantize: NodeProto
     axis: int
 
-    def write(self, values: NDArray[np.int32], factors: NDArray[np.float64]) -> None:
-        """Replace the weights by `values` (any shape with output channels first) and multiply their scales (O,)."""
+    def read(self) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """The weights with output channels first, and their scales (O,)."""
         weights, scale = (self.graph.constant(name) for name in self.dequantize.input[:2])
         assert weights is not None
         assert scale is not None
         moved = np.moveaxis(weights, self.axis, 0)
-        changed = np.moveaxis(values.reshape(moved.shape), 0, self.axis).astype(np.int8)
-        scales = (np.broadcast_to(scale.ravel(), len(factors)) * factors).astype(np.float32)
+        return moved, np.broadcast_to(scale.ravel(), len(moved))
+
+    def write(self, values: NDArray[np.int32], factors: NDArray[np.float64]) -> None:
+        """Replace the weights by `values` (any shape with output channels first) and multiply their scales (O,)."""
+        weights, scale = self.read()
+        changed = np.moveaxis(values.reshape(weights.shape), 0, self.axis).astype(np.int8)
+        scales = (scale * factors).astype(np.float32)
         zeros = np.zeros(len(factors), np.int8)
         parts = (("weights", changed), ("scale", scales), ("zero_point", zeros))
         names = [self.graph.add(array, f"{self.node.name}.{what}") for what, array in parts]
@@ -79,6 +84,15 @@ class QdqGraph:
         if node is None or weights is None or weights.dtype != np.float32:
             return None
         return np.ascontiguousarray(np.moveaxis(weights, _output_axis(node), 0))
+
+    def replace_weights(self, layer: str, values: NDArray[np.float32]) -> None:
+        """Give a layer other floating-point weights, with output channels first."""
+        node = self._nodes[layer]
+        node.input[1] = self.add(np.moveaxis(values, 0, _output_axis(node)), f"{layer}.weights")
+
+    def replace_bias(self, layer: str, values: NDArray[np.float32]) -> None:
+        """Give a layer that has a bias another one."""
+        self._nodes[layer].input[2] = self.add(values, f"{layer}.bias")
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The values of an initializer."""

@@ -38,7 +38,10 @@ def test_a_method_is_a_list_of_steps_and_its_last_step_decides_the_precision(pro
         ({"sead": 3}, "sead: Extra inputs"),
         ({"split": {"train": [0, 50], "val": [40, 60], "test": [70, 80]}}, "follow each other in time"),
         ({"recipes": {"fp32": [], "int8": [{"quantise": {}}]}}, "recipes.int8"),
-        ({"recipes": {"fp32": [], "int8": ["fp16", {"quantize": {"calibration_samples": 1}}]}}, "only the last step"),
+        (
+            {"recipes": {"fp32": [], "int8": ["fp16", {"quantize": {"calibration_samples": 1}}]}},
+            "can be the last step only",
+        ),
         ({"recipes": {"fp32": [], "int8": [{"quantize": {"calibration_samples": 0}}]}}, "calibration_samples"),
         ({"gates": {"accuracy_drop_points": float("nan")}}, "accuracy_drop_points"),
     ],

@@ -1,0 +1,80 @@
+"""Weight sharing (Han et al. 2016, Deep Compression): each layer's weights take a few values only.
+
+Nothing gets faster by it: a device calculates with the same tensors as before. But a download can hold a short index
+for each weight (pipeline/pack.py). In a quantized graph the shared values are whole steps, so that channels with
+different scales share them.
+"""
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
+
+BINS = 4096  # floating-point weights are told apart no finer than this while the shared values are looked for
+LEAST = 16  # weights for each shared value: smaller layers would gain nothing
+
+
+def share_weights(network: TrainableGraph, bits: int) -> TrainableGraph:
+    """Let each layer's weights take at most 2**bits values, which re-training then changes together, in place.
+
+    Depthwise layers keep their weights: they are the most sensitive and hold about 2 % of a network's weights.
+    """
+    for layer in network.layers.values():
+        assert isinstance(layer, GraphLayer)
+        if not layer.is_depthwise and layer.weight.numel() >= LEAST << bits:
+            _share(layer, 1 << bits)
+    return network
+
+
+def _share(layer: GraphLayer, count: int) -> None:
+    with torch.no_grad():
+        steps = torch.ones(1) if layer.step is None else layer.step
+        whole = layer.weight if layer.step is None else layer.rounded
+        # Re-training's rates are for weights of their usual size, so the shared values are kept in real numbers.
+        unit = steps.square().mean().sqrt()
+        codebook, indices = _codebook(whole, steps.expand_as(whole) / unit, count)
+    shared = SharedWeights(indices, steps / unit)
+    shared.start = codebook * unit if layer.step is not None else codebook
+    parametrize.register_parametrization(layer, "weight", shared)
+
+
+class SharedWeights(nn.Module):
+    """Weights as `scales * codebook[indices]`; the codebook (K,) is the parameter that is trained."""
+
+    indices: Tensor
+    scales: Tensor
+    start: Tensor
+
+    def __init__(self, indices: Tensor, scales: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("indices", indices)
+        self.register_buffer("scales", scales)
+
+    def forward(self, codebook: Tensor) -> Tensor:
+        """The weights (O, C, ...)."""
+        return codebook[self.indices] * self.scales
+
+    def right_inverse(self, _: Tensor) -> Tensor:
+        """The codebook that `forward` starts from."""
+        return self.start
+
+
+def _codebook(values: Tensor, scales: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """At most `count` values (K,) that `values` are rounded to, and the index of each; errors weigh as `scales`."""
+    flat, weights = values.flatten().double(), scales.flatten().double().square()
+    low, high = float(flat.min()), float(flat.max())
+    width = (high - low) / (BINS - 1) or 1.0
+    bins = ((flat - low) / width).round().long()
+    mass = torch.bincount(bins, weights, BINS)
+    centres = torch.bincount(bins, weights * flat, BINS) / mass.clamp(min=1e-30)
+    used = mass.nonzero().flatten()
+    points = centres[used].reshape(-1, 1).numpy()
+    clusters = min(count, len(points))
+    start = points[torch.linspace(0, len(points) - 1, clusters).round().long().numpy()]
+    found = KMeans(clusters, init=start, n_init=1).fit(points, sample_weight=mass[used].numpy())
+    label = torch.zeros(BINS, dtype=torch.long)
+    label[used] = torch.from_numpy(found.labels_).long()
+    codebook = torch.from_numpy(found.cluster_centers_).flatten().to(values.dtype)
+    return codebook, label[bins].reshape(values.shape)

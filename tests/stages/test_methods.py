@@ -1,0 +1,118 @@
+"""Methods of several steps: each step's mark is still there at the end, and what was trained is what is shipped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+from onnx import TensorProto, numpy_helper
+
+import models
+from pipeline import layout, train
+from pipeline.check.onnx_file import load_onnx
+from pipeline.compress.trainable_graph import TrainableGraph
+from pipeline.dataset import open_dataset
+from pipeline.regions import Regions
+from pipeline.results import read_result
+from pipeline.retest import capped_isa
+from pipeline.retest.child import run as run_child
+from pipeline.targets import load_target
+from tests.conftest import RETRAIN
+from tests.stages.conftest import run
+
+ATOM = "atom-x5-e3940"
+
+
+def weights(method: str, kind: int) -> list[np.ndarray]:
+    """All weight tensors of a candidate that are stored as `kind`."""
+    graph = onnx.load(layout.candidate("lenet-5", method) / "model.onnx").graph
+    tensors = [item for item in graph.initializer if item.data_type == kind and len(item.dims) > 1]
+    return [numpy_helper.to_array(item) for item in tensors]
+
+
+def test_8_bit_weights_are_shared_and_trained_in_the_target_s_arithmetic(trained: Path) -> None:
+    run("compress", "lenet-5", "shared-int8")
+    run("export", "lenet-5", "shared-int8")
+    run("retest", "lenet-5", "shared-int8", ATOM)
+    shared = weights("shared-int8", TensorProto.INT8)
+    large = [tensor for tensor in shared if tensor.size >= 256]
+    assert len(large) == 4  # all but the head
+    assert all(len(np.unique(tensor)) <= 16 for tensor in large)
+    assert json.loads((layout.candidate("lenet-5", "shared-int8") / "candidate.json").read_text())["epochs"] == 1
+    result = read_result(layout.result("lenet-5", "shared-int8", ATOM))
+    assert result.precision == "int8"
+    assert result.accuracy.target is not None
+    assert result.accuracy.target.percent > 60
+
+    # The network that was trained, on what the target calculates from the exported file.
+    spec, dataset = models.spec("lenet-5"), open_dataset(layout.DATASET)
+    network = TrainableGraph(load_onnx(layout.candidate("lenet-5", "shared-int8") / "model.onnx"), saturates=True)
+    regions = Regions(dataset, spec, "test")
+    [on_target] = run_child(
+        layout.exported("lenet-5", "shared-int8") / "openvino" / "model.xml",
+        regions.batches(4),
+        len(regions),
+        (4, 3, spec.input_size, spec.input_size),
+        [capped_isa.target_place(load_target(ATOM))],
+    )
+    with torch.inference_mode():
+        own = np.concatenate([network(torch.from_numpy(batch)).numpy() for batch in regions.batches(4)])
+    assert np.sqrt(np.square(own - on_target.values).mean()) < 0.05 * np.sqrt(np.square(on_target.values).mean())
+
+
+def test_shared_weights_are_still_shared_in_half_precision(trained: Path) -> None:
+    run("compress", "lenet-5", "shared-fp16")
+    large = [tensor for tensor in weights("shared-fp16", TensorProto.FLOAT16) if tensor.size >= 512]
+    assert len(large) == 3
+    assert all(len(np.unique(tensor)) <= 32 for tensor in large)
+
+
+def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = yaml.safe_load((trained / "params.yaml").read_text())
+    long = {**RETRAIN, "epochs": 500, "patience": 500}
+    quantize = {"quantize": {"calibration_samples": 8, "target": ATOM}}
+    values["recipes"]["twice"] = [{"retrain": RETRAIN}, quantize, {"retrain": long}]
+    (trained / "params.yaml").write_text(yaml.safe_dump(values))
+    first, second = (layout.checkpoint("compress", "lenet-5", "twice", str(index)) for index in range(2))
+    command = [sys.executable, "-m", "pipeline", "compress", "lenet-5", "twice"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert first.exists()
+    assert second.exists()
+
+    class Stop(Exception):
+        pass
+
+    def stop(path: Path, value: dict[str, Any]) -> None:
+        assert path == second
+        assert len(value["curves"]) > 1
+        raise Stop
+
+    monkeypatch.setattr(train, "_write_checkpoint", stop)  # reached after the first new epoch
+    with pytest.raises(Stop):
+        run("compress", "lenet-5", "twice")
+
+
+@pytest.mark.parametrize("method", ["shared-int8", "shared-fp16"])
+def test_the_same_seed_gives_the_same_candidate(trained: Path, method: str) -> None:
+    run("compress", "lenet-5", method)
+    file = layout.candidate("lenet-5", method) / "model.onnx"
+    before = file.read_bytes()
+    run("compress", "lenet-5", method)
+    assert file.read_bytes() == before

@@ -1,0 +1,167 @@
+"""An exported graph that is trained on: it calculates what the device does, learns, and is saved as it was trained."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.compress.cluster import share_weights
+from pipeline.compress.saturating_sums import Input, excess
+from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
+from pipeline.errors import InputError
+from pipeline.retest.saturation import kernel
+from tests.unit.test_target_aware import STEP, models
+
+
+def shapes(draw: Any) -> tuple[tuple[int, ...], int, str]:
+    """Weights (O, C, kh, kw) or (C, O), groups, and the kind of product: what networks have, and odd sizes."""
+    product = draw(st.sampled_from(["", "", "", "Gemm", "MatMul"]))
+    if product:
+        return (draw(st.integers(1, 9)), draw(st.integers(1, 9))), 1, product
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    channels = draw(st.integers(1, 5))
+    size = draw(st.sampled_from([1, 3]))
+    depthwise = groups > 1 and draw(st.booleans())
+    outputs = groups if depthwise else groups * draw(st.integers(1, 5))
+    return (outputs, 1 if depthwise else channels, size, size), groups, ""
+
+
+layers = st.composite(lambda draw: shapes(draw))()
+
+
+def inputs(model: onnx.ModelProto, seed: int) -> np.ndarray:
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    return np.random.default_rng(seed).uniform(0, 256 * STEP, shape).astype(np.float32)
+
+
+def run_onnx(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
+    """The model node by node in floating point: optimised, its 8-bit sums would saturate on some machines."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    answer: np.ndarray = session.run(None, {session.get_inputs()[0].name: images})[0]
+    return answer
+
+
+@settings(max_examples=40)
+@given(layers, st.integers(0, 1000))
+def test_a_graph_calculates_trained_or_not_what_its_onnx_file_does(layer: Any, seed: int) -> None:
+    shape, groups, product = layer
+    weights = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    for model in models(weights, groups, product):
+        images = inputs(model, seed)
+        network = TrainableGraph(model)
+        np.testing.assert_allclose(
+            network(torch.from_numpy(images)).detach(), run_onnx(model, images), rtol=1e-5, atol=2e-3
+        )
+        kept = network.to_onnx()
+        np.testing.assert_array_equal(run_onnx(kept, images), run_onnx(model, images))  # bit for bit
+        optimizer = torch.optim.SGD(network.parameters(), 0.01)
+        network(torch.from_numpy(images)).square().mean().backward()
+        optimizer.step()
+        after = network(torch.from_numpy(images)).detach().numpy()
+        np.testing.assert_allclose(after, run_onnx(network.to_onnx(), images), rtol=1e-5, atol=2e-3)
+
+
+@settings(max_examples=40)
+@given(layers, st.integers(0, 1000))
+def test_sums_saturate_as_in_the_kernel(layer: Any, seed: int) -> None:
+    shape, groups, product = layer
+    if product:
+        return
+    noise = np.random.default_rng(seed)
+    zero_point, stride, pad = int(noise.integers(0, 200)), int(noise.integers(1, 3)), int(noise.integers(0, 2))
+    weights = noise.integers(-128, 128, shape).astype(np.int32)
+    activations = noise.integers(0, 256, (2, shape[1] * groups, 5, 5)).astype(np.int32)
+    geometry = kernel.Geometry((stride, stride), (pad, pad), (pad, pad))
+    parts = [
+        kernel.excess(part, own, geometry, zero_point).sums
+        for part, own in zip(np.split(activations, groups, 1), np.split(weights, groups), strict=True)
+    ]
+    values = torch.from_numpy((activations - zero_point).astype(np.float32) * 0.25)
+    found = excess(
+        values,
+        torch.from_numpy(weights.astype(np.float32)),
+        Input(0.25, zero_point),
+        groups,
+        (stride, stride),
+        ((pad, pad), (pad, pad)),
+    )
+    np.testing.assert_array_equal(found, np.concatenate(parts, 1))
+
+
+def test_training_under_saturation_recovers_what_training_without_it_does_not_see() -> None:
+    noise = np.random.default_rng(3)
+    weights = np.abs(noise.normal(size=(6, 8, 1, 1))).astype(np.float32)  # all of one sign: sums run high
+    plain, quantized = models(weights)
+    images = inputs(quantized, 1)
+    images[:, ::2] = images[:, 1::2]  # neighbours that are large together
+    wanted = torch.from_numpy(run_onnx(plain, images))
+
+    def error(saturates_in_training: bool) -> float:
+        network = TrainableGraph(quantized, saturates_in_training)
+        optimizer = torch.optim.Adam(network.parameters(), 0.01)
+        for _ in range(200):
+            loss = (network(torch.from_numpy(images)) - wanted).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        on_target = TrainableGraph(network.to_onnx(), saturates=True)
+        return float((on_target(torch.from_numpy(images)).detach() - wanted).square().mean())
+
+    assert error(True) < 0.6 * error(False)
+
+
+@settings(max_examples=25)
+@given(layers, st.integers(2, 6), st.booleans(), st.integers(0, 1000))
+def test_shared_weights_stay_shared_when_trained_and_saved(layer: Any, bits: int, quantize: bool, seed: int) -> None:
+    shape, groups, product = layer
+    weights = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    model = models(np.tile(weights, (17, *[1] * (len(shape) - 1))) if groups == 1 else weights, groups, product)[
+        quantize
+    ]
+    network = share_weights(TrainableGraph(model), bits)
+    images = torch.from_numpy(inputs(model, seed))
+    before = network(images).detach().numpy()
+    np.testing.assert_allclose(before, run_onnx(network.to_onnx(), images.numpy()), rtol=1e-5, atol=2e-3)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    network(images).square().mean().backward()
+    optimizer.step()
+    saved = network.to_onnx()
+    np.testing.assert_allclose(network(images).detach(), run_onnx(saved, images.numpy()), rtol=1e-5, atol=2e-3)
+    [stored] = [item for item in saved.graph.initializer if len(item.dims) == len(shape)]
+    values = numpy_helper.to_array(stored)
+    depthwise = groups > 1 and shape[1] == 1
+    if values.size >= 16 << bits and not depthwise:
+        assert len(np.unique(values)) <= 1 << bits
+    else:
+        assert isinstance(network.layers["0" if not quantize else "3"], GraphLayer)
+        assert "codebook" not in str(dict(network.named_parameters()))
+
+
+def test_more_values_cost_less() -> None:
+    weights = np.random.default_rng(0).normal(size=(64, 64, 1, 1)).astype(np.float32)
+    plain, quantized = models(weights)
+    for model in (plain, quantized):
+        images = torch.from_numpy(inputs(model, 0))
+        whole = TrainableGraph(model)(images)
+        errors = [
+            float((share_weights(TrainableGraph(model), bits)(images) - whole).square().mean().detach())
+            for bits in (3, 4, 5, 6)
+        ]
+        assert errors == sorted(errors, reverse=True)
+        assert errors[0] > 10 * errors[-1]
+
+
+def test_an_operator_that_cannot_be_trained_is_named() -> None:
+    node = helper.make_node("Erf", ["x"], ["y"], "gelu")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy"]
+    model = helper.make_model(helper.make_graph([node], "graph", ends[:1], ends[1:]))
+    with pytest.raises(InputError, match=r"Erf \(gelu\)"):
+        TrainableGraph(model)
