@@ -5,6 +5,7 @@ Steps take and return a PyTorch module: at first the network itself, which `prun
 (trainable_graph.py), so that `retrain` trains exactly what is shipped. `fp16` ends a recipe, on the ONNX model.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import files, layout
@@ -40,7 +41,7 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     network = load_parent(model, params, len(dataset.classes))
     half = False
     curves: list[Epoch] = []
-    checkpoints = []
+    checkpoints: list[Path] = []
     for step in recipe.steps:
         match step:
             case Prune():

@@ -83,7 +83,7 @@ class _Lost(torch.autograd.Function):
         return sums
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         activations, weights = ctx.saved_tensors
         by_activations, by_weights = torch.zeros_like(activations), torch.zeros_like(weights)
         for output, pair in _risky(activations, weights):
@@ -99,7 +99,7 @@ def _risky(activations: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tenso
     largest = activations.amax(2)
     most, least = (largest * weights.clamp(min=0)).sum(2), (largest * weights.clamp(max=0)).sum(2)
     found = ((most > HIGHEST) | (least < LOWEST)).nonzero()
-    for part in found.split(max(1, CHUNK // activations.shape[2])):
+    for part in torch.split(found, max(1, CHUNK // activations.shape[2])):
         if len(part):
             yield part[:, 0], part[:, 1]
 
