@@ -156,10 +156,13 @@ def compress(
             raise InputError("name the recipe, or give --method to compress an ONNX file")
         facts = compress(model, recipe, load_params(), _dataset())
         click.echo(f"{model}/{recipe}: {facts['precision']}, {facts['parameters'] / 1e6:.2f} M parameters")
+        _say_what_is_fp32(facts["fp32_layers"])
         return
     if recipe is not None or target is None or calibration is None or output is None:
         raise InputError("--method goes with one ONNX file, --target, --calibration and --output")
     from pipeline.check import check, model_file, terminal
+    from pipeline.check.onnx_file import load_onnx
+    from pipeline.compress import half_precision
     from pipeline.compress.any_model import compress_file
     from pipeline.gates import EXIT_CODES
     from pipeline.targets import load_target
@@ -167,6 +170,7 @@ def compress(
     profile, original = load_target(target), model_file.open_model(Path(model))
     samples = _samples(calibration, original, None, limit, **images)
     made = model_file.open_model(compress_file(original, method, profile, samples, output))
+    _say_what_is_fp32(half_precision.fp32_layers(load_onnx(made.path)))
     judged_on = samples if data is None else _samples(data, original, None, None, **images)
     report = check.check(made, profile, judged_on, reference=original)
     click.echo(terminal.render(report, profile))
@@ -421,6 +425,12 @@ def _dataset() -> Any:
     from pipeline import dataset, layout
 
     return dataset.open_dataset(layout.DATASET)
+
+
+def _say_what_is_fp32(layers: list[str]) -> None:
+    if layers:
+        more = f" and {len(layers) - 8} more" if len(layers) > 8 else ""
+        click.echo(f"in FP32, as FP16 would overflow: {', '.join(layers[:8])}{more}")
 
 
 def _emulator_state(name: str) -> str:

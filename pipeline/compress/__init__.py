@@ -22,7 +22,8 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     """Make the candidate model x method from its trained FP32 parent and write its folder.
 
     The folder holds `model.onnx`, `curves.csv` (of the last re-training, if any) and `candidate.json` (precision,
-    parameters, epochs of re-training), which is also the answer. A recipe without steps is the parent itself.
+    parameters, epochs of re-training, layers that an FP16 candidate keeps in FP32), which is also the answer. A recipe
+    without steps is the parent itself.
 
     Raises:
         InputError: unknown method, or the parent is missing or damaged.
@@ -39,7 +40,7 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     spec, recipe = models.spec(model), params.recipe(method)
     make_deterministic(params.seed)
     network = load_parent(model, params, len(dataset.classes))
-    half = False
+    half: Regions | None = None  # what FP16 is calibrated on
     curves: list[Epoch] = []
     checkpoints: list[Path] = []
     for step in recipe.steps:
@@ -61,14 +62,15 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
                     network = TrainableGraph(to_onnx(network, spec))
                 share_weights(network, step.bits)
             case HalfPrecision():
-                half = True
+                half = Regions(dataset, spec, "train", step.calibration_samples, params.seed)
     graph = network.to_onnx() if isinstance(network, TrainableGraph) else to_onnx(network, spec)
-    if half:
-        graph = half_precision.apply(graph)
+    if half is not None:
+        graph = half_precision.apply(graph, half)
     facts: dict[str, Any] = {
         "precision": recipe.precision,
         "parameters": _size(network),
         "epochs": len(curves),
+        "fp32_layers": half_precision.fp32_layers(graph),
     }
     with files.replacing_folder(layout.candidate(model, method)) as folder:
         (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))

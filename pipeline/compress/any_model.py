@@ -29,7 +29,7 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
         raise InputError(f"{model.path}: {model.precision} in {model.format}; give the FP32 original as ONNX")
     graph = onnx.load(model.path)
     try:
-        compressed = _int8(graph, samples, target) if method == "int8" else _fp16(graph)
+        compressed = _int8(graph, samples, target) if method == "int8" else _fp16(graph, samples)
     except InputError:
         raise
     except Exception as error:  # NNCF, ONNX Runtime and OpenVINO each raise their own kinds
@@ -45,14 +45,14 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
 
 
 def _int8(graph: onnx.ModelProto, samples: Samples, target: Target) -> onnx.ModelProto:
+    from pipeline.compress import node_names
     from pipeline.compress.quantize import quantize
 
-    for index, node in enumerate(graph.graph.node):  # layers are found by name, which ONNX does not demand
-        node.name = node.name or f"{node.op_type}_{index}"
+    node_names.complete(graph)
     return quantize(graph, samples, target)
 
 
-def _fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
+def _fp16(graph: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
     from pipeline.compress import half_precision
 
-    return half_precision.apply(graph)
+    return half_precision.apply(graph, samples)

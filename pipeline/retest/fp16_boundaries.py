@@ -31,7 +31,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.errors import InputError
 
-_SUMS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+SUMS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _SCALES = {"Mul", "Add"}
 _RESIDUALS = {"Add", "Sum", "Min", "Max"}
 _CLAMPS = {"Relu", "Clip"}
@@ -63,6 +63,7 @@ class Layer:
     op: str  # the operators of its nodes, such as `Conv+Add+Relu`; `Cast` where FP32 is converted to FP16
     unrounded: str  # the tensor of the rewritten graph that holds its result before rounding, FP32
     sums: str  # the tensor that its Conv, ConvTranspose, Gemm or MatMul writes, FP32; empty if it has none
+    nodes: tuple[str, ...]  # their names; none where the network's input is converted
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,28 @@ def rewrite(model: ModelProto) -> Rewritten:
         InputError: the model is quantised, has subgraphs, operators outside of ONNX, other kinds of floating-point
             numbers, or types that contradict each other.
     """
-    _refuse(model)
-    graph = _Graph(_slim(model))
+    graph = _Graph(simplified(model))
     layers = graph.layers()
     return Rewritten(graph.rounded(layers), layers)
+
+
+def simplified(model: ModelProto) -> ModelProto:
+    """A copy with constants folded and batch normalisations merged into convolutions, and every tensor's type.
+
+    That is what TensorRT's builder does first. Nodes that stay keep their names.
+
+    Raises:
+        InputError: as `rewrite`.
+    """
+    _refuse(model)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    try:
+        slimmed: ModelProto = onnxslim.slim(copy)
+        return onnx.shape_inference.infer_shapes(slimmed, check_type=True, strict_mode=True, data_prop=True)
+    except Exception as error:  # onnxslim's and onnx's own exception types share no base
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"the graph cannot be simplified: {reason}") from error
 
 
 def _refuse(model: ModelProto) -> None:
@@ -98,18 +117,6 @@ def _refuse(model: ModelProto) -> None:
             raise InputError(f"the model is quantised ({node.op_type}), and Parker's GPU has no 8-bit arithmetic")
         if any(attribute.type in graphs for attribute in node.attribute):
             raise InputError(f"the operator {node.op_type} holds a graph of its own; this emulation enters none")
-
-
-def _slim(model: ModelProto) -> ModelProto:
-    """Constants folded and batch normalisations merged into convolutions, as TensorRT's builder does first."""
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    try:
-        slimmed: ModelProto = onnxslim.slim(copy)
-        return onnx.shape_inference.infer_shapes(slimmed, check_type=True, strict_mode=True, data_prop=True)
-    except Exception as error:  # onnxslim's and onnx's own exception types share no base
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"the graph cannot be simplified: {reason}") from error
 
 
 class _Graph:
@@ -137,7 +144,7 @@ class _Graph:
 
     def layers(self) -> list[Layer]:
         """The FP16 layers: first the conversions of the network's inputs, then the nodes in their order."""
-        layers = [Layer(name, "Cast", name, "") for name in self._inputs if self._is_half(name)]
+        layers = [Layer(name, "Cast", name, "", ()) for name in self._inputs if self._is_half(name)]
         known = self._constants | set(self._inputs)
         for first in self._model.graph.node:
             if known.issuperset(first.output):
@@ -147,11 +154,12 @@ class _Graph:
             if first.op_type in _MOVES:
                 continue
             ops = "+".join(node.op_type for node in nodes)
+            names = tuple(node.name for node in nodes)
             for result in filter(self._is_half, nodes[-1].output):
                 # A Conv that nothing is fused with is its own result, and has the name of one before rounding.
                 written = _unrounded(result) if len(nodes) == 1 else first.output[0]
-                sums = written if first.op_type in _SUMS else ""
-                layers.append(Layer(first.name or first.output[0], ops, _unrounded(result), sums))
+                sums = written if first.op_type in SUMS else ""
+                layers.append(Layer(first.name or first.output[0], ops, _unrounded(result), sums, names))
         return layers
 
     def rounded(self, layers: list[Layer]) -> ModelProto:
@@ -176,7 +184,7 @@ class _Graph:
     def _fused(self, first: NodeProto, known: set[str]) -> list[NodeProto]:
         """The nodes of the layer that starts with `first`, where the tensors in `known` are already calculated."""
         nodes = [first]
-        if first.op_type in _SUMS:
+        if first.op_type in SUMS:
             while self._append(nodes, _SCALES, known):
                 pass
             self._append(nodes, _RESIDUALS, known, alike=True)

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import numpy_helper
 
 from pipeline import layout
 from pipeline.check.model_file import open_model
 from pipeline.cli import cli
+from pipeline.compress import half_precision
 
 
 def compress(*arguments: object) -> Result:
@@ -44,8 +47,30 @@ def test_int8_for_the_atom_is_written_checked_and_judged(fp32: Path, images: lis
 
 def test_fp16_for_the_jetson(fp32: Path, images: list[object], tmp_path: Path) -> None:
     arguments = [fp32, "--method", "fp16", "--target", "jetson-tx2-maxq", *images, "--output", tmp_path / "made"]
-    assert compress(*arguments, "--limit", 6).exit_code == 0
+    result = compress(*arguments, "--limit", 6)
+    assert result.exit_code == 0
     assert open_model(tmp_path / "made" / "model.onnx").precision == "fp16"
+    assert "FP16 would overflow" not in result.output
+
+
+def test_layers_that_overflow_stay_in_fp32_for_the_jetson(fp32: Path, images: list[object], tmp_path: Path) -> None:
+    graph = onnx.load(fp32)
+    layers = [node for node in graph.graph.node if node.op_type == "Conv"]
+    weights = {tensor.name: tensor for tensor in graph.graph.initializer}
+    # Between a convolution and the next one lie a Relu and a pooling, which do not mind the factor.
+    for name, factor in ((layers[0].input[1], 1e6), (layers[0].input[2], 1e6), (layers[1].input[1], 1e-6)):
+        values = numpy_helper.to_array(weights[name]) * np.float32(factor)
+        weights[name].CopyFrom(numpy_helper.from_array(values, name))
+    for node in graph.graph.node:
+        node.name = ""
+    onnx.save(graph, tmp_path / "loud.onnx")
+    output = tmp_path / "made"
+    arguments = [tmp_path / "loud.onnx", "--method", "fp16", "--target", "jetson-tx2-maxp", *images, "--output", output]
+    result = compress(*arguments, "--limit", 6)
+    assert result.exit_code == 0, result.output
+    kept = half_precision.fp32_layers(onnx.load(output / "model.onnx"))
+    assert f"in FP32, as FP16 would overflow: {', '.join(kept)}\n" in result.output
+    assert [name.split("_")[0] for name in kept] == ["Conv", "Relu", "MaxPool", "Conv", "Relu"]
 
 
 def test_what_cannot_be_is_one_line_and_leaves_nothing(

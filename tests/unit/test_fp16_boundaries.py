@@ -1,7 +1,6 @@
 """FP16 emulation of Tegra Parker's GPU, against NumPy's float16."""
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,76 +9,28 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnxruntime.transformers.float16 import convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from pipeline.compress import half_precision
 from pipeline.errors import InputError
-from pipeline.retest.backends.parker_fp16 import Counts, ParkerFp16, open_backend
+from pipeline.retest.backends.parker_fp16 import Counts
 from pipeline.retest.fp16_boundaries import rewrite
+from tests.graphs import Arrays, backend, half, infer, model, node, ones, random
 
 Array = NDArray[Any]
 VARIANTS = ("fp32", "fp16")
 
-
-@pytest.fixture(autouse=True, scope="module")
-def threads_of_torch() -> Iterator[None]:
-    """The backend has a process of its own and sets their number there; here other tests follow."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("threads_of_torch")
 
 
 # --- models and what they should calculate -----------------------------------------------------------------------
 
 
-def node(op: str, inputs: str, output: str, **attributes: Any) -> NodeProto:
-    return helper.make_node(op, inputs.split(), output.split(), name=output, **attributes)
-
-
-def model(nodes: list[NodeProto], weights: dict[str, Array] | None = None, shape: tuple[Any, ...] = ()) -> ModelProto:
-    """A model from input `x` to output `y`."""
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(values, name) for name, values in (weights or {}).items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
-
-
-def backend(of: ModelProto, accumulate: str) -> ParkerFp16:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx.save(of, path)
-        return open_backend({"model": str(path), "batch": 2, "threads": 2, "accumulate": accumulate})
-
-
-def infer(of: ModelProto, accumulate: str, x: Array) -> Array:
-    return backend(of, accumulate).infer(x.astype(np.float32))
-
-
 def ops(of: ModelProto) -> list[str]:
     return [layer.op for layer in rewrite(of).layers]
-
-
-def half(values: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return values.astype(np.float16)
-
-
-def random(seed: int, *shape: int, scale: float = 1.0) -> Array:
-    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
-
-
-def ones(*shape: int, value: float = 1.0) -> Array:
-    return np.full(shape, value, np.float32)
 
 
 @dataclass(frozen=True)
@@ -417,32 +368,9 @@ def test_a_model_converted_to_fp16_calculates_the_same(accumulate: str) -> None:
     made = model(nodes, {name: weights[name] for name in ("w1", "b1", "w2", "w3", "w6", "b6")}, ("n", 3, 8, 8))
     x = random(0, 2, 3, 8, 8)
     expected = infer(made, accumulate, x)
-    converted = half_precision.apply(made)
+    converted = half_precision.apply(made, Arrays(x))
     assert (infer(converted, accumulate, x) == expected).all()
     assert ops(converted) == ops(made)
-
-
-def large_values() -> ModelProto:
-    """The first convolution gives 160,000, the second makes 16 of it."""
-    nodes = [node("Conv", "x w1", "big"), node("Conv", "big w2", "small"), node("Relu", "small", "y")]
-    weights = {"w1": ones(1, 1, 1, 1, value=400.0), "w2": ones(1, 1, 1, 1, value=1e-4)}
-    return model(nodes, weights, ("n", 1, 2, 2))
-
-
-@pytest.mark.parametrize("accumulate", VARIANTS)
-def test_layers_that_overflow_can_be_kept_in_fp32(accumulate: str) -> None:
-    x = ones(1, 1, 2, 2, value=400.0)
-    engine = backend(half_precision.apply(large_values()), accumulate)
-    assert np.isinf(engine.infer(x)).all()
-    assert [layer["overflow"] for layer in engine.facts()["layers"]] == [0, 4, 4]
-
-    kept = OnnxModel(convert_float_to_float16(large_values(), keep_io_types=True, node_block_list=["big", "small"]))
-    kept.remove_cascaded_cast_nodes()  # or what is between the two would be FP16
-    kept.topological_sort()
-    engine = backend(kept.model, accumulate)
-    assert np.allclose(engine.infer(x), 16, atol=0.01)
-    assert [layer["op"] for layer in engine.facts()["layers"]] == ["Cast", "Relu"]
-    assert sum(layer["overflow"] for layer in engine.facts()["layers"]) == 0
 
 
 # --- counts ------------------------------------------------------------------------------------------------------
