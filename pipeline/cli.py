@@ -430,7 +430,7 @@ def _dataset() -> Any:
 def _say_what_is_fp32(layers: list[str]) -> None:
     if layers:
         more = f" and {len(layers) - 8} more" if len(layers) > 8 else ""
-        click.echo(f"in FP32, as FP16 would overflow: {', '.join(layers[:8])}{more}")
+        click.echo(f"kept in FP32: {', '.join(layers[:8])}{more}")
 
 
 def _emulator_state(name: str) -> str:

@@ -20,6 +20,7 @@ from torch import nn
 from models import ModelSpec
 from pipeline import files, layout
 from pipeline.check.onnx_file import load_onnx
+from pipeline.compress import half_precision
 from pipeline.errors import InputError
 from pipeline.results import versions
 from pipeline.targets import Precision, RuntimeName
@@ -30,6 +31,7 @@ OPSET = 13
 INPUT, OUTPUT = "input", "logits"
 TOLERANCE = 1e-3  # between PyTorch and ONNX Runtime, relative to the largest logit
 BUILD_ENGINE = Path(__file__).resolve().parent.parent / "runners" / "jetson" / "build_engine.py"
+RECIPE = "recipe.json"
 RUNTIME_PRECISIONS: dict[RuntimeName, tuple[Precision, ...]] = {
     "openvino": ("fp32", "int8"),
     "tensorrt": ("fp32", "fp16"),
@@ -132,18 +134,28 @@ def _write_tensorrt(source: Path, precision: Precision, folder: Path) -> None:
     folder.mkdir()
     shutil.copyfile(source, folder / "model.onnx")
     shutil.copyfile(BUILD_ENGINE, folder / BUILD_ENGINE.name)
-    size = load_onnx(source).graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    files.write_json(folder / "recipe.json", tensorrt_recipe(precision, size))
+    graph = load_onnx(source)
+    size = graph.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    files.write_json(folder / RECIPE, tensorrt_recipe(precision, size, half_precision.fp32_layers(graph)))
 
 
-def tensorrt_recipe(precision: Precision, size: int) -> dict[str, str]:
-    """Two equal ways to build the engine on the board (JetPack 4.6, TensorRT 8.2) for 1 to 4 regions, best at 4."""
+def tensorrt_recipe(precision: Precision, size: int, fp32_layers: list[str]) -> dict[str, Any]:
+    """How to build the engine on the board (JetPack 4.6, TensorRT 8.2) for 1 to 4 regions, best at 4.
+
+    There are two equal ways, but one alone where nodes of these names stay in FP32: with FP16 allowed, TensorRT chooses
+    each layer's precision again, whatever the types in the ONNX file, and the `trtexec` of 8.2 cannot hold it to one.
+    """
     shapes = " ".join(
         f"--{name}Shapes={INPUT}:{count}x3x{size}x{size}" for name, count in (("min", 1), ("opt", 4), ("max", 4))
     )
     half = " --fp16" if precision == "fp16" else ""
-    return {
-        "runtime": "TensorRT 8.2 (JetPack 4.6)",
-        "trtexec": f"trtexec --onnx=model.onnx --saveEngine=model.engine {shapes} --workspace=1024{half}",
-        "python": f"python3 {BUILD_ENGINE.name} model.onnx model.engine --size {size}{half}",
-    }
+    python = f"python3 {BUILD_ENGINE.name} model.onnx model.engine --size {size}{half}"
+    recipe: dict[str, Any] = {"runtime": "TensorRT 8.2 (JetPack 4.6)"}
+    if fp32_layers:
+        return recipe | {
+            "python": f"{python} --fp32-layers {RECIPE}",
+            "fp32_layers": fp32_layers,
+            "note": "use python: the trtexec of TensorRT 8.2 cannot keep single layers in FP32",
+        }
+    trtexec = f"trtexec --onnx=model.onnx --saveEngine=model.engine {shapes} --workspace=1024{half}"
+    return recipe | {"trtexec": trtexec, "python": python, "fp32_layers": []}

@@ -1,19 +1,26 @@
 """Build a TensorRT engine from an ONNX file, on the board that will run it.
 
-Python 3.6 and TensorRT 8.2, as JetPack 4.6 has them; nothing else. Equal to the `trtexec` line in recipe.json:
-one optimisation profile for 1 to 4 regions, best at 4, and 1 GiB of workspace.
+Python 3.6 and TensorRT 8.2, as JetPack 4.6 has them; nothing else. Equal to the `trtexec` line in recipe.json, where
+there is one: one optimisation profile for 1 to 4 regions, best at 4, and 1 GiB of workspace. Layers that recipe.json
+lists as `fp32_layers`, because they overflow FP16, are held to FP32, which `trtexec` cannot do.
 """
 
 import argparse
+import json
 import os
+import re
 import sys
+from typing import Any
 
 WORKSPACE_BYTES = 1 << 30
 REGIONS = (1, 4, 4)  # least, best, most
 
 
-def build(source: str, engine_file: str, size: int, half: bool) -> None:
-    """Parse `source` (ONNX), build and write `engine_file`; exits with one line when TensorRT cannot."""
+def build(source: str, engine_file: str, size: int, half: bool, fp32_layers: "tuple[str, ...]" = ()) -> None:
+    """Parse `source` (ONNX), build and write `engine_file`; exits with one line when TensorRT cannot.
+
+    The ONNX nodes named `fp32_layers` calculate and write FP32, also where FP16 is allowed (`half`).
+    """
     import tensorrt as trt
 
     logger = trt.Logger(trt.Logger.WARNING)
@@ -30,6 +37,9 @@ def build(source: str, engine_file: str, size: int, half: bool) -> None:
         if not builder.platform_has_fast_fp16:
             sys.exit("this GPU has no fast FP16: the engine would run in FP32 without a word")
         config.set_flag(trt.BuilderFlag.FP16)
+        if fp32_layers:
+            config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+            _hold_to_fp32(network, fp32_layers)
     profile = builder.create_optimization_profile()
     profile.set_shape(network.get_input(0).name, *[(count, 3, size, size) for count in REGIONS])
     config.add_optimization_profile(profile)
@@ -42,6 +52,29 @@ def build(source: str, engine_file: str, size: int, half: bool) -> None:
     os.replace(engine_file + ".part", engine_file)
 
 
+def _hold_to_fp32(network: Any, nodes: "tuple[str, ...]") -> None:
+    """Set the precision of the layers that the parser made of these ONNX nodes.
+
+    It gives the first layer of a node the node's name, and others the same with a number (`fc`, `fc_12`). A layer
+    of another node may be called so, too; it stays in FP32 with them, slower but not wrong.
+    """
+    import tensorrt as trt
+
+    missing = set(nodes)
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        named = {layer.name, re.sub(r"_\d+$", "", layer.name)}.intersection(nodes)
+        outputs = range(layer.num_outputs)
+        # Layers that calculate shapes, in whole numbers, take no other type.
+        if named and all(layer.get_output(i).dtype in (trt.float32, trt.float16) for i in outputs):
+            layer.precision = trt.float32
+            for output in outputs:
+                layer.set_output_type(output, trt.float32)
+            missing -= named
+    if missing:
+        sys.exit("no layer of the network has the name {}, which is to stay in FP32".format(", ".join(sorted(missing))))
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -49,8 +82,16 @@ def main() -> None:
     parser.add_argument("engine")
     parser.add_argument("--size", type=int, default=224, help="side of a region in pixels")
     parser.add_argument("--fp16", action="store_true", help="allow FP16 kernels")
+    parser.add_argument("--fp32-layers", metavar="RECIPE", help="recipe.json, whose `fp32_layers` stay in FP32")
     arguments = parser.parse_args()
-    build(arguments.onnx, arguments.engine, arguments.size, arguments.fp16)
+    fp32_layers = ()
+    if arguments.fp32_layers:
+        try:
+            with open(arguments.fp32_layers, encoding="utf-8") as stream:
+                fp32_layers = tuple(json.load(stream)["fp32_layers"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            sys.exit("{}: no recipe with fp32_layers: {}".format(arguments.fp32_layers, error))
+    build(arguments.onnx, arguments.engine, arguments.size, arguments.fp16, fp32_layers)
 
 
 if __name__ == "__main__":

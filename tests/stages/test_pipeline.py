@@ -12,13 +12,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import models
 from pipeline import files, layout
 from pipeline.config import load_params
 from pipeline.dataset import open_dataset
 from pipeline.export import run_onnx
-from pipeline.results import read_result
+from pipeline.results import RoundedLayer, read_result
 from pipeline.train import fit, load_parent, predict
 from runners.edge.regions import normalise
 from tests.stages.conftest import METHODS, run
@@ -66,6 +67,26 @@ def test_each_method_leaves_its_mark_on_the_graph(here: Path) -> None:
     assert parameters["pruned-int8"] < 0.9 * parameters["fp32"] == 0.9 * parameters["int8"]
 
 
+def test_layers_that_overflow_fp16_are_kept_and_named_from_the_candidate_to_the_board(trained: Path) -> None:
+    weights = layout.parent("lenet-5") / "weights.safetensors"
+    state = load_file(weights)
+    for name, factor in (("features.0.weight", 1e6), ("features.0.bias", 1e6), ("features.3.weight", 1e-6)):
+        state[name] *= factor
+    save_file(state, weights)
+    assert "kept in FP32: /features/" in run("compress", "lenet-5", "fp16")
+    run("export", "lenet-5", "fp16")
+    run("retest", "lenet-5", "fp16", "jetson-tx2-maxq")
+    kept = json.loads((layout.candidate("lenet-5", "fp16") / "candidate.json").read_text())["fp32_layers"]
+    assert [name.split("/")[2] for name in kept] == [f"features.{index}" for index in range(5)]
+    recipe = json.loads((layout.exported("lenet-5", "fp16") / "tensorrt" / "recipe.json").read_text())
+    assert recipe["fp32_layers"] == kept
+    assert "--fp32-layers recipe.json" in recipe["python"]
+    result = read_result(layout.result("lenet-5", "fp16", "jetson-tx2-maxq"))
+    assert [layer.overflow for layer in result.layers if isinstance(layer, RoundedLayer)] == [0] * len(result.layers)
+    assert len(result.layers) > 0
+    assert result.accuracy.target == result.accuracy.cloud
+
+
 def test_exports_hold_what_each_runtime_loads_and_their_hashes(here: Path) -> None:
     expected = {
         "fp32": {"openvino/model.xml", "openvino/model.bin", "tensorrt/model.onnx"},
@@ -81,6 +102,7 @@ def test_exports_hold_what_each_runtime_loads_and_their_hashes(here: Path) -> No
     recipe = json.loads((layout.exported("lenet-5", "fp16") / "tensorrt" / "recipe.json").read_text())
     assert "--fp16" in recipe["trtexec"]
     assert "--optShapes=input:4x3x32x32" in recipe["trtexec"]
+    assert recipe["fp32_layers"] == []
 
 
 def test_results_say_what_was_measured_and_what_was_not(here: Path) -> None:

@@ -6,11 +6,14 @@ does not have fails here too.
 
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline import files
+from pipeline.export import tensorrt_recipe
 from runners.jetson import build_engine
 
 
@@ -52,7 +55,39 @@ class Input(Strict):
     name = "input"
 
 
+@dataclass
+class Output(Strict):
+    dtype: str
+    allowed = ("dtype",)
+
+
+class Layer(Strict):
+    allowed = ("name", "dtypes", "precision", "set_types")
+
+    def __init__(self, name: str, *dtypes: str) -> None:
+        self.name, self.dtypes, self.precision = name, dtypes, "any"
+        self.set_types: dict[int, str] = {}
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.dtypes)
+
+    def get_output(self, index: int) -> Output:
+        return Output(self.dtypes[index])
+
+    def set_output_type(self, index: int, dtype: str) -> None:
+        assert 0 <= index < self.num_outputs
+        self.set_types[index] = dtype
+
+
 class Network(Strict):
+    @property
+    def num_layers(self) -> int:
+        return len(layers)
+
+    def get_layer(self, index: int) -> Layer:
+        return layers[index]
+
     def get_input(self, index: int) -> Input:
         assert index == 0
         return Input()
@@ -96,6 +131,7 @@ class OnnxParser(Strict):
         return self_errors[index]
 
 
+layers: list[Layer] = []
 shapes: dict[str, Any] = {}
 flags: list[str] = []
 self_errors: list[str] = []
@@ -108,11 +144,19 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
     for part in (Logger, Builder, OnnxParser):
         setattr(module, part.__name__, part)
     module.NetworkDefinitionCreationFlag = types.SimpleNamespace(EXPLICIT_BATCH=0)  # type: ignore[attr-defined]
-    module.BuilderFlag = types.SimpleNamespace(FP16="FP16")  # type: ignore[attr-defined]
+    module.BuilderFlag = types.SimpleNamespace(FP16="FP16", OBEY_PRECISION_CONSTRAINTS="OBEY")  # type: ignore[attr-defined]
+    module.float32, module.float16, module.int32 = "float32", "float16", "int32"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setattr(sys.modules[__name__], "engine", b"engine")
     shapes.clear()
     flags.clear()
+    layers[:] = [
+        Layer("stem", "float16"),
+        Layer("fc", "float32"),
+        Layer("fc_3", "float32", "float32"),  # another layer that the parser makes of `fc`
+        Layer("fc_4", "int32"),
+        Layer("fc_bias", "float16"),
+    ]
 
 
 @pytest.fixture
@@ -127,6 +171,58 @@ def test_an_engine_for_one_to_four_regions(onnx: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model.engine").read_bytes() == b"engine"
     assert shapes == {"input": ((1, 3, 224, 224), (4, 3, 224, 224), (4, 3, 224, 224))}
     assert flags == ["FP16"]
+
+
+def held() -> dict[str, dict[int, str]]:
+    """The layers held to FP32, with the types of their outputs."""
+    assert {layer.precision for layer in layers} <= {"any", "float32"}
+    return {layer.name: layer.set_types for layer in layers if layer.precision == "float32" or layer.set_types}
+
+
+def test_layers_that_overflow_are_held_to_fp32_and_no_others(onnx: Path, tmp_path: Path) -> None:
+    build_engine.build(str(onnx), str(tmp_path / "model.engine"), 224, True, ("fc",))
+    assert flags == ["FP16", "OBEY"]
+    assert held() == {"fc": {0: "float32"}, "fc_3": {0: "float32", 1: "float32"}}
+
+
+def test_a_layer_to_hold_that_is_not_there_stops_the_build(onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no layer of the network has the name conv"):
+        build_engine.build(str(onnx), str(tmp_path / "model.engine"), 224, True, ("conv", "fc"))
+    assert list(tmp_path.iterdir()) == [onnx]
+
+
+def test_the_recipe_of_an_export_is_what_the_program_takes(
+    onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tensorrt_recipe("fp16", 32, ["stem"])
+    files.write_json(tmp_path / "recipe.json", recipe)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", recipe["python"].split()[1:])
+    build_engine.main()
+    assert (tmp_path / "model.engine").read_bytes() == b"engine"
+    assert shapes["input"][0] == (1, 3, 32, 32)
+    assert held() == {"stem": {0: "float32"}}
+    assert "trtexec" not in recipe
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"fp32_layers": 3}'])
+def test_a_recipe_that_cannot_be_read_is_one_line(
+    tmp_path: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "recipe.json"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["build_engine.py", "model.onnx", "model.engine", "--fp32-layers", str(path)])
+    with pytest.raises(SystemExit, match=r"recipe\.json: no recipe with fp32_layers"):
+        build_engine.main()
+
+
+def test_the_ways_are_equal_where_no_layer_is_held() -> None:
+    recipe = tensorrt_recipe("fp16", 32, [])
+    assert recipe["fp32_layers"] == []
+    assert "--fp32-layers" not in recipe["python"]
+    assert "--fp16" in recipe["trtexec"]
+    assert "--fp16" in recipe["python"]
 
 
 def test_fp32_sets_no_flag(onnx: Path, tmp_path: Path) -> None:
