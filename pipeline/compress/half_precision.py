@@ -2,7 +2,8 @@
 
 First the FP32 network says how large its values and sums get, with a margin for data that is not among the samples.
 Then the emulation of Tegra Parker's GPU (`pipeline.retest.backends.parker_fp16`) runs what came of it, and what
-overflows even so (a division by what FP16 makes zero, say) is kept in FP32 as well, until nothing overflows.
+overflows even so (where FP16 makes 0 / 0 of a quotient of small numbers, say) is kept in FP32 as well, until nothing
+overflows.
 """
 
 from collections.abc import Iterator
