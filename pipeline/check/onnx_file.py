@@ -73,6 +73,28 @@ def read(path: Path) -> Contents:
     )
 
 
+def places(path: Path) -> list[Stored]:
+    """Where the tensors of an ONNX file are: in the file itself, where their bytes are looked for, or in others.
+
+    Raises:
+        InputError: see `load_onnx`.
+    """
+    model, data = load_onnx(path), path.read_bytes()
+    found, position = [], 0
+    for weights in _weights(model):
+        if _is_external(weights):
+            found.append(_stored(path, weights))
+        elif weights.raw_data:
+            # In the order of the file, if they are in it as they are; else anywhere.
+            offset = data.find(weights.raw_data, position)
+            offset = data.find(weights.raw_data) if offset < 0 else offset
+            if offset >= 0:
+                position = offset + len(weights.raw_data)
+                size = len(weights.raw_data)
+                found.append(Stored(_text(weights.name), path, offset, size, tuple(weights.dims), None))
+    return found
+
+
 def _graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
     """The graph, its functions, and the graphs inside their nodes."""
     waiting: list[GraphProto | FunctionProto] = [model.graph, *model.functions]

@@ -41,17 +41,13 @@ def read(path: Path) -> Contents:
     """
     net = parse(path)
     layers = net.findall("layers/layer")  # those of the graph itself; bodies of loops have more
+    constants = _constants(path, net)
     try:
-        constants = [_constant(layer) for layer in net.iter("layer") if layer.get("type") == "Const"]
         inputs = [_input(layer) for layer in layers if layer.get("type") == "Parameter"]
         outputs = [_output(layer) for layer in layers if layer.get("type") == "Result"]
     except ValueError as error:
         raise InputError(f"{path}: not a valid OpenVINO IR ({error})") from error
-    weights = path.with_suffix(".bin")
-    stored = [
-        Stored(constant.name, weights, constant.offset, constant.size, constant.shape, FLOATS.get(constant.type))
-        for constant in constants
-    ]
+    stored = [_stored(path, constant) for constant in constants]
     check_stored(path, stored)
     quantized = any(layer.get("type") == "FakeQuantize" for layer in net.iter("layer"))
     return Contents(
@@ -62,8 +58,17 @@ def read(path: Path) -> Contents:
             half=sum(constant.size // 2 for constant in constants if constant.type == "f16"),
             single=sum(constant.size // 4 for constant in constants if constant.type == "f32"),
         ),
-        files=[path, *([weights] if stored else [])],
+        files=[path, *([path.with_suffix(".bin")] if stored else [])],
     )
+
+
+def places(path: Path) -> list[Stored]:
+    """Where the constants of an IR are in the .bin file beside it, which is not looked at.
+
+    Raises:
+        InputError: the XML is damaged, too old or none.
+    """
+    return [_stored(path, constant) for constant in _constants(path, parse(path))]
 
 
 def parse(path: Path) -> ElementTree.Element:
@@ -93,6 +98,18 @@ def parse(path: Path) -> ElementTree.Element:
     if not re.fullmatch("[0-9]{1,4}", version) or int(version) < OLDEST:
         raise InputError(f"{path}: no OpenVINO IR of version {OLDEST} or later; convert the model anew")
     return net
+
+
+def _constants(path: Path, net: ElementTree.Element) -> list[Constant]:
+    try:
+        return [_constant(layer) for layer in net.iter("layer") if layer.get("type") == "Const"]
+    except ValueError as error:
+        raise InputError(f"{path}: not a valid OpenVINO IR ({error})") from error
+
+
+def _stored(path: Path, constant: Constant) -> Stored:
+    place = (path.with_suffix(".bin"), constant.offset, constant.size)
+    return Stored(constant.name, *place, constant.shape, FLOATS.get(constant.type))
 
 
 def _constant(layer: ElementTree.Element) -> Constant:
