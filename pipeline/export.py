@@ -2,7 +2,7 @@
 
 OpenVINO targets get an IR (`openvino/model.xml`, `.bin`), ONNX Runtime takes the ONNX file itself. TensorRT targets get
 it with the recipe that builds the engine on the board, because an engine only runs on the GPU and TensorRT version it
-was built with.
+was built with. Beside a runtime's folder stands the same as one small download, such as `openvino.pack`.
 """
 
 import io
@@ -22,6 +22,7 @@ from pipeline import files, layout
 from pipeline.check.onnx_file import load_onnx
 from pipeline.compress import half_precision
 from pipeline.errors import InputError
+from pipeline.pack import pack
 from pipeline.results import versions
 from pipeline.targets import Precision, RuntimeName
 
@@ -94,6 +95,9 @@ def export(model: str, method: str, precision: Precision) -> dict[str, Any]:
         if precision in RUNTIME_PRECISIONS["onnxruntime"]:
             (folder / "onnxruntime").mkdir()
             shutil.copyfile(source, folder / "onnxruntime" / "model.onnx")
+        for runtime in RUNTIME_PRECISIONS:
+            if (folder / runtime).exists():
+                pack(folder / runtime, folder / f"{runtime}.pack")
         manifest = {
             "precision": precision,
             "opset": OPSET,

@@ -134,7 +134,8 @@ class Result(_Strict):
 
     `confusion` counts test samples by true class (row) and the target's answer (column), `predictions` are those
     answers as indices into `classes`, in the order of the test split; `grade` says how sure the emulation is, `bounds`
-    gives the accuracy at either end where it is an interval.
+    gives the accuracy at either end where it is an interval. `size_bytes` is what the runtime loads, `download_bytes`
+    what the device fetches for it.
     """
 
     schema_version: Literal[1] = 1
@@ -155,6 +156,7 @@ class Result(_Strict):
     confusion: list[list[int]] = []
     predictions: list[int] = []
     size_bytes: int | None = Field(default=None, gt=0)
+    download_bytes: int | None = Field(default=None, gt=0)
     predicted: Predicted | None = None
     measured: Measured | None = None
     not_measured: dict[str, str] = {}

@@ -41,6 +41,7 @@ def numbers(result: Result) -> dict[str, float]:
         "accuracy_drop_points": result.accuracy_drop_points,
         "agreement_percent": result.agreement_percent,
         "size_bytes": result.size_bytes,
+        "download_bytes": result.download_bytes,
         "predicted_regions_per_s": predicted.inferences_per_s if predicted else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,
         "predicted_error_percent": predicted.error_percent if predicted else None,

@@ -43,6 +43,7 @@ COLUMNS = (
     ),
     Column("drop", "points", "FP32 parent minus on target, in percentage points; negative is a gain."),
     Column("size", "MB", "The files that the device loads; 1 MB is 1,000,000 bytes."),
+    Column("download", "MB", "The same files as the device downloads them: packed without loss."),
     Column(
         "predicted",
         "regions/s",
@@ -153,13 +154,13 @@ def _cells(judgement: Judgement, notes: _Notes) -> tuple[Cell, ...]:
     checks = {check.name: check for check in judgement.checks}
     drop, drop_check = result.accuracy_drop_points, checks["accuracy_drop_points"]
     missing = "accuracy.fp32" if accuracy.target else "accuracy.target"
-    size = None if result.size_bytes is None else number(result.size_bytes / 1e6)
     return (
         _accuracy(result, "fp32", accuracy.fp32, notes),
         _accuracy(result, "cloud", accuracy.cloud, notes),
         _on_target(result, notes),
         _cell(result, missing, None if drop is None else number(drop), notes, drop_check.verdict),
-        _cell(result, "size_bytes", size, notes),
+        _megabytes(result, "size_bytes", result.size_bytes, notes),
+        _megabytes(result, "download_bytes", result.download_bytes, notes),
         _speed(result, checks["regions_per_s"], notes),
     )
 
@@ -173,6 +174,10 @@ def _cell(result: Result, name: str, text: str | None, notes: _Notes, verdict: V
 def _accuracy(result: Result, name: str, accuracy: Accuracy | None, notes: _Notes) -> Cell:
     text = None if accuracy is None else number(accuracy.percent)
     return _cell(result, f"accuracy.{name}", text, notes)
+
+
+def _megabytes(result: Result, name: str, size_bytes: int | None, notes: _Notes) -> Cell:
+    return _cell(result, name, None if size_bytes is None else number(size_bytes / 1e6), notes)
 
 
 def _on_target(result: Result, notes: _Notes) -> Cell:

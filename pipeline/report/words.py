@@ -18,6 +18,7 @@ FIELDS = {
     "accuracy.host": "accuracy on this machine",
     "agreement_percent": "agreement with the FP32 parent",
     "size_bytes": "size",
+    "download_bytes": "size of the download",
 }
 GRADES = {
     "exact": "calculated on an emulated processor of the target's kind, or compared with one on samples of this model",

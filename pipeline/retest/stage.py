@@ -36,8 +36,10 @@ def retest(model: str, method: str, target_name: str, params: Params, dataset: D
 
     runtime = target.runtime.name
     file = layout.exported(model, method) / runtime / ("model.xml" if runtime == "openvino" else "model.onnx")
-    if not file.exists():
-        raise InputError(f"{file} not found: run `dvc repro export@{model}-{method}`")
+    download = file.parent.with_suffix(".pack")
+    for needed in (file, download):
+        if not needed.exists():
+            raise InputError(f"{needed} not found: run `dvc repro export@{model}-{method}`")
     predicted, reason = _predict(layout.candidate(model, method), target, precision)
     not_measured = {"measured": "speed and power are measured on a board, never in the cloud"}
     if reason:
@@ -65,6 +67,7 @@ def retest(model: str, method: str, target_name: str, params: Params, dataset: D
             "confusion": [] if answers is None else _confusion(labels, answers, len(dataset.classes)),
             "layers": emulation.layers,
             "size_bytes": sum(path.stat().st_size for path in file.parent.glob("model.*")),
+            "download_bytes": download.stat().st_size,
             "predicted": predicted,
             "not_measured": {**not_measured, **emulation.not_measured},
             "model_sha256": sha256(file.with_suffix(".bin") if file.suffix == ".xml" else file),

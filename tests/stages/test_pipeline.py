@@ -22,6 +22,7 @@ from pipeline.export import run_onnx
 from pipeline.results import RoundedLayer, read_result
 from pipeline.train import fit, load_parent, predict
 from runners.edge.regions import normalise
+from runners.edge.unpack import unpack
 from tests.stages.conftest import METHODS, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -87,7 +88,7 @@ def test_layers_that_overflow_fp16_are_kept_and_named_from_the_candidate_to_the_
     assert result.accuracy.target == result.accuracy.cloud
 
 
-def test_exports_hold_what_each_runtime_loads_and_their_hashes(here: Path) -> None:
+def test_exports_hold_what_each_runtime_loads_and_their_hashes(here: Path, tmp_path: Path) -> None:
     expected = {
         "fp32": {"openvino/model.xml", "openvino/model.bin", "tensorrt/model.onnx"},
         "fp16": {"tensorrt/model.onnx"},
@@ -95,10 +96,20 @@ def test_exports_hold_what_each_runtime_loads_and_their_hashes(here: Path) -> No
     }
     for method, names in expected.items():
         folder = layout.exported("lenet-5", method)
+        (tmp_path / method).mkdir()
         manifest = json.loads((folder / "manifest.json").read_text())
         assert names <= manifest["files"].keys()
         for name, facts in manifest["files"].items():
             assert files.sha256(folder / name) == facts["sha256"]
+        for pack in folder.glob("*.pack"):
+            runtime, facts = folder / pack.stem, manifest["files"][pack.name]
+            assert facts["size_bytes"] == pack.stat().st_size < sum(path.stat().st_size for path in runtime.iterdir())
+            unpack(str(pack), str(tmp_path / method / pack.stem))
+            for path in runtime.iterdir():
+                assert (tmp_path / method / pack.stem / path.name).read_bytes() == path.read_bytes()
+        assert {pack.stem for pack in folder.glob("*.pack")} == {
+            path.name for path in folder.iterdir() if path.is_dir()
+        }
     recipe = json.loads((layout.exported("lenet-5", "fp16") / "tensorrt" / "recipe.json").read_text())
     assert "--fp16" in recipe["trtexec"]
     assert "--optShapes=input:4x3x32x32" in recipe["trtexec"]
@@ -111,6 +122,9 @@ def test_results_say_what_was_measured_and_what_was_not(here: Path) -> None:
     assert atom.accuracy.target.n == len(open_dataset(layout.DATASET).split("test"))
     assert np.trace(atom.confusion) == atom.accuracy.target.correct
     assert len(atom.predictions) == atom.accuracy.target.n
+    download = layout.exported("lenet-5", "int8") / "openvino.pack"
+    assert atom.size_bytes is not None
+    assert 0 < download.stat().st_size == atom.download_bytes < atom.size_bytes
     assert atom.measured is None
     assert atom.grade == "unaudited"
     parker = read_result(layout.result("lenet-5", "fp16", "jetson-tx2-maxq"))

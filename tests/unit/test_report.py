@@ -27,7 +27,7 @@ LABELS = [0, 0, 1, 1, 1] * 40
 NO_FP16 = "this release has no fp16-boundaries emulation; measure it on a board"
 BOARD = "speed and power are measured on a board, never in the cloud"
 UNAUDITED = "QEMU is not installed; run `edgeproof emulators`"
-COLUMNS = 8
+COLUMNS = 9
 
 PARAMS: dict[str, Any] = {
     "seed": 0,
@@ -100,6 +100,7 @@ def emulated(*, target: int, cloud: int, rate: float = 200.0, host_isa: str = "a
         "confusion": confusion.tolist(),
         "predictions": predictions,
         "size_bytes": 3_600_000,
+        "download_bytes": 2_900_000,
         "predicted": {"inferences_per_s": rate, "latency_ms": 4000 / rate, "error_percent": 15.0},
         "host_isa": host_isa,
     }
@@ -255,7 +256,7 @@ def test_what_was_not_measured_says_so_with_its_reason_and_is_never_zero() -> No
     assert f"<sup>2</sup> {NO_FP16}" in html
     assert f"<sup>2</sup> {NO_FP16}" in md
     rows = [line for line in md.splitlines() if line.startswith(f"| {MODEL}/fp16")]
-    assert [row.count("not measured") for row in rows] == [6]
+    assert [row.count("not measured") for row in rows] == [7]
     assert not re.search(r"\b0(\.0+)?\b", rows[0] + section)
     table = html[html.index('id="target-2"') :]
     assert not re.search(r">-?0(\.0+)?<", table[: table.index("</section>")])
@@ -272,6 +273,7 @@ def test_metrics_hold_measured_numbers_only() -> None:
         "accuracy_drop_points": 7.0,
         "agreement_percent": 99.5,
         "size_bytes": 3_600_000,
+        "download_bytes": 2_900_000,
         "predicted_regions_per_s": 130.0,
         "predicted_latency_ms": pytest.approx(30.77, abs=0.01),
         "predicted_error_percent": 15.0,
