@@ -46,7 +46,7 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     for step in recipe.steps:
         match step:
             case Prune():
-                network = prune.apply(network, spec, dataset, step, params.seed)
+                network = prune.apply(network, spec, dataset, step, recipe.precision, params.seed)
             case Retrain():
                 teacher = load_parent(model, params, len(dataset.classes))
                 checkpoints.append(layout.checkpoint("compress", model, method, str(len(checkpoints))))

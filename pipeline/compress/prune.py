@@ -7,44 +7,72 @@ import torch
 import torch_pruning
 from torch import nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from models import ModelSpec
+from models.blocks import divisible
+from pipeline.compress.budget import budget_of
 from pipeline.config import Prune
 from pipeline.dataset import Dataset
 from pipeline.errors import InputError
+from pipeline.export import trace
+from pipeline.predict.graph import Graph
+from pipeline.predict.onnx_graph import graph_of
+from pipeline.targets import Precision
 from runners.edge.regions import normalise
 
-ROUND_TO = 8  # channels that a kernel of the targets takes at once (SSE: eight 16-bit sums; Pascal FP16: four pairs)
-MOST = 0.8  # no layer loses more of its channels than this: an empty layer cannot be re-trained
-SEARCH_STEPS = 8  # halvings of the interval in which the pruning ratio is looked for
+# Channels of a layer are left in multiples of this, on every target:
+# - Goldmont FP32: oneDNN's SSE4.1 kernels take 8 output channels at once and refuse any other number, for which
+#   OpenVINO falls back to GEMM (jit_sse42_f32 to jit_gemm_f32 in its profile, many times slower).
+# - Goldmont INT8: they take 4 (jit_uni_x8s8s32x_conv_kernel.cpp, `oc_block` and `ch_block` without AVX2), but
+#   depthwise ones several blocks at a time: 68 or 76 channels take a third longer than 72. 16 gains no more than 5 %.
+# - Parker FP16: HFMA2 works on pairs of channels (TensorRT's format kCHW2); 8 of them are one 128-bit load.
+ROUND_TO = 8
+MOST = 0.8  # of a layer's channels go at most: an empty layer cannot be re-trained
+SEARCH_STEPS = 7  # halvings of the interval in which the pruning ratio is looked for: to 0.6 % of the channels
 BATCHES, BATCH = 8, 16  # regions of the train split that the channels' importance is estimated on
 
 
-def apply(network: nn.Module, spec: ModelSpec, dataset: Dataset, step: Prune, seed: int) -> nn.Module:
-    """Remove the channels whose loss matters least, until at most `step.macs` of the multiply-accumulates are left.
+def apply(
+    network: nn.Module, spec: ModelSpec, dataset: Dataset, step: Prune, precision: Precision, seed: int
+) -> nn.Module:
+    """Remove the channels whose loss matters least, until the network just keeps the budget that `step` gives.
+
+    A budget is a share of the multiply-accumulates or the regions/s predicted for a target in `precision`, which the
+    recipe ends in. A network that keeps it already comes back as it is.
 
     Importance is the first-order Taylor expansion of the loss (Molchanov et al. 2019) over groups of channels that
-    only go together (DepGraph, Fang et al. 2023). Every layer loses the same share, so that none is starved.
+    only go together (DepGraph, Fang et al. 2023). Every layer loses the same share, so that none is starved, up to
+    rounding to `ROUND_TO` channels; a layer of no more than that keeps all.
 
     Raises:
-        InputError: the budget cannot be met.
+        InputError: the budget cannot be met, or nothing can be predicted for the target.
     """
-    example = torch.zeros(1, 3, spec.input_size, spec.input_size)
-    whole, _ = torch_pruning.utils.count_ops_and_params(network, example)
+    whole = _graph(network, spec)
+    budget = budget_of(step, precision, whole)
+    if budget.is_kept(whole):
+        return network
     _add_gradients(network, spec, dataset, seed)
-    too_little, enough = 0.0, 1.0
-    within_budget = None
-    for _ in range(SEARCH_STEPS):
+    best = _without_channels(network, spec, MOST)
+    smallest = _graph(best, spec)
+    if not budget.is_kept(smallest):
+        raise InputError(
+            f"{spec.name}: even pruned as far as it goes it {budget.shortfall(smallest)} in params.yaml, "
+            "or take a smaller model"
+        )
+    too_little, enough = 0.0, MOST
+    for _ in tqdm(range(SEARCH_STEPS), f"{spec.name} prune", disable=None):
         ratio = (too_little + enough) / 2
-        pruned = _without_channels(network, example, ratio)
-        left, _ = torch_pruning.utils.count_ops_and_params(pruned, example)
-        if left > step.macs * whole:
-            too_little = ratio
+        pruned = _without_channels(network, spec, ratio)
+        if budget.is_kept(_graph(pruned, spec)):
+            enough, best = ratio, pruned
         else:
-            enough, within_budget = ratio, pruned
-    if within_budget is None:
-        raise InputError(f"{spec.name} cannot be pruned to {step.macs:.0%} of its MACs; raise `macs` in params.yaml")
-    return within_budget
+            too_little = ratio
+    return best
+
+
+def _graph(network: nn.Module, spec: ModelSpec) -> Graph:
+    return graph_of(trace(network, spec), spec.name)
 
 
 def _add_gradients(network: nn.Module, spec: ModelSpec, dataset: Dataset, seed: int) -> None:
@@ -52,26 +80,33 @@ def _add_gradients(network: nn.Module, spec: ModelSpec, dataset: Dataset, seed: 
     images, labels = dataset.load("train", spec.input_size)
     chosen = np.random.default_rng(seed).permutation(len(images))[: BATCHES * BATCH]
     network.eval()
-    for batch in np.array_split(chosen, -(-len(chosen) // BATCH)):
+    network.zero_grad(set_to_none=True)
+    batches = np.array_split(chosen, -(-len(chosen) // BATCH))
+    for batch in tqdm(batches, f"{spec.name} importance of channels", disable=None):
         inputs = torch.from_numpy(normalise(images[batch], spec.mean, spec.std))
         loss = functional.cross_entropy(network(inputs), torch.from_numpy(labels[batch]))
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-def _without_channels(network: nn.Module, example: torch.Tensor, ratio: float) -> nn.Module:
-    """A copy of the network without `ratio` of each layer's channels, those that matter least."""
+def _without_channels(network: nn.Module, spec: ModelSpec, ratio: float) -> nn.Module:
+    """A copy of the network without about `ratio` of each layer's channels, those that matter least."""
     pruned = copy.deepcopy(network)
     for copied, original in zip(pruned.parameters(), network.parameters(), strict=True):
         copied.grad = original.grad  # deepcopy leaves it behind
-    head = [module for module in pruned.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    *layers, head = [module for module in pruned.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     torch_pruning.pruner.BasePruner(
         pruned,
-        example,
+        torch.zeros(1, 3, spec.input_size, spec.input_size),
         importance=torch_pruning.importance.GroupTaylorImportance(),
-        pruning_ratio=ratio,
-        max_pruning_ratio=MOST,
-        round_to=ROUND_TO,
+        pruning_ratio=0.0,
+        pruning_ratio_dict={layer: _rounded(layer.weight.shape[0], ratio) for layer in layers},
         ignored_layers=[head],
     ).step()
     pruned.zero_grad(set_to_none=True)
     return pruned
+
+
+def _rounded(channels: int, ratio: float) -> float:
+    """The ratio near `ratio` that leaves a multiple of `ROUND_TO` of the channels."""
+    kept = min(channels, divisible(channels * (1 - ratio), ROUND_TO))
+    return 1 - (kept + 0.5) / channels  # the library rounds what is kept down to whole channels

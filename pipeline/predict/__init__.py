@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import InputError
 from pipeline.predict.fit import Fit, fit
+from pipeline.predict.graph import Graph
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.machine import Machine, family, machine
 from pipeline.predict.measurements import BoardResult, own, published
@@ -17,7 +18,7 @@ from pipeline.predict.power import PowerFit, fit_power
 from pipeline.predict.roofline import Array, traffic, work
 from pipeline.targets import Precision, Target
 
-__all__ = ["BoardResult", "LayerTime", "Prediction", "predict"]
+__all__ = ["BoardResult", "LayerTime", "Prediction", "predict", "predict_graph"]
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _MIN_MODELS = 2  # fewer cannot tell how far off the prediction is
@@ -71,14 +72,25 @@ def predict(
         measurements: results from our own boards, to which the fit is extended.
 
     Raises:
-        InputError: the file cannot be read as a network of fixed size, the target refuses the precision, the batch is
-            not positive, or nothing comparable to the target has been measured.
+        InputError: the file cannot be read as a network of fixed size, or see `predict_graph`.
+    """
+    return predict_graph(load(model), target, precision, batch, measurements)
+
+
+def predict_graph(
+    graph: Graph, target: Target, precision: Precision, batch: int = 1, measurements: Iterable[BoardResult] = ()
+) -> Prediction:
+    """Predict as `predict` does, from a network in memory. A floating-point graph is timed in `precision` throughout.
+
+    Raises:
+        InputError: the target refuses the precision, the batch is not positive, the network has a layer without a
+            cost, or nothing comparable to the target has been measured.
     """
     if refusal := target.refusal(precision):
         raise InputError(refusal)
     if batch < 1:
         raise InputError(f"batch must be at least 1, not {batch}")
-    layers = layers_of(load(model))
+    layers = layers_of(graph)
     own_results = tuple(measurements)
     fitted = _fitted(target, precision, own_results)
     times = _times(layers, target, precision, batch, fitted, own_results)

@@ -1,0 +1,81 @@
+"""What pruning has to reach: a share of a network's multiply-accumulates, or a speed predicted for a target."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.config import Prune
+from pipeline.predict import predict_graph
+from pipeline.predict.graph import Graph
+from pipeline.predict.layers import layers_of
+from pipeline.targets import Precision, Target, load_target
+
+
+class Budget(Protocol):
+    """A limit that a network keeps once it is small enough."""
+
+    def is_kept(self, graph: Graph) -> bool:
+        """Whether the network of this graph is small enough."""
+
+    def shortfall(self, graph: Graph) -> str:
+        """How far off the network is, and what its user can do: `only ...; lower ...`."""
+
+
+def budget_of(step: Prune, precision: Precision, whole: Graph) -> Budget:
+    """The budget that a recipe ending in `precision` gives the network `whole`.
+
+    Raises:
+        InputError: unknown target.
+    """
+    if step.target is None:
+        return MacShare(step.macs or 1.0, macs(whole))
+    target = load_target(step.target)
+    return Speed(target, precision, step.regions_per_s or target.objective.regions_per_s)
+
+
+@dataclass(frozen=True)
+class MacShare:
+    """At most `share` of the multiply-accumulates that the whole network takes for one image."""
+
+    share: float
+    whole: int
+
+    def is_kept(self, graph: Graph) -> bool:
+        """Whether the network of this graph is small enough."""
+        return macs(graph) <= self.share * self.whole
+
+    def shortfall(self, graph: Graph) -> str:
+        """How far off the network is, and what its user can do."""
+        return f"still takes {macs(graph) / self.whole:.1%} of its MACs, not {self.share:.1%}; raise `macs`"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """At least `regions_per_s` predicted for a target, all regions of a frame in one batch.
+
+    Compared is the prediction as it stands, as in a report: its error lies on both sides. Whoever wants to be on the
+    safe side of it asks for more regions/s.
+    """
+
+    target: Target
+    precision: Precision
+    regions_per_s: float
+
+    def is_kept(self, graph: Graph) -> bool:
+        """Whether the network of this graph is predicted to be fast enough."""
+        return self._predicted(graph) >= self.regions_per_s
+
+    def shortfall(self, graph: Graph) -> str:
+        """How far off the network is, and what its user can do."""
+        return (
+            f"reaches only {self._predicted(graph):.1f} regions/s (predicted, {self.precision}) on {self.target.name}, "
+            f"not {self.regions_per_s:g}; lower `regions_per_s`"
+        )
+
+    def _predicted(self, graph: Graph) -> float:
+        batch = self.target.objective.regions_per_frame
+        return predict_graph(graph, self.target, self.precision, batch).inferences_per_s
+
+
+def macs(graph: Graph) -> int:
+    """Multiply-accumulates of one image."""
+    return sum(layer.macs for layer in layers_of(graph))
