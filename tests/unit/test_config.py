@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from pipeline import targets
-from pipeline.config import Prune, Quantize, load_params
+from pipeline.config import Cluster, Prune, Quantize, load_params
 from pipeline.errors import InputError
 from pipeline.targets import load_target, target_names
+from tests.conftest import TINY_PARAMS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -51,6 +52,49 @@ def test_wrong_values_are_named(edit_params: Callable[..., None], values: dict[s
     with pytest.raises(InputError, match=complaint) as caught:
         load_params()
     assert "\n" not in str(caught.value)
+
+
+CALIBRATED = {"quantize": {"calibration_samples": 1}}
+HALF_MACS, SHARED = {"prune": {"macs": 0.5}}, {"cluster": {"bits": 4}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "complaint"),
+    [
+        ([{"prune": {"macs": 0.5, "target": "atom-x5-e3940"}}], "give one budget"),
+        ([{"prune": {}}], "give one budget"),
+        (["prune"], "give one budget"),
+        ([{"prune": {"macs": 0.5, "regions_per_s": 60}}], "regions_per_s goes with `target`"),
+        ([{"prune": {"macs": 1.0}}], "less than 1"),
+        ([{"prune": {"target": "atom-x5-e3940", "regions_per_s": 0}}], "greater than 0"),
+        ([{"prune": {"target": "atom-x5-e394"}}], "did you mean 'atom-x5-e3940'"),
+        ([{"prune": {"target": "jetson-tx2-maxq"}}, CALIBRATED], "recipes.mine: jetson-tx2-maxq refuses int8: .*DP4A"),
+        ([{"prune": {"target": "atom-x5-e3940"}}, "fp16"], "recipes.mine: atom-x5-e3940 refuses fp16"),
+        ([CALIBRATED, HALF_MACS], "prune goes before quantize"),
+        ([SHARED, HALF_MACS], "prune goes before cluster"),
+        ([SHARED, CALIBRATED], "cluster goes after quantize"),
+        ([CALIBRATED, CALIBRATED], "quantize can be there once only"),
+        ([SHARED, SHARED], "cluster can be there once only"),
+        ([CALIBRATED, "fp16"], "fp16 and quantize exclude each other"),
+        (["fp16", HALF_MACS], "it can be the last step only"),
+    ],
+)
+def test_recipes_that_cannot_work_are_refused(
+    edit_params: Callable[..., None], steps: list[object], complaint: str
+) -> None:
+    edit_params(recipes={**TINY_PARAMS["recipes"], "mine": steps})
+    with pytest.raises(InputError, match=complaint) as caught:
+        load_params()
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_in_their_order_are_taken(edit_params: Callable[..., None]) -> None:
+    edit_params(
+        recipes={**TINY_PARAMS["recipes"], "mine": [{"prune": {"target": "atom-x5-e3940"}}, CALIBRATED, SHARED]}
+    )
+    recipe = load_params().recipe("mine")
+    assert [type(step) for step in recipe.steps] == [Prune, Quantize, Cluster]
+    assert recipe.precision == "int8"
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2", b"- a\n- b", b"\xff\xfe\x00", b"just words"])

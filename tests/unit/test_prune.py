@@ -1,0 +1,232 @@
+"""Pruning: it ends at the budget and not far beyond, takes what matters least, and leaves networks that still work."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import nn
+
+import models
+from models import ModelSpec
+from pipeline.compress import prune
+from pipeline.compress.budget import macs
+from pipeline.compress.quantize import quantize
+from pipeline.config import Prune
+from pipeline.dataset import Dataset
+from pipeline.errors import InputError
+from pipeline.export import to_onnx, trace
+from pipeline.predict import predict_graph
+from pipeline.predict.graph import Graph
+from pipeline.predict.onnx_graph import graph_of
+from pipeline.targets import Precision, load_target
+
+ATOM, CLASSES = "atom-x5-e3940", 3
+
+
+class Noise(Dataset):
+    """Random images of random classes, the same each time."""
+
+    def __init__(self, count: int = 8) -> None:
+        super().__init__(Path(), ["a", "b", "c"], [])
+        object.__setattr__(self, "count", count)
+
+    def load(self, name: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        random = np.random.default_rng(0)
+        images = random.integers(0, 255, (self.count, size, size, 3), np.uint8)  # type: ignore[attr-defined]
+        return images, random.integers(0, CLASSES, len(images))
+
+
+class Regions:
+    """Samples to calibrate on."""
+
+    def __init__(self, size: int, count: int = 4) -> None:
+        self._data = np.random.default_rng(1).standard_normal((count, 3, size, size)).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(self._data), size):
+            yield self._data[start : start + size]
+
+
+def small(name: str, size: int, width: float = 1.0) -> tuple[nn.Module, ModelSpec]:
+    torch.manual_seed(0)
+    network = models.build(name, CLASSES, width, pretrained=False).eval()
+    return network, replace(models.spec(name), input_size=size)
+
+
+def pruned(
+    network: nn.Module, spec: ModelSpec, precision: Precision = "int8", seed: int = 0, **budget: object
+) -> nn.Module:
+    step = Prune.model_validate({"step": "prune", **budget})
+    return prune.apply(network, spec, Noise(), step, precision, seed)
+
+
+def graph(network: nn.Module, spec: ModelSpec) -> Graph:
+    return graph_of(trace(network, spec), spec.name)
+
+
+def rate(network: nn.Module, spec: ModelSpec, precision: Precision = "int8", target: str = ATOM) -> float:
+    return predict_graph(graph(network, spec), load_target(target), precision, batch=4).inferences_per_s
+
+
+def channels(network: nn.Module) -> list[int]:
+    return [m.weight.shape[0] for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+
+
+@pytest.mark.parametrize(("name", "size", "share"), [("lenet-300-100", 28, 0.3), ("mobilenet-v2", 64, 0.3)])
+def test_a_share_of_the_macs_is_kept_and_nearly_used(name: str, size: int, share: float) -> None:
+    network, spec = small(name, size)
+    left = pruned(network, spec, macs=share)
+    kept = macs(graph(left, spec)) / macs(graph(network, spec))
+    assert 0.8 * share < kept <= share
+    assert left(torch.zeros(2, 3, size, size)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize(("target", "precision"), [(ATOM, "int8"), (ATOM, "fp32"), ("jetson-tx2-maxq", "fp16")])
+def test_a_target_s_speed_is_reached_and_not_far_exceeded(target: str, precision: Precision) -> None:
+    network, spec = small("squeezenet-1.1", 64)
+    wanted = 1.2 * rate(network, spec, precision, target)
+    left = pruned(network, spec, precision, target=target, regions_per_s=wanted)
+    assert wanted <= rate(left, spec, precision, target) < 1.05 * wanted
+
+
+def test_the_target_s_own_objective_is_the_default() -> None:
+    network, spec = small("efficientnet-lite0", 192)
+    assert rate(network, spec) < 120
+    assert 120 <= rate(pruned(network, spec, target=ATOM), spec) < 126
+
+
+def test_the_precision_that_the_recipe_ends_in_decides_how_much_goes() -> None:
+    network, spec = small("mobilenet-v2", 64)
+    wanted = 1.2 * rate(network, spec, "int8")
+    in_int8 = pruned(network, spec, "int8", target=ATOM, regions_per_s=wanted)
+    in_fp32 = pruned(network, spec, "fp32", target=ATOM, regions_per_s=wanted)
+    assert macs(graph(in_fp32, spec)) < 0.9 * macs(graph(in_int8, spec))
+
+
+def test_counts_are_what_kernels_like_and_no_layer_is_starved() -> None:
+    network, spec = small("mobilenet-v3-small", 64)
+    left = pruned(network, spec, macs=0.3)
+    before, after = channels(network), channels(left)
+    assert before[-1] == after[-1] == CLASSES
+    for was, now in zip(before[:-1], after[:-1], strict=True):
+        assert now == was or now % prune.ROUND_TO == 0
+        assert now >= min(was, prune.ROUND_TO, (1 - prune.MOST) * was)
+    assert sum(after) < 0.7 * sum(before)
+
+
+def test_the_channels_that_nothing_depends_on_go_first() -> None:
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 16, 3)
+    unused = torch.randperm(32)[:16]
+    with torch.no_grad():
+        second.weight[:, unused] = 0
+    network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network.append(nn.Linear(16, CLASSES)).eval()
+    spec = replace(models.spec("lenet-5"), input_size=12)
+    prune._add_gradients(network, spec, Noise(), 0)
+    half = prune._without_channels(network, spec, 0.5)
+    assert channels(half) == [16, 8, CLASSES]
+    kept = {tuple(row) for row in first.weight.flatten(1).tolist()}
+    assert {tuple(row) for row in half[0].weight.flatten(1).tolist()} <= kept  # type: ignore[index]
+    assert half[2].weight.abs().sum(dim=(0, 2, 3)).min() > 0  # type: ignore[index, union-attr, operator]
+
+
+@pytest.mark.parametrize("budget", [{"macs": 0.999}, {"target": ATOM}])
+def test_a_network_within_its_budget_comes_back_as_it_is(budget: dict[str, object]) -> None:
+    network, spec = small("lenet-5", 32)
+    before = copy.deepcopy(network.state_dict())
+    left = pruned(network, spec, **budget)
+    assert (left is network) == ("target" in budget)
+    assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"macs": 0.01}, r"lenet-5: .* still takes .*% of its MACs, not 1.0%; raise `macs` in params.yaml, or"),
+        (
+            {"target": ATOM, "regions_per_s": 1e6},
+            rf"reaches only \d+\.\d regions/s \(predicted, int8\) on {ATOM}, not 1e\+06; lower `regions_per_s` in",
+        ),
+        ({"target": "tegra-parker-a57"}, "no published measurements for tegra-parker-a57 at int8"),
+    ],
+)
+def test_a_budget_out_of_reach_is_refused_in_one_line(budget: dict[str, object], message: str) -> None:
+    network, spec = small("lenet-5", 32)
+    with pytest.raises(InputError, match=message) as refusal:
+        pruned(network, spec, **budget)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    states = [pruned(*small("lenet-5", 32), macs=0.8).state_dict() for _ in range(2)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenet-v3-small", "squeezenet-1.1"])
+def test_the_float_network_is_predicted_as_its_quantized_file(name: str) -> None:
+    network, spec = small(name, 64)
+    left = prune._without_channels(with_gradients(network), spec, 0.4)
+    quantized = quantize(to_onnx(left, spec), Regions(64), None)
+    expected = predict_graph(graph_of(quantized, name), load_target(ATOM), "int8", batch=4).inferences_per_s
+    assert rate(left, spec) == pytest.approx(expected, rel=0.01)
+
+
+def with_gradients(network: nn.Module) -> nn.Module:
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return network
+
+
+# ---- odd networks
+
+layer = st.tuples(st.sampled_from(["plain", "grouped", "depthwise", "residual"]), st.integers(1, 70))
+
+
+class Residual(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(count, count, 3, padding=1), nn.BatchNorm2d(count))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x + self.inner(x))
+
+
+def odd_network(layers: list[tuple[str, int]]) -> nn.Module:
+    network, count = nn.Sequential(), 3
+    for kind, wanted in layers:
+        if kind == "plain":
+            network.append(nn.Conv2d(count, wanted, 3, padding=1))
+            count = wanted
+        elif kind == "residual":
+            network.append(Residual(count))
+        else:
+            groups = count if kind == "depthwise" else next(g for g in (4, 3, 2, 1) if count % g == 0)
+            network.append(nn.Conv2d(count, count, 3, padding=1, groups=groups))
+        network.append(nn.ReLU())
+    return network.extend([nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * count, CLASSES)]).eval()
+
+
+@settings(max_examples=25, deadline=None)
+@given(layers=st.lists(layer, min_size=1, max_size=4), ratios=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)))
+def test_odd_networks_work_and_only_shrink(layers: list[tuple[str, int]], ratios: tuple[float, float]) -> None:
+    torch.manual_seed(0)
+    network = with_gradients(odd_network(layers))
+    spec = replace(models.spec("lenet-5"), input_size=8)
+    smaller, smallest = (prune._without_channels(network, spec, ratio) for ratio in sorted(ratios))
+    for result in (smaller, smallest):
+        assert result(torch.zeros(2, 3, 8, 8)).shape == (2, CLASSES)
+        assert all(0 < now <= was for now, was in zip(channels(result), channels(network), strict=True))
+    sizes = [macs(graph(result, spec)) for result in (network, smaller, smallest)]
+    assert sizes == sorted(sizes, reverse=True)
