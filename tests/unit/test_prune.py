@@ -16,7 +16,7 @@ from torch import nn
 import models
 from models import ModelSpec
 from pipeline.compress import prune
-from pipeline.compress.budget import macs
+from pipeline.compress.budget import Speed, budget_of, macs
 from pipeline.compress.quantize import quantize
 from pipeline.config import Prune
 from pipeline.dataset import Dataset
@@ -82,7 +82,7 @@ def channels(network: nn.Module) -> list[int]:
     return [m.weight.shape[0] for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
-@pytest.mark.parametrize(("name", "size", "share"), [("lenet-300-100", 28, 0.3), ("mobilenet-v2", 64, 0.3)])
+@pytest.mark.parametrize(("name", "size", "share"), [("lenet-300-100", 28, 0.3), ("lenet-5", 32, 0.8)])
 def test_a_share_of_the_macs_is_kept_and_nearly_used(name: str, size: int, share: float) -> None:
     network, spec = small(name, size)
     left = pruned(network, spec, macs=share)
@@ -91,22 +91,24 @@ def test_a_share_of_the_macs_is_kept_and_nearly_used(name: str, size: int, share
     assert left(torch.zeros(2, 3, size, size)).shape == (2, CLASSES)
 
 
-@pytest.mark.parametrize(("target", "precision"), [(ATOM, "int8"), (ATOM, "fp32"), ("jetson-tx2-maxq", "fp16")])
-def test_a_target_s_speed_is_reached_and_not_far_exceeded(target: str, precision: Precision) -> None:
-    network, spec = small("squeezenet-1.1", 64)
-    wanted = 1.2 * rate(network, spec, precision, target)
+@pytest.mark.parametrize(
+    ("target", "precision", "faster"), [(ATOM, "int8", 1.2), (ATOM, "fp32", 1.2), ("jetson-tx2-maxq", "fp16", 1.02)]
+)
+def test_a_target_s_speed_is_reached_and_not_far_exceeded(target: str, precision: Precision, faster: float) -> None:
+    network, spec = small("lenet-300-100", 28)
+    wanted = faster * rate(network, spec, precision, target)
     left = pruned(network, spec, precision, target=target, regions_per_s=wanted)
     assert wanted <= rate(left, spec, precision, target) < 1.05 * wanted
 
 
 def test_the_target_s_own_objective_is_the_default() -> None:
-    network, spec = small("efficientnet-lite0", 192)
-    assert rate(network, spec) < 120
-    assert 120 <= rate(pruned(network, spec, target=ATOM), spec) < 126
+    network, spec = small("lenet-5", 32)
+    step = Prune(step="prune", target=ATOM)
+    assert budget_of(step, "int8", graph(network, spec)) == Speed(load_target(ATOM), "int8", 120)
 
 
 def test_the_precision_that_the_recipe_ends_in_decides_how_much_goes() -> None:
-    network, spec = small("mobilenet-v2", 64)
+    network, spec = small("lenet-300-100", 28)
     wanted = 1.2 * rate(network, spec, "int8")
     in_int8 = pruned(network, spec, "int8", target=ATOM, regions_per_s=wanted)
     in_fp32 = pruned(network, spec, "fp32", target=ATOM, regions_per_s=wanted)
@@ -114,7 +116,7 @@ def test_the_precision_that_the_recipe_ends_in_decides_how_much_goes() -> None:
 
 
 def test_counts_are_what_kernels_like_and_no_layer_is_starved() -> None:
-    network, spec = small("mobilenet-v3-small", 64)
+    network, spec = small("squeezenet-1.1", 64)
     left = pruned(network, spec, macs=0.3)
     before, after = channels(network), channels(left)
     assert before[-1] == after[-1] == CLASSES
@@ -174,7 +176,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenet-v3-small", "squeezenet-1.1"])
+@pytest.mark.parametrize("name", ["mobilenet-v3-small", "squeezenet-1.1"])
 def test_the_float_network_is_predicted_as_its_quantized_file(name: str) -> None:
     network, spec = small(name, 64)
     left = prune._without_channels(with_gradients(network), spec, 0.4)
@@ -218,7 +220,7 @@ def odd_network(layers: list[tuple[str, int]]) -> nn.Module:
     return network.extend([nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * count, CLASSES)]).eval()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(layers=st.lists(layer, min_size=1, max_size=4), ratios=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)))
 def test_odd_networks_work_and_only_shrink(layers: list[tuple[str, int]], ratios: tuple[float, float]) -> None:
     torch.manual_seed(0)
