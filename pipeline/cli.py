@@ -244,6 +244,44 @@ def plan(base: str | None) -> None:
 
 
 @cli.command()
+@click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
+@click.option("--trials", type=click.IntRange(1), default=12, show_default=True, help="Recipes to begin with.")
+@click.option("--plan", is_flag=True, help="Only print the trials to evaluate now, as a JSON matrix.")
+@click.option("--trial", metavar="ID", help="Only evaluate this one of them.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here.")
+def search(target: str, trials: int, plan: bool, trial: str | None, json_file: Path | None) -> None:
+    """Find the candidate that keeps the gates of a target best, over all models of params.yaml.
+
+    Varies pruning, re-training, quantization and weight sharing: many recipes without re-training first, the best
+    third with a short one, the best third of those in full. It uses all cores, and goes on where it was stopped.
+    Trials are chosen by the validation split; the exit code is the winner's verdict on the test split.
+    """
+    from pipeline import files
+    from pipeline.gates import EXIT_CODES
+    from pipeline.search import run
+
+    if json_file and (plan or trial):
+        raise InputError("--json goes with a whole search")
+    if plan:
+        click.echo(json.dumps(run.pending(target, trials), separators=(",", ":")))
+        return
+    if trial:
+        record = run.evaluate(target, trials, trial)
+        click.echo(f"{trial}: {record.failed or 'evaluated'}")
+        return
+    from pipeline.search import report
+
+    if json_file:
+        files.check_writable(json_file)
+    outcome = run.search(target, trials)
+    if json_file:
+        files.write_json(json_file, report.as_json(outcome))
+    click.echo(report.text(outcome))
+    click.echo(f"report: {report.path(outcome)}")
+    sys.exit(EXIT_CODES[report.verdict(outcome)])
+
+
+@cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)

@@ -33,6 +33,7 @@ from pipeline import files, layout
 from pipeline.config import Params, Retrain, Training
 from pipeline.dataset import Dataset
 from pipeline.errors import InputError
+from pipeline.stopwatch import part
 from runners.edge import regions
 from runners.edge.regions import normalise
 
@@ -100,6 +101,7 @@ def load_parent(name: str, params: Params, classes: int) -> nn.Module:
     return network.eval()
 
 
+@part("re-train")
 def fit(
     network: nn.Module,
     spec: ModelSpec,

@@ -16,6 +16,7 @@ from pipeline.predict.measurements import BoardResult, own, published
 from pipeline.predict.network_file import load
 from pipeline.predict.power import PowerFit, fit_power
 from pipeline.predict.roofline import Array, traffic, work
+from pipeline.stopwatch import part
 from pipeline.targets import Precision, Target
 
 __all__ = ["BoardResult", "LayerTime", "Prediction", "predict", "predict_graph"]
@@ -63,6 +64,7 @@ class Prediction(_Frozen):
     layers: list[LayerTime]
 
 
+@part("predict")
 def predict(
     model: Path, target: Target, precision: Precision, batch: int = 1, measurements: Iterable[BoardResult] = ()
 ) -> Prediction:

@@ -1,0 +1,135 @@
+"""Which trials there are, and who goes on: Optuna proposes, successive halving (Jamieson and Talwalkar 2016) narrows.
+
+There is no state but the records. The study is built anew from them each time: a seeded sampler that is asked and told
+in the same order proposes the same trials, on every machine.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.config import Params
+from pipeline.dataset import Dataset
+from pipeline.search import space, trial
+from pipeline.search.space import RUNGS
+from pipeline.search.trial import Record, Trial
+from pipeline.targets import Target
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+SURVIVORS = 3  # one of so many goes on to the next rung
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A proposal on one rung, with its record once it is evaluated. `number` counts the proposals."""
+
+    number: int
+    point: space.Point
+    rung: int
+    trial: Trial
+    record: Record | None
+    objective_regions_per_s: float
+
+    @property
+    def value(self) -> float | None:
+        """What is to be as high as can be; None when there is no measurement.
+
+        Accuracy on the target (0 to 1) of what meets the predicted speed is 1 to 2, of what has no prediction 0 to 1;
+        what misses the speed is below zero, by the share that is missing.
+        """
+        result = self.record.result if self.record else None
+        if result is None or result.accuracy.target is None:
+            return None
+        accuracy = result.accuracy.target.percent / 100
+        if result.predicted is None:
+            return accuracy
+        reached = result.predicted.inferences_per_s / self.objective_regions_per_s
+        return 1 + accuracy if reached >= 1 else reached - 1
+
+    @property
+    def order(self) -> tuple[float, int, int]:
+        """The best comes first: by value, then by the smaller download, then by the earlier proposal."""
+        value, size = self.value, self.record.download_bytes if self.record else None
+        assert value is not None
+        assert size is not None
+        return -value, size, self.number
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """All rounds so far, each a list of entries; only the last one can have entries without a record."""
+
+    rounds: list[list[Entry]]
+
+    @property
+    def pending(self) -> list[Entry]:
+        """What has to be evaluated now; trials that differ only in what comes later are one. Empty: all is done."""
+        missing = {entry.trial.id: entry for entry in self.rounds[-1] if entry.record is None}
+        return list(missing.values())
+
+    @property
+    def best(self) -> Entry | None:
+        """The best of the highest rung that anybody came through."""
+        for entries in reversed(self.rounds):
+            if ranked := rank(entries):
+                return ranked[0]
+        return None
+
+
+def rank(entries: list[Entry]) -> list[Entry]:
+    """Those with a measurement, the best first."""
+    return sorted((entry for entry in entries if entry.value is not None), key=lambda entry: entry.order)
+
+
+def bracket(target: Target, params: Params, dataset: Dataset, trials: int) -> Bracket:
+    """All that follows from the records that are there.
+
+    Raises:
+        InputError: a parent is not trained yet.
+    """
+
+    def entry(number: int, point: space.Point, rung: int) -> Entry:
+        method = point.method(target, params, rung)
+        found = trial.identify(point.model, method, target, params, dataset)
+        rate = target.objective.regions_per_s
+        return Entry(number, point, rung, found, trial.read(found, target), rate)
+
+    rounds: list[list[Entry]] = []
+    batches = [-(-trials // 2), trials // 2]
+    study = _study(params.seed, batches[0])
+    for batch in filter(None, batches):
+        asked = [study.ask() for _ in range(batch)]
+        rounds.append([entry(one.number, space.propose(one, target, params), RUNGS[0]) for one in asked])
+        if Bracket(rounds).pending:
+            return Bracket(rounds)
+        _tell(study, rounds[-1])
+    for rung in RUNGS[1:]:
+        going_on = survivors([one for entries in rounds if entries[0].rung == rung - 1 for one in entries])
+        if not going_on:
+            break
+        rounds.append([entry(one.number, one.point, rung) for one in going_on])
+        if Bracket(rounds).pending:
+            break
+    return Bracket(rounds)
+
+
+def survivors(entries: list[Entry]) -> list[Entry]:
+    """The best third of a rung, at least one; re-training makes nobody faster, so who misses the speed stays behind."""
+    ranked = [entry for entry in rank(entries) if entry.value is not None and entry.value >= 0]
+    return ranked[: -(-len(entries) // SURVIVORS)]
+
+
+def _study(seed: int, at_random: int) -> "Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=at_random, constant_liar=True)
+    return optuna.create_study(direction="maximize", sampler=sampler)
+
+
+def _tell(study: "Study", entries: list[Entry]) -> None:
+    from optuna.trial import TrialState
+
+    for entry in entries:
+        study.tell(entry.number, entry.value, TrialState.FAIL if entry.value is None else None)

@@ -1,0 +1,93 @@
+"""The search itself, whole or split: evaluate what is pending, until nothing is, then re-test the winner."""
+
+import time
+from dataclasses import dataclass
+
+from pipeline import layout
+from pipeline.config import Params, load_params
+from pipeline.dataset import Dataset, open_dataset
+from pipeline.errors import InputError
+from pipeline.gates import Judgement, judge
+from pipeline.search import trial, workers
+from pipeline.search.halving import Bracket, Entry, bracket
+from pipeline.search.space import RUNGS
+from pipeline.targets import Target, load_target
+
+DOES = ("compress and re-test", "re-train a little", "re-train fully")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished search; `winner` is judged on the test split, and None when no trial came to a measurement."""
+
+    target: Target
+    params: Params
+    bracket: Bracket
+    winner: tuple[Entry, Judgement] | None
+    wall_s: float
+
+
+def search(target_name: str, trials: int) -> Outcome:
+    """Search to the end, from wherever the records are, and write the report.
+
+    Raises:
+        InputError: unknown target, a parent or the data set is missing, or a process was killed.
+    """
+    from pipeline.search import report
+
+    start = time.monotonic()
+    target, params, dataset = _open(target_name)
+    with workers.Workers(layout.search(target.name) / "log.txt") as at_work:
+        while (found := bracket(target, params, dataset, trials)).pending:
+            _evaluate_all(at_work, found, target, params)
+    winner = None
+    if best := found.best:
+        for entry in (entry for entries in found.rounds for entry in entries if entry.trial.id != best.trial.id):
+            trial.clean(entry.trial)
+        winner = best, judge(trial.test(best.trial, target, params, dataset), params.gates, target)
+    outcome = Outcome(target, params, found, winner, time.monotonic() - start)
+    report.write(outcome)
+    return outcome
+
+
+def pending(target_name: str, trials: int) -> list[dict[str, str]]:
+    """The trials to evaluate now, as matrix entries for GitHub Actions; empty when only the report is left.
+
+    Raises:
+        InputError: unknown target, or a parent or the data set is missing.
+    """
+    target, params, dataset = _open(target_name)
+    entries = bracket(target, params, dataset, trials).pending
+    return [{"trial": entry.trial.id, "model": entry.trial.model} for entry in entries]
+
+
+def evaluate(target_name: str, trials: int, wanted: str) -> trial.Record:
+    """Evaluate one of the trials that there are now; one that is finished is only read.
+
+    Raises:
+        InputError: unknown target, a parent or the data set is missing, or there is no such trial.
+    """
+    target, params, dataset = _open(target_name)
+    for entries in bracket(target, params, dataset, trials).rounds:
+        for entry in entries:
+            if entry.trial.id == wanted:
+                keep = entry.rung == RUNGS[-1]
+                return entry.record or trial.evaluate(entry.trial, target, params, dataset, keep=keep)
+    raise InputError(f"no trial {wanted!r} now: `edgeproof search --target {target_name} --plan` lists them")
+
+
+def _evaluate_all(at_work: workers.Workers, found: Bracket, target: Target, params: Params) -> None:
+    entries = found.rounds[-1]
+    rung = entries[0].rung
+    jobs = [(entry.trial, target, params, rung == RUNGS[-1]) for entry in found.pending]
+    # As many processes as the whole round takes, so that a search that goes on calculates with as many threads.
+    at_once = len({entry.trial.id for entry in entries})
+    at_work.run(_in_process, jobs, at_once, f"round {len(found.rounds)}: {DOES[rung]}")
+
+
+def _in_process(one: trial.Trial, target: Target, params: Params, keep: bool) -> None:
+    trial.evaluate(one, target, params, open_dataset(layout.DATASET), keep=keep)
+
+
+def _open(target_name: str) -> tuple[Target, Params, Dataset]:
+    return load_target(target_name), load_params(), open_dataset(layout.DATASET)

@@ -1,0 +1,76 @@
+"""Many trials at once: a process per core, each with its share of the threads, none of which outlives the search.
+
+Nothing heavy is imported here: the libraries read their number of threads when they are loaded.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.errors import InputError
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Workers:
+    """A pool that is kept from round to round, as long as the next one wants as many processes; use it in `with`.
+
+    What they print goes to the file `log`.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._processes = 0
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], at_once: int, description: str) -> None:
+        """Call `work` with each job's arguments, at most `at_once` at a time and on as many cores.
+
+        Raises:
+            InputError: a process was killed. Whatever the work itself raises is raised here.
+        """
+        pool = self._of_size(max(1, min(os.cpu_count() or 1, at_once)))
+        running = [pool.submit(work, *job) for job in jobs]
+        try:
+            for done in tqdm(as_completed(running), desc=description, total=len(jobs), unit="trial", disable=None):
+                done.result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a trial's process was killed, perhaps for lack of memory; run the search again to go on "
+                f"(what it printed is in {self._log})"
+            ) from error
+
+    def _of_size(self, processes: int) -> ProcessPoolExecutor:
+        if self._pool is None or processes != self._processes:
+            self.__exit__()
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            threads = (os.cpu_count() or 1) // processes
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(processes, context, _begin, (threads, self._log, os.getpid()))
+            self._processes = processes
+        return self._pool
+
+
+def _begin(threads: int, log: Path, parent: int) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before it could take us along
+        os._exit(1)
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)

@@ -1,0 +1,208 @@
+"""What a search proposes, whom it lets go on, and what it believes of its own records."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from click.testing import CliRunner
+
+from pipeline import dataset, layout
+from pipeline.cli import cli
+from pipeline.config import Params, Prune, Quantize, Retrain, load_params
+from pipeline.dataset import Dataset
+from pipeline.results import Accuracies, Accuracy, Predicted, Result
+from pipeline.search import halving, space, trial
+from pipeline.search.halving import Entry, survivors
+from pipeline.search.trial import Record
+from pipeline.targets import Target, load_target, target_names
+
+TARGET = load_target("atom-x5-e3940")
+OBJECTIVE = TARGET.objective.regions_per_s
+
+
+@pytest.fixture
+def ready(images: Path) -> tuple[Params, Dataset]:
+    """Parameters and data; the parent is there in name only, as nothing is calculated."""
+    params = load_params()
+    dataset.import_data(images, layout.DATA)
+    dataset.build(layout.DATA, layout.DATASET, params.split)
+    layout.parent("lenet-5").mkdir(parents=True)
+    (layout.parent("lenet-5") / "weights.safetensors").write_bytes(b"weights")
+    return params, dataset.open_dataset(layout.DATASET)
+
+
+def result(correct: int, rate: float | None) -> Result:
+    predicted = Predicted(inferences_per_s=rate, latency_ms=1, error_percent=5) if rate else None
+    target = Accuracy(correct=correct, n=100)
+    return Result(
+        model="lenet-5", method="m", target=TARGET.name, lane="emulated", precision="int8",
+        accuracy=Accuracies(target=target), predicted=predicted,
+    )  # fmt: skip
+
+
+def entry(number: int, correct: int, rate: float | None = OBJECTIVE, size: int = 100) -> Entry:
+    point = space.Point(model="lenet-5", speed=1.0, learning_rate=0.001, distill=0.5)
+    method = point.method(TARGET, load_params(), 0)
+    record = Record(id=str(number), result=result(correct, rate), download_bytes=size, seconds={})
+    return Entry(number, point, 0, trial.Trial(str(number), "lenet-5", method), record, OBJECTIVE)
+
+
+def finish(one: trial.Trial, target: Target, correct: int) -> Path:
+    """Write the record that an evaluation would."""
+    path = layout.trial_record(target.name, one.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = Record(id=one.id, result=result(correct, OBJECTIVE), download_bytes=100, seconds={"compress": 1.0})
+    path.write_text(record.model_dump_json())
+    return path
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_only_valid_recipes_are_proposed_for_every_target(project: Path, name: str) -> None:
+    params, target = load_params(), load_target(name)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = set()
+    for _ in range(20):
+        point = space.propose(study.ask(), target, params)
+        for rung in space.RUNGS:
+            method = point.method(target, params, rung)
+            written = {"recipes": {"searched": space.recipe(method)}, "methods": ["searched"], "targets": [name]}
+            assert Params.model_validate({**params.model_dump(), **written}).recipe("searched") == method
+            assert target.refusal(method.precision) is None
+            retrained = [step for step in method.steps if isinstance(step, Retrain)]
+            assert len(retrained) == (0 if rung == 0 else 1 + point.aware)
+            seen.add(json.dumps(space.recipe(method)))
+    assert len(seen) > 40
+
+
+def test_pruning_aims_at_the_speed_or_at_a_share_where_nobody_can_predict_it(project: Path) -> None:
+    params = load_params()
+    point = space.Point(model="lenet-5", speed=1.2, learning_rate=0.001, distill=0.5)
+    [prune, quantize] = point.method(TARGET, params, 0).steps
+    assert isinstance(prune, Prune)
+    assert (prune.target, prune.regions_per_s) == (TARGET.name, pytest.approx(1.2 * OBJECTIVE))
+    assert isinstance(quantize, Quantize)
+    assert quantize.target == TARGET.name
+    unpredictable = load_target("tegra-parker-a57")
+    assert space.propose(optuna.create_study().ask(), unpredictable, params).macs
+
+
+def test_the_plan_is_the_same_every_time_and_depends_on_the_seed(ready: tuple[Params, Dataset]) -> None:
+    params, data = ready
+    plans = [[one.trial.id for one in halving.bracket(TARGET, params, data, 8).pending] for _ in range(2)]
+    assert plans[0] == plans[1]
+    other = params.model_copy(update={"seed": 1})
+    assert [one.trial.id for one in halving.bracket(TARGET, other, data, 8).pending] != plans[0]
+
+
+def test_rounds_narrow_down_to_a_best_one(ready: tuple[Params, Dataset]) -> None:
+    params, data = ready
+    sizes = []
+    while (found := halving.bracket(TARGET, params, data, 10)).pending:
+        sizes.append(len(found.rounds[-1]))
+        for one in found.pending:
+            finish(one.trial, TARGET, 50 + one.number)
+    assert sizes == [5, 5, 4, 2]
+    assert found.best is not None
+    assert found.best.rung == 2
+    assert found.best.number == max(one.number for one in found.rounds[-1])
+
+
+def test_what_the_first_half_shows_decides_the_second(ready: tuple[Params, Dataset]) -> None:
+    params, data = ready
+    proposals = []
+    for favoured in (4, 6):
+        first = halving.bracket(TARGET, params, data, 24)
+        for one in first.rounds[0]:
+            finish(one.trial, TARGET, 90 if one.point.cluster_bits == favoured else 10)
+        second = halving.bracket(TARGET, params, data, 24).rounds[1]
+        proposals.append(sum(one.point.cluster_bits == favoured for one in second))
+        assert proposals[-1] > sum(one.point.cluster_bits == favoured for one in first.rounds[0])
+
+
+def test_speed_comes_before_accuracy_and_size_breaks_ties(project: Path) -> None:
+    slow, good, small, unknown = (
+        entry(0, 99, rate=0.9 * OBJECTIVE), entry(1, 80), entry(2, 80, size=50), entry(3, 95, rate=None),
+    )  # fmt: skip
+    assert halving.rank([slow, good, small, unknown]) == [small, good, unknown, slow]
+    assert survivors([slow, slow, slow]) == []
+    assert survivors([slow, good, small, unknown]) == [small, good]
+
+
+def test_a_missing_measurement_is_no_value(project: Path) -> None:
+    one = entry(0, 90)
+    assert one.record is not None
+    assert one.record.result is not None
+    unmeasured = one.record.result.model_copy(update={"accuracy": Accuracies()})
+    for record in (
+        one.record.model_copy(update={"result": unmeasured}),
+        Record(id="0", failed="no such budget", seconds={}),
+        None,
+    ):
+        without = Entry(0, one.point, 0, one.trial, record, OBJECTIVE)
+        assert without.value is None
+        assert halving.rank([without]) == []
+        assert halving.Bracket([[without]]).best is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\xff\x00"),
+        lambda path: path.write_text(path.read_text().replace('"correct":70', '"correct":170')),
+        lambda path: path.write_text(path.read_text().replace(path.stem, "0" * 12)),
+    ],
+    ids=["cut", "empty", "bytes", "impossible", "another's"],
+)
+def test_a_damaged_record_is_none(ready: tuple[Params, Dataset], damage: Callable[[Path], object]) -> None:
+    params, data = ready
+    pending = halving.bracket(TARGET, params, data, 4).pending
+    path = finish(pending[0].trial, TARGET, 70)
+    assert halving.bracket(TARGET, params, data, 4).pending == pending[1:]
+    damage(path)
+    assert [one.trial.id for one in halving.bracket(TARGET, params, data, 4).pending] == [
+        one.trial.id for one in pending
+    ]
+
+
+def test_records_of_another_parent_seed_or_target_are_not_taken(ready: tuple[Params, Dataset]) -> None:
+    params, data = ready
+    method = entry(0, 1).trial.method
+
+    def identity(target: Target = TARGET, params: Params = params) -> str:
+        return trial.identify("lenet-5", method, target, params, data).id
+
+    before = identity()
+    assert identity() == before
+    assert identity(target=load_target("atom-x5-e3930")) != before
+    assert identity(params=params.model_copy(update={"seed": 3})) != before
+    (layout.parent("lenet-5") / "weights.safetensors").write_bytes(b"other weights")
+    assert identity() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--target", "atom-x5-e394"], "did you mean 'atom-x5-e3940'"),
+        (["--target", "atom-x5-e3940"], "samples.csv"),
+        (["--target", "atom-x5-e3940", "--plan", "--json", "x.json"], "--json goes with a whole search"),
+    ],
+)
+def test_bad_input_is_one_line(project: Path, arguments: list[str], complaint: str) -> None:
+    answer = CliRunner().invoke(cli, ["search", *arguments])
+    assert answer.exit_code == 2
+    assert complaint in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_an_unknown_trial_and_an_untrained_parent_are_one_line(ready: tuple[Params, Dataset]) -> None:
+    answer = CliRunner().invoke(cli, ["search", "--target", TARGET.name, "--trial", "abc"])
+    assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1)
+    assert "no trial 'abc' now" in answer.stderr
+    (layout.parent("lenet-5") / "weights.safetensors").unlink()
+    answer = CliRunner().invoke(cli, ["search", "--target", TARGET.name, "--plan"])
+    assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1)
+    assert "dvc repro train@lenet-5" in answer.stderr
