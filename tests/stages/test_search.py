@@ -1,0 +1,184 @@
+"""A whole search on small real data: killed, split over machines, or in one go, it comes to the same."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import layout
+from pipeline.config import Params, load_params
+from pipeline.dataset import open_dataset
+from pipeline.results import read_result
+from pipeline.retest.stage import retest
+from pipeline.train import load_parent, predict
+
+TARGET, TRIALS = "atom-x5-e3940", 3
+REPOSITORY = Path(__file__).resolve().parents[2]
+SEARCH = [sys.executable, "-m", "pipeline", "search", "--target", TARGET, "--trials", str(TRIALS)]
+FOLDER = layout.search(TARGET)
+RECORDS = FOLDER / "trials"
+# Like on a runner with one trial: sums in another number of threads differ in their last bits.
+ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def searched(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which a search was killed in the middle, and then ended; `killed.json` tells what was there."""
+    folder = tmp_path_factory.mktemp("searched") / "project"
+    shutil.copytree(prepared, folder)
+    running = subprocess.Popen(SEARCH, cwd=folder, env=environment(folder))
+    deadline = time.monotonic() + 300
+    while not finished(folder) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL, "the search was to be killed, not to end"
+    wait_for_the_end_of_workers(folder)
+    before = finished(folder)
+    assert before
+    call(SEARCH, folder)
+    (folder / "killed.json").write_text(json.dumps(before))
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, **ENVIRONMENT, "EDGEPROOF_CACHE": str(folder / "cache")}
+
+
+def call(command: list[str], folder: Path, code: int = 0) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """Records with the time they were written."""
+    return {path.name: path.stat().st_mtime_ns for path in (folder / RECORDS).glob("*.json")}
+
+
+def wait_for_the_end_of_workers(folder: Path) -> None:
+    """Every process that works in a folder must be gone soon after the search that started it was killed."""
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in Path("/proc").glob("[0-9]*") if works_in(pid, folder)]:
+        assert time.monotonic() < deadline, f"processes outlive the search: {left}"
+        time.sleep(0.1)
+
+
+def works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder and "Z" not in (process / "stat").read_text().split()[2]
+    except OSError:
+        return False
+
+
+def outcome(folder: Path) -> Any:
+    """The report without times."""
+    report = json.loads((folder / FOLDER / "report.json").read_text())
+    report = {name: value for name, value in report.items() if name not in ("wall_s", "seconds_by_rung")}
+    for one in report["trials"]:
+        del one["record"]["seconds"]
+    return report
+
+
+def test_a_killed_search_goes_on_without_repeating_anything(searched: Path) -> None:
+    before = json.loads((searched / "killed.json").read_text())
+    after = finished(searched)
+    assert before.items() <= after.items()
+    assert len(after) > len(before)
+
+
+def test_a_second_search_evaluates_nothing(searched: Path) -> None:
+    before, report = finished(searched), outcome(searched)
+    printed = call([*SEARCH, "--json", "out.json"], searched)
+    assert finished(searched) == before
+    assert outcome(searched) == report
+    assert json.loads((searched / "out.json").read_text())["winner"] == report["winner"]
+    assert "PASS" in printed
+    assert json.loads(call([*SEARCH, "--plan"], searched)) == []
+
+
+def test_split_by_hand_it_comes_to_the_same(searched: Path, trained: Path) -> None:
+    rounds = []
+    while plan := json.loads(call([*SEARCH, "--plan"], trained)):
+        rounds.append(len(plan))
+        for item in plan:
+            assert item["model"] == "lenet-5"
+            call([*SEARCH, "--trial", item["trial"]], trained)
+    before = finished(trained)
+    call(SEARCH, trained)
+    assert before.items() <= finished(trained).items()
+    # The third proposal may differ from an earlier one in its re-training only: without any, they are one trial.
+    assert rounds[0] == 2
+    assert rounds[-2:] == [1, 1]
+    assert sum(rounds) == len(before)
+    assert outcome(trained) == outcome(searched)
+
+
+def test_the_winner_is_chosen_by_the_validation_split_and_judged_by_the_test(
+    searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(searched)
+    report, data = outcome(searched), open_dataset(layout.DATASET)
+    winner = report["winner"]
+    assert report["verdict"] == "pass"
+    assert winner["result"]["accuracy"]["target"]["n"] == len(data.split("test"))
+    assert len(winner["result"]["predictions"]) == len(data.split("test"))
+    for one in report["trials"]:
+        assert one["record"]["result"]["accuracy"]["target"]["n"] == len(data.split("val"))
+    assert report["trials"][0]["trial"] == winner["trial"]
+    assert report["trials"][0]["rung"] == 2
+
+
+def test_the_recipe_can_be_pasted_and_only_the_winner_s_model_stays(searched: Path) -> None:
+    winner = outcome(searched)["winner"]
+    text = (searched / FOLDER / "report.md").read_text()
+    pasted = yaml.safe_load("recipes:\n" + text.split("```yaml\n")[1].split("```")[0])
+    params = yaml.safe_load((searched / "params.yaml").read_text())
+    [(name, steps)] = pasted["recipes"].items()
+    assert steps == winner["recipe"]
+    Params.model_validate({**params, **pasted, "methods": [name], "targets": [TARGET]})
+    models = [path.name for path in (searched / layout.SEARCH).glob("*/lenet-5/*")]
+    assert models == [f"{layout.TRIAL}{winner['trial']}"] * 2
+    assert sorted(path.name for path in (searched / "artifacts/candidates/lenet-5").iterdir()) == [
+        "fp16", "fp32", "int8", "pruned-int8",
+    ]  # fmt: skip
+
+
+def test_a_recipe_that_cannot_be_is_a_failure_of_its_own(trained: Path) -> None:
+    target = trained / "runners"
+    shutil.copytree(REPOSITORY / "runners", target, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pipeline", "models"):
+        shutil.copytree(REPOSITORY / name, trained / name, ignore=shutil.ignore_patterns("__pycache__"))
+    profile = target / "targets" / f"{TARGET}.yaml"
+    text = profile.read_text()
+    assert "frames_per_s: 30" in text
+    profile.write_text(text.replace("frames_per_s: 30", "frames_per_s: 10000000"))
+    command = ["env", f"PYTHONPATH={trained}", *SEARCH[:-1], "1"]
+    printed = call(command, trained, code=3)
+    assert "No trial came to a measurement" in printed
+    assert "even pruned as far as it goes" in printed
+    assert json.loads((trained / FOLDER / "report.json").read_text())["winner"] is None
+
+
+def test_the_parent_s_accuracy_on_another_split_is_its_own(trained: Path) -> None:
+    params, data = load_params(), open_dataset(layout.DATASET)
+    found = retest("lenet-5", "int8", TARGET, params, data, "val")
+    images, labels = data.load("val", 32)
+    import models
+
+    logits = predict(load_parent("lenet-5", params, 3), images, models.spec("lenet-5"))
+    assert found.accuracy.fp32 is not None
+    assert found.accuracy.fp32.correct == (logits.argmax(1) == labels).sum()
+    [kept] = layout.SEARCH.glob("parents/*.npy")
+    kept.write_bytes(b"damaged")
+    assert retest("lenet-5", "int8", TARGET, params, data, "val") == found
+    test = read_result(layout.result("lenet-5", "int8", TARGET))
+    assert test.accuracy.fp32 is not None
+    assert test.accuracy.fp32.n == len(data.split("test"))
