@@ -50,10 +50,11 @@ class Entry:
     @property
     def order(self) -> tuple[float, int, int]:
         """The best comes first: by value, then by the smaller download, then by the earlier proposal."""
-        value, size = self.value, self.record.download_bytes if self.record else None
+        value, result = self.value, self.record.result if self.record else None
         assert value is not None
-        assert size is not None
-        return -value, size, self.number
+        assert result is not None
+        assert result.download_bytes is not None  # the re-test records it
+        return -value, result.download_bytes, self.number
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     result = record.result if record else None
     accuracy = result.accuracy.target if result else None
     drop = result.accuracy_drop_points if result else None
-    download = record.download_bytes if record else None
+    download = record.result.download_bytes if record and record.result else None
     budget = f"{point.speed:g}x speed" if point.speed else f"{point.macs:.0%} MACs"
     words = [budget, f"lr {point.learning_rate:.2g}", f"distill {point.distill:g}"]
     words += ["aware"] if point.aware else []

@@ -22,7 +22,7 @@ class Point(BaseModel):
     """One choice of everything that is varied, for a target and the precision that it is fastest in.
 
     `speed` is what pruning aims at, as a multiple of the objective; where nobody can predict the target's speed,
-    `macs` is the share of the multiply-accumulates that stays. `aware`: re-trained once more after quantization.
+    `macs` is the share of the multiply-accumulates that stays. `aware`: re-trained once more after quantization and clustering.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,10 +47,10 @@ class Point(BaseModel):
         precision = best_precision(target)
         if precision == "int8":
             steps.append({"step": "quantize", "target": target.name, "calibration_samples": CALIBRATION_SAMPLES})
-            if self.aware and rung > 0:
-                steps.append(self._retrain(params, -(-epochs // 2), self.learning_rate / 10))
             if self.cluster_bits:
                 steps.append({"step": "cluster", "bits": self.cluster_bits})
+            if self.aware and rung > 0:
+                steps.append(self._retrain(params, -(-epochs // 2), self.learning_rate / 10))
         if precision == "fp16":
             steps.append({"step": "fp16"})
         return Method.model_validate({"steps": steps})

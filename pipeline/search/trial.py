@@ -7,13 +7,12 @@ taken for it, and the files of several machines can be copied together.
 import hashlib
 import json
 import shutil
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 import models
 from pipeline import files, layout
@@ -25,7 +24,18 @@ from pipeline.stopwatch import part, recording
 from pipeline.targets import Target
 
 PACKAGES = ("nncf", "numpy", "onnx", "onnxruntime", "onnxslim", "openvino", "torch", "torch-pruning")
-CODE = ("compress", "predict", "retest", "config.py", "dataset.py", "export.py", "regions.py", "results.py", "train.py")
+CODE = (
+    "compress",
+    "predict",
+    "retest",
+    "config.py",
+    "dataset.py",
+    "export.py",
+    "pack.py",
+    "regions.py",
+    "results.py",
+    "train.py",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Trial:
 class Record(BaseModel):
     """What a trial came to on the validation split: a result, or why there can be none.
 
-    `download_bytes` are the device's files after zlib; `seconds` goes by part of the work.
+    `seconds` goes by part of the work.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +63,6 @@ class Record(BaseModel):
     id: str
     result: Result | None = None
     failed: str | None = None
-    download_bytes: int | None = Field(default=None, gt=0)
     seconds: dict[str, float]
 
     @model_validator(mode="after")
@@ -102,17 +111,16 @@ def evaluate(trial: Trial, target: Target, params: Params, dataset: Dataset, *, 
     """
     from pipeline.retest.stage import retest
 
-    result, failed, size = None, None, None
+    result, failed = None, None
     with recording() as seconds:
         try:
             _make(trial, params, dataset)
             with part("re-test"):
                 result = retest(trial.model, trial.name, target.name, _params(trial, params), dataset, "val")
-            size = _download_bytes(trial, target)
         except InputError as error:
             failed = str(error)
     rounded = {name: round(value, 3) for name, value in seconds.items()}
-    record = Record(id=trial.id, result=result, failed=failed, download_bytes=size, seconds=rounded)
+    record = Record(id=trial.id, result=result, failed=failed, seconds=rounded)
     files.write_json(layout.trial_record(target.name, trial.id), record.model_dump(mode="json"))
     if not keep:
         clean(trial)
@@ -158,11 +166,6 @@ def _make(trial: Trial, params: Params, dataset: Dataset) -> None:
 def _params(trial: Trial, params: Params) -> Params:
     """params.yaml with the trial's recipe in it."""
     return params.model_copy(update={"recipes": {trial.name: trial.method}})
-
-
-def _download_bytes(trial: Trial, target: Target) -> int:
-    folder = layout.exported(trial.model, trial.name) / target.runtime.name
-    return sum(len(zlib.compress(path.read_bytes())) for path in folder.glob("model.*"))
 
 
 @lru_cache

@@ -33,19 +33,19 @@ def ready(images: Path) -> tuple[Params, Dataset]:
     return params, dataset.open_dataset(layout.DATASET)
 
 
-def result(correct: int, rate: float | None) -> Result:
+def result(correct: int, rate: float | None, size: int = 100) -> Result:
     predicted = Predicted(inferences_per_s=rate, latency_ms=1, error_percent=5) if rate else None
     target = Accuracy(correct=correct, n=100)
     return Result(
         model="lenet-5", method="m", target=TARGET.name, lane="emulated", precision="int8",
-        accuracy=Accuracies(target=target), predicted=predicted,
+        accuracy=Accuracies(target=target), predicted=predicted, download_bytes=size,
     )  # fmt: skip
 
 
 def entry(number: int, correct: int, rate: float | None = OBJECTIVE, size: int = 100) -> Entry:
     point = space.Point(model="lenet-5", speed=1.0, learning_rate=0.001, distill=0.5)
     method = point.method(TARGET, load_params(), 0)
-    record = Record(id=str(number), result=result(correct, rate), download_bytes=size, seconds={})
+    record = Record(id=str(number), result=result(correct, rate, size), seconds={})
     return Entry(number, point, 0, trial.Trial(str(number), "lenet-5", method), record, OBJECTIVE)
 
 
@@ -53,7 +53,7 @@ def finish(one: trial.Trial, target: Target, correct: int) -> Path:
     """Write the record that an evaluation would."""
     path = layout.trial_record(target.name, one.id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = Record(id=one.id, result=result(correct, OBJECTIVE), download_bytes=100, seconds={"compress": 1.0})
+    record = Record(id=one.id, result=result(correct, OBJECTIVE), seconds={"compress": 1.0})
     path.write_text(record.model_dump_json())
     return path
 
