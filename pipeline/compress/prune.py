@@ -21,12 +21,14 @@ from pipeline.predict.onnx_graph import graph_of
 from pipeline.targets import Precision
 from runners.edge.regions import normalise
 
-# Channels of a layer are left in multiples of this, on every target:
-# - Goldmont FP32: oneDNN's SSE4.1 kernels take 8 output channels at once and refuse any other number, for which
-#   OpenVINO falls back to GEMM (jit_sse42_f32 to jit_gemm_f32 in its profile, many times slower).
-# - Goldmont INT8: they take 4 (jit_uni_x8s8s32x_conv_kernel.cpp, `oc_block` and `ch_block` without AVX2), but
-#   depthwise ones several blocks at a time: 68 or 76 channels take a third longer than 72. 16 gains no more than 5 %.
-# - Parker FP16: HFMA2 works on pairs of channels (TensorRT's format kCHW2); 8 of them are one 128-bit load.
+# Channels of a layer are left in multiples of this, on every target. Timings are of a server's CPU under
+# ONEDNN_MAX_CPU_ISA=SSE41, which has Goldmont's kernels but not its pipeline; nothing was timed on a board.
+# - Goldmont FP32: with other numbers OpenVINO leaves the SSE4.1 kernels for GEMM (jit_sse42_f32 and jit_gemm_f32 in
+#   its profile), which took several times as long.
+# - Goldmont INT8: kernels take 4 (oneDNN, jit_uni_x8s8s32x_conv_kernel.cpp: `oc_block`, `ch_block`), but 72 depthwise
+#   channels took a quarter less time than 68. Multiples of 16 gained another tenth there and nothing elsewhere, too
+#   little for the narrow layers that they would halve.
+# - Parker FP16: not timed. HFMA2 needs pairs (TensorRT's format kCHW2), which any multiple of 8 is made of.
 ROUND_TO = 8
 MOST = 0.8  # of a layer's channels go at most: an empty layer cannot be re-trained
 SEARCH_STEPS = 7  # halvings of the interval in which the pruning ratio is looked for: to 0.6 % of the channels
