@@ -22,7 +22,8 @@ class Point(BaseModel):
     """One choice of everything that is varied, for a target and the precision that it is fastest in.
 
     `speed` is what pruning aims at, as a multiple of the objective; where nobody can predict the target's speed,
-    `macs` is the share of the multiply-accumulates that stays. `aware`: re-trained once more after quantization and clustering.
+    `macs` is the share of the multiply-accumulates that stays. `aware`: re-trained once more after quantization and
+    clustering.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

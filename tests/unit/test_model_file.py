@@ -20,6 +20,7 @@ from pipeline.check.model_file import open_model
 from pipeline.errors import InputError
 from pipeline.files import sha256
 from tests.damage import damaged
+from tests.graphs import Arrays
 
 RANDOM = np.random.default_rng(0)
 WEIGHTS = RANDOM.standard_normal((8, 3, 3, 3)).astype(np.float32)
@@ -89,7 +90,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     quantize_static(folder / "fp32.onnx", folder / "ort.onnx", Reader())
     onnx.save(nncf.quantize(graph(), nncf.Dataset([{"x": value} for value in inputs])), folder / "nncf.onnx")
-    onnx.save(half_precision.apply(graph()), folder / "fp16.onnx")
+    onnx.save(half_precision.apply(graph(), Arrays(np.concatenate(inputs))), folder / "fp16.onnx")
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 16), torch.nn.Flatten()).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
