@@ -48,7 +48,8 @@ def apply(
     rounding to `ROUND_TO` channels; a layer of no more than that keeps all.
 
     Raises:
-        InputError: the budget cannot be met, or nothing can be predicted for the target.
+        InputError: the budget cannot be met, nothing can be predicted for the target, or channels that depend on each
+            other are joined in a way that torch-pruning does not follow.
     """
     whole = _graph(network, spec)
     budget = budget_of(step, precision, whole)
@@ -74,7 +75,10 @@ def apply(
 
 
 def _graph(network: nn.Module, spec: ModelSpec) -> Graph:
-    return graph_of(trace(network, spec), spec.name)
+    try:
+        return graph_of(trace(network, spec), spec.name)
+    except RuntimeError as error:  # layers that do not fit each other any more
+        raise InputError(f"{spec.name} cannot be pruned: {str(error).splitlines()[0]}") from error
 
 
 def _add_gradients(network: nn.Module, spec: ModelSpec, dataset: Dataset, seed: int) -> None:

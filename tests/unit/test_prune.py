@@ -210,10 +210,11 @@ def odd_network(layers: list[tuple[str, int]]) -> nn.Module:
             groups = count if kind == "depthwise" else next(g for g in (4, 3, 2, 1) if count % g == 0)
             network.append(nn.Conv2d(count, count, 3, padding=1, groups=groups))
         network.append(nn.ReLU())
+    network.append(nn.Conv2d(count, count, 1))  # the library leaves a depthwise layer before the head as it is
     return network.extend([nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * count, CLASSES)]).eval()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(layers=st.lists(layer, min_size=1, max_size=4), ratios=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)))
 def test_odd_networks_work_and_only_shrink(layers: list[tuple[str, int]], ratios: tuple[float, float]) -> None:
     torch.manual_seed(0)
