@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install emulators demo test bench check docs lock clean
+.PHONY: help install emulators demo test nightly bench check docs lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ emulators: install ## fetch the CPU emulators that audits and tests run on
 
 test: emulators ## pass all tests that must stay green
 	@pytest -q
+
+nightly: emulators ## pass the tests that take too long for every change
+	@pytest -q -m nightly
 
 bench: emulators ## measure what the project promises of itself, as ratios; needs a quiet machine
 	@pytest -q -p no:cacheprovider tests/benchmarks

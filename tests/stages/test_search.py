@@ -104,6 +104,7 @@ def test_a_second_search_evaluates_nothing(searched: Path) -> None:
     assert json.loads(call([*SEARCH, "--plan"], searched)) == []
 
 
+@pytest.mark.nightly
 def test_split_by_hand_it_comes_to_the_same(searched: Path, trained: Path) -> None:
     rounds = []
     while plan := json.loads(call([*SEARCH, "--plan"], trained)):

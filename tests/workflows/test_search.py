@@ -8,6 +8,7 @@ import pytest
 from act import Run
 from project import Project
 
+pytestmark = pytest.mark.nightly
 TARGET = "atom-x5-e3940"
 SUMMARY = "edgeproof search: atom-x5-e3940"
 
