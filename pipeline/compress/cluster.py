@@ -35,9 +35,7 @@ def _share(layer: GraphLayer, count: int) -> None:
         # Re-training's rates are for weights of their usual size, so the shared values are kept in real numbers.
         unit = steps.square().mean().sqrt()
         codebook, indices = _codebook(whole, steps.expand_as(whole) / unit, count)
-    shared = SharedWeights(indices, steps / unit)
-    shared.start = codebook * unit if layer.step is not None else codebook
-    parametrize.register_parametrization(layer, "weight", shared)
+    parametrize.register_parametrization(layer, "weight", SharedWeights(codebook * unit, indices, steps / unit))
 
 
 class SharedWeights(nn.Module):
@@ -45,10 +43,10 @@ class SharedWeights(nn.Module):
 
     indices: Tensor
     scales: Tensor
-    start: Tensor
 
-    def __init__(self, indices: Tensor, scales: Tensor) -> None:
+    def __init__(self, start: Tensor, indices: Tensor, scales: Tensor) -> None:
         super().__init__()
+        self._start = start
         self.register_buffer("indices", indices)
         self.register_buffer("scales", scales)
 
@@ -58,7 +56,7 @@ class SharedWeights(nn.Module):
 
     def right_inverse(self, _: Tensor) -> Tensor:
         """The codebook that `forward` starts from."""
-        return self.start
+        return self._start
 
 
 def _codebook(values: Tensor, scales: Tensor, count: int) -> tuple[Tensor, Tensor]:
