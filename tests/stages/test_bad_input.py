@@ -20,6 +20,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def edgeproof(*arguments: str, file_limit_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    if file_limit_bytes is not None:
+        # Python keeps a compiled module that it could write only in part, and every later run fails on it (EOFError).
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
 
     def limit() -> None:
         if file_limit_bytes is not None:
@@ -27,7 +31,7 @@ def edgeproof(*arguments: str, file_limit_bytes: int | None = None) -> subproces
 
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=environment,
         capture_output=True,
         text=True,
         errors="replace",  # FFmpeg prints what it found in a damaged clip
