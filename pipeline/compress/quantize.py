@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from pipeline.compress.target_aware import fit_to_target
+from pipeline.errors import InputError
 from pipeline.retest.emulate import Samples
 from pipeline.targets import Target
 
@@ -21,24 +23,41 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     """The graph with weights and activations in 8 bits (QDQ), calibrated on `samples`.
 
     For a `target` whose 8-bit sums saturate, weights and biases are fitted to that. Ranges come from histograms and
-    biases are corrected layer by layer, which takes a minute more than NNCF's defaults and keeps more accuracy.
+    biases are corrected layer by layer, which takes a minute more than NNCF's defaults and keeps more accuracy; where
+    NNCF cannot do either on this network, its defaults are used.
+
+    Raises:
+        InputError: NNCF cannot quantize it.
     """
     nncf.set_log_level(logging.ERROR)  # its warnings are about choices made here on purpose
     calibration = _OneByOne(samples, graph.graph.input[0].name)
+    try:
+        quantized = _by_nncf(graph, calibration, preset, finer=True)
+    except (Fail, ValueError):
+        # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, and there
+        # is no histogram of an activation that is always the same.
+        try:
+            quantized = _by_nncf(graph, calibration, preset, finer=False)
+        except (Fail, ValueError, RuntimeError) as error:
+            raise InputError(f"NNCF cannot quantize the model: {' '.join(str(error).split())}") from error
+    if target is None or target.emulation.kind != "capped-isa":
+        return quantized
+    return fit_to_target(quantized, graph, _full_batches(samples))[0]
+
+
+def _by_nncf(graph: onnx.ModelProto, calibration: "_OneByOne", preset: str, finer: bool) -> onnx.ModelProto:
+    settings = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
+    if finer:
+        settings.activations_range_estimator_params = RangeEstimatorParametersSet.HISTOGRAM
     quantized: onnx.ModelProto = nncf.quantize(
         graph,
         nncf.Dataset(calibration),
         preset=nncf.QuantizationPreset(preset),
-        subset_size=len(samples),
-        fast_bias_correction=False,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            overflow_fix=nncf.OverflowFix.DISABLE,
-            activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM,
-        ),
+        subset_size=len(calibration),
+        fast_bias_correction=not finer,
+        advanced_parameters=settings,
     )
-    if target is None or target.emulation.kind != "capped-isa":
-        return quantized
-    return fit_to_target(quantized, graph, _full_batches(samples))[0]
+    return quantized
 
 
 class _OneByOne:
