@@ -9,6 +9,7 @@ import nncf
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from pipeline.compress.quantize import quantize
 from pipeline.export import INPUT
@@ -30,12 +31,21 @@ Made = dict[str, Callable[[], onnx.ModelProto]]
 class Row:
     """What became of the FP32 model: accuracy in per cent on the target and where sums do not saturate."""
 
+    right: NDArray[np.bool_]  # of each sample, on the target
     target_percent: float
     unsaturated_percent: float
     drop_points: float
     same_class_percent: float
     rms_to_fp32: float
     regions_per_s: float
+
+    def chance_worse_than(self, other: "Row") -> float:
+        """How often luck alone would make this row lose to `other` by as many samples as it does (exact sign test).
+
+        Only the samples that one of the two gets right and the other wrong can tell them apart.
+        """
+        lost, won = int((other.right & ~self.right).sum()), int((self.right & ~other.right).sum())
+        return float(binomtest(lost, lost + won, alternative="greater").pvalue) if lost + won else 1.0
 
 
 def compare(made: Made, test: Samples, labels: NDArray[np.int64], target: Target, folder: Path) -> dict[str, Row]:
@@ -51,6 +61,7 @@ def compare(made: Made, test: Samples, labels: NDArray[np.int64], target: Target
         original = outputs[0] if original is None else original
         right = [100 * float((classes(values) == labels).mean()) for values in (original, *outputs)]
         rows[name] = Row(
+            right=classes(outputs[0]) == labels,
             target_percent=right[1],
             unsaturated_percent=right[2],
             drop_points=round(right[0] - right[1], 6),
