@@ -155,12 +155,12 @@ def _times(
     fitted: Fit,
     results: tuple[BoardResult, ...],
 ) -> Array:
-    """Milliseconds of each layer; what a QDQ file leaves in floating point is timed in FP32."""
+    """Milliseconds of each layer; what an INT8 or FP16 file leaves in FP32 is timed in FP32."""
     times = work(layers, machine(target, precision), batch).times(fitted.parameters)
-    if precision != "int8" or not any(layer.floating for layer in layers):
+    if precision == "fp32" or not any(layer.fp32 for layer in layers):
         return times
-    floating = work(layers, machine(target, "fp32"), batch).times(_fitted(target, "fp32", results).parameters)
-    return np.where([layer.floating for layer in layers], floating, times)
+    single = work(layers, machine(target, "fp32"), batch).times(_fitted(target, "fp32", results).parameters)
+    return np.where([layer.fp32 for layer in layers], single, times)
 
 
 def _power(

@@ -3,7 +3,7 @@
 Its nodes are ONNX's, whatever format the file has.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from math import prod
 
 from onnx import NodeProto
@@ -24,12 +24,17 @@ class Graph:
     """The nodes that handle image data, in execution order. Names are of tensors; a view has its root's name."""
 
     def __init__(
-        self, source: str, nodes: Sequence[NodeProto], inputs: Mapping[str, Shape], shapes: Mapping[str, Shape]
+        self,
+        source: str,
+        nodes: Sequence[NodeProto],
+        inputs: Mapping[str, Shape],
+        shapes: Mapping[str, Shape],
+        half: Set[str] = frozenset(),
     ) -> None:
         """Take `nodes`, of which each comes after those it reads from; `source` names them in error messages.
 
         `inputs` are what the network is fed with, weights excepted (see `close_batch`). `shapes` has all tensors
-        whose sizes are fixed, weights included.
+        whose sizes are fixed, weights included; `half` are the constants in FP16.
         """
         self.source = source
         self.images = max((shape[0] for shape in inputs.values()), default=1)
@@ -37,7 +42,8 @@ class Graph:
         self._roots = {name: name for name in inputs}
         self._makers = {name: node for node in nodes for name in node.output}
         self._users: dict[str, list[NodeProto]] = {}
-        self.quantised = any(node.op_type == "DequantizeLinear" for node in nodes)
+        self._quantised = any(node.op_type == "DequantizeLinear" for node in nodes)
+        self._half = half
         self.nodes = list(self._data_nodes(nodes))
 
     def shape(self, name: str) -> Shape:
@@ -75,14 +81,19 @@ class Graph:
         """The nodes that read a tensor or a view of it."""
         return self._users.get(root, [])
 
-    def dequantised(self, name: str) -> bool:
-        """Whether a weight comes out of a DequantizeLinear node, so that its layer runs in INT8."""
+    def stays_fp32(self, name: str) -> bool:
+        """Whether a constant weight has more bits than others of this network, so that its layer runs in FP32.
+
+        In a quantised network these are the weights that come out of no DequantizeLinear node.
+        """
         for _ in range(_MOST_WEIGHT_VIEWS):
             maker = self._makers.get(name)
             if maker is None or maker.op_type not in _WEIGHT_VIEWS or not maker.input:
-                return maker is not None and maker.op_type == "DequantizeLinear"
+                if self._quantised:
+                    return maker is None or maker.op_type != "DequantizeLinear"
+                return bool(self._half) and name not in self._half
             name = maker.input[0]
-        return False
+        return self._quantised
 
     def _data_nodes(self, nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
         """Leave out views and all that only computes shapes or constants."""

@@ -36,7 +36,7 @@ class Layer:
     outputs: int
     depth: int
     channels: int
-    floating: bool = False  # stays in floating point although the rest of the network is quantised
+    fp32: bool = False  # although the rest of the network has fewer bits
 
 
 def layers_of(graph: Graph) -> list[Layer]:
@@ -131,7 +131,7 @@ def _with_weights(graph: Graph, node: NodeProto, layer: Layer) -> Layer:
         macs=depth * dot_products,
         weights=prod(shape) if constant else 0,
         depth=depth,
-        floating=graph.quantised and constant and not graph.dequantised(weight),
+        fp32=constant and graph.stays_fp32(weight),
     )
 
 

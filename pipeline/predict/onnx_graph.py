@@ -44,4 +44,5 @@ def graph_of(model: ModelProto, source: str) -> Graph:
             dims = value.type.tensor_type.shape.dim
             inputs[value.name] = close_batch(source, value.name, [dim.dim_value or dim.dim_param for dim in dims])
             dims[0].dim_value = inputs[value.name][0]
-    return Graph(source, model.graph.node, inputs, shapes(model, source))
+    half = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    return Graph(source, model.graph.node, inputs, shapes(model, source), half)

@@ -360,7 +360,7 @@ def test_weights_made_in_a_circle(tmp_path: Path) -> None:
     for source, result in (("b", "back"), ("back", "b")):
         model.graph.node.append(helper.make_node("Transpose", [source], [result], perm=[0, 1, 2, 3]))
     onnx.save(model, tmp_path / "net.onnx")
-    assert [layer.floating for layer in read(tmp_path / "net.onnx")] == [False, True]
+    assert [layer.fp32 for layer in read(tmp_path / "net.onnx")] == [False, True]
 
 
 def kinds(net: Net, folder: Path) -> list[str]:
@@ -423,13 +423,35 @@ def quantised_pair(only_first: bool) -> ModelProto:
 def test_qdq_layers_are_fused_and_float_ones_timed_as_float(tmp_path: Path) -> None:
     def run(only_first: bool) -> Prediction:
         onnx.save(quantised_pair(only_first), tmp_path / "net.onnx")
-        assert [layer.floating for layer in read(tmp_path / "net.onnx")] == [False, only_first]
+        assert [layer.fp32 for layer in read(tmp_path / "net.onnx")] == [False, only_first]
         return predict(tmp_path / "net.onnx", load_target("atom-x5-e3940"), "int8")
 
     whole, part = run(False), run(True)
     assert [layer.name for layer in whole.layers] == ["first", "second"]
     assert part.layers[0].time_ms == whole.layers[0].time_ms
     assert part.layers[1].time_ms > 1.5 * whole.layers[1].time_ms
+
+
+def test_layers_that_an_fp16_file_keeps_in_fp32_are_timed_so(tmp_path: Path) -> None:
+    def run(second: int) -> Prediction:
+        weights = [
+            TensorProto(name="a", data_type=TensorProto.FLOAT16, dims=[64, 3, 3, 3]),
+            TensorProto(name="b", data_type=second, dims=[64, 64, 3, 3]),
+        ]
+        nodes = [
+            helper.make_node("Conv", ["x", "a"], ["h"], name="first"),
+            helper.make_node("Cast", ["h"], ["c"], to=second),
+            helper.make_node("Conv", ["c", "b"], ["y"], name="second"),
+        ]
+        image = helper.make_tensor_value_info("x", TensorProto.FLOAT16, ["n", 3, 64, 64])
+        result = helper.make_tensor_value_info("y", second, None)
+        graph = helper.make_graph(nodes, "half", [image], [result], weights)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "net.onnx")
+        return predict(tmp_path / "net.onnx", load_target("jetson-tx2-maxq"), "fp16")
+
+    whole, part = run(TensorProto.FLOAT16), run(TensorProto.FLOAT)
+    assert part.layers[0].time_ms == whole.layers[0].time_ms
+    assert part.layers[1].time_ms > 1.3 * whole.layers[1].time_ms
 
 
 def test_padding_that_the_file_calculates(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_quantized_ir_is_predicted_as_its_qdq_file(quantized: Callable[[str], 
     expected = predict(folder / "int8.onnx", ATOM, "int8")
     for ir in (folder / "int8.xml", folder / "own-int8.xml"):
         assert nameless(ir) == nameless(folder / "int8.onnx")
-        assert not any(layer.floating for layer in read(ir))
+        assert not any(layer.fp32 for layer in read(ir))
         assert predict(ir, ATOM, "int8").inferences_per_s == pytest.approx(expected.inferences_per_s)
 
 
@@ -187,7 +187,7 @@ def test_float_layers_of_a_quantized_ir_are_timed_as_float(tmp_path: Path) -> No
     found = op.group_convolution(fake_quantized(found), dequantized(8, 1, 1, 3, 3), one, none, none, one)
     found = op.convolution(found, weights(8, 8, 3, 3), one, none, none, one)
     path = saved([found], [image], tmp_path)
-    assert [layer.floating for layer in read(path)] == [False, False, False, True]
+    assert [layer.fp32 for layer in read(path)] == [False, False, False, True]
 
 
 def test_layers_may_stand_in_any_order(exported: Callable[[str], Path], tmp_path: Path) -> None:
