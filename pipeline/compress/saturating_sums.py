@@ -1,7 +1,7 @@
 """What saturation takes from a layer's 8-bit sums, in PyTorch: `pipeline.retest.saturation.kernel` for training.
 
 The same rule on the same numbers, but only for pairs of weights and activations that can reach the limit at all, which
-are few once the weights are fitted to the target: all of them together at once, as training needs it.
+are few once the weights are fitted to the target.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from pipeline.retest.saturation.kernel import HIGHEST, LOWEST
 
-CHUNK = 1 << 21  # pair sums held at a time
+CHUNK = 1 << 22  # pair sums held at a time
 
 Pair = tuple[int, int]
+Risk = tuple[int, Tensor, Tensor]  # a pair, its output channels, the places
 
 
 @dataclass(frozen=True)
@@ -62,48 +63,55 @@ def excess(
             for group in range(groups):
                 part = functional.pad(window[group], (0, 0, 0, odd)).reshape(-1, 2, count)
                 pairs = functional.pad(kernel[group], (0, odd)).reshape(len(kernel[group]), -1, 2)
-                sums[group] = sums[group] + _Lost.apply(part, pairs)  # type: ignore[no-untyped-call]
+                if risks := list(_risks(part.detach(), pairs.detach())):
+                    sums[group] = sums[group] + _Lost.apply(part, pairs, risks)  # type: ignore[no-untyped-call]
     return torch.cat(sums).reshape(outputs, len(values), height, width).transpose(0, 1)
 
 
 class _Lost(torch.autograd.Function):
-    """What pairs of activations (P, 2, M) and weights (O, P, 2) lose in sums (O, M).
+    """What pairs of activations (P, 2, M) and weights (O, P, 2) lose in sums (O, M), of those at risk.
 
     A pair at the limit passes no gradient to either of its activations and weights, as in clipping. Products are
     calculated again for the gradient rather than kept: they would be many times the size of the activations.
     """
 
     @staticmethod
-    def forward(ctx: Any, activations: Tensor, weights: Tensor) -> Tensor:
+    def forward(ctx: Any, activations: Tensor, weights: Tensor, risks: list[Risk]) -> Tensor:
         ctx.save_for_backward(activations, weights)
+        ctx.risks = risks
         sums = activations.new_zeros(len(weights), activations.shape[2])
-        for output, pair in _risky(activations, weights):
-            products = _products(activations, weights, output, pair)
-            sums.index_add_(0, output, products.clamp(LOWEST, HIGHEST) - products)
+        for pair, outputs, places in risks:
+            products = weights[outputs, pair] @ activations[pair][:, places]
+            sums[outputs[:, None], places] += products.clamp(LOWEST, HIGHEST) - products
         return sums
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         activations, weights = ctx.saved_tensors
         by_activations, by_weights = torch.zeros_like(activations), torch.zeros_like(weights)
-        for output, pair in _risky(activations, weights):
-            products = _products(activations, weights, output, pair)
-            stopped = torch.where((products > HIGHEST) | (products < LOWEST), -gradient[output], 0.0)
-            by_weights[output, pair] = (activations[pair] * stopped[:, None]).sum(2)
-            by_activations.index_add_(0, pair, weights[output, pair][:, :, None] * stopped[:, None])
-        return by_activations, by_weights
+        for pair, outputs, places in ctx.risks:
+            kernel, values = weights[outputs, pair], activations[pair][:, places]
+            products = kernel @ values
+            stopped = gradient[outputs[:, None], places]
+            stopped = torch.where((products > HIGHEST) | (products < LOWEST), -stopped, 0.0)
+            by_weights[outputs, pair] += stopped @ values.T
+            by_activations[pair, :, places] += kernel.T @ stopped
+        return by_activations, by_weights, None
 
 
-def _risky(activations: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Output channels and pairs (R,) whose products could reach the limit, in parts that fit in memory."""
+def _risks(activations: Tensor, weights: Tensor) -> Iterator[Risk]:
+    """Where products could reach the limit, in parts that fit in memory.
+
+    Most pairs never can, and of the others only the few places where both activations are large.
+    """
     largest = activations.amax(2)
     most, least = (largest * weights.clamp(min=0)).sum(2), (largest * weights.clamp(max=0)).sum(2)
-    found = ((most > HIGHEST) | (least < LOWEST)).nonzero()
-    for part in torch.split(found, max(1, CHUNK // activations.shape[2])):
-        if len(part):
-            yield part[:, 0], part[:, 1]
-
-
-def _products(activations: Tensor, weights: Tensor, output: Tensor, pair: Tensor) -> Tensor:
-    factors = weights[output, pair]
-    return activations[pair, 0] * factors[:, :1] + activations[pair, 1] * factors[:, 1:]
+    risky = (most > HIGHEST) | (least < LOWEST)
+    for pair in risky.any(0).nonzero()[:, 0].tolist():
+        outputs = risky[:, pair].nonzero()[:, 0]
+        kernel = weights[outputs, pair]
+        most, least = kernel.clamp(min=0).amax(0) @ activations[pair], kernel.clamp(max=0).amin(0) @ activations[pair]
+        places = ((most > HIGHEST) | (least < LOWEST)).nonzero()[:, 0]
+        for part in torch.split(places, max(1, CHUNK // len(outputs))):
+            if len(part):
+                yield pair, outputs, part
