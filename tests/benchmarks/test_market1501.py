@@ -36,15 +36,19 @@ PROJECT = REPOSITORY / ".benchmarks" / "market1501"
 ATOM = load_target("atom-x5-e3940")
 
 BUDGET = {"epochs": 2, "patience": 2, "batch": 32, "learning_rate": 0.0001, "samples_per_epoch": 640}
-LONG = {"epochs": 4, "patience": 4, "batch": 32, "learning_rate": 0.003, "samples_per_epoch": 1920, "distill": 0.7}
-SHARED: list[Any] = [{"cluster": {"bits": 5}}, {"retrain": {**BUDGET, "distill": 0.7}}]
 INT8: dict[str, Any] = {"quantize": {"calibration_samples": 128, "target": ATOM.name}}
 PLAIN_INT8: dict[str, Any] = {"quantize": {"calibration_samples": 128}}
 
 
-def small(target: str) -> list[Any]:
-    """Pruned to the target's objective."""
-    return [{"prune": {"target": target}}, {"retrain": LONG}]
+def small(target: str, epochs: int) -> list[Any]:
+    """Pruned to the target's objective, and re-trained for it."""
+    retrain = {"batch": 32, "learning_rate": 0.003, "samples_per_epoch": 1920, "distill": 0.7}
+    return [{"prune": {"target": target}}, {"retrain": {**retrain, "epochs": epochs, "patience": epochs}}]
+
+
+def shared(epochs: int) -> list[Any]:
+    """32 values a layer, re-trained."""
+    return [{"cluster": {"bits": 5}}, {"retrain": {**BUDGET, "distill": 0.7, "epochs": epochs}}]
 
 
 PARAMS = {
@@ -59,9 +63,9 @@ PARAMS = {
     "recipes": {
         "int8-qat": [INT8, {"retrain": {**BUDGET, "distill": 0.7}}],
         "plain-qat": [PLAIN_INT8, {"retrain": {**BUDGET, "distill": 0.0}}],
-        "small-int8": [*small(ATOM.name), INT8, *SHARED],
-        "small-maxq": [*small("jetson-tx2-maxq"), *SHARED, "fp16"],
-        "small-maxp": [*small("jetson-tx2-maxp"), *SHARED, "fp16"],
+        "small-int8": [*small(ATOM.name, 4), INT8, *shared(2)],
+        "small-maxq": [*small("jetson-tx2-maxq", 2), *shared(1), "fp16"],
+        "small-maxp": [*small("jetson-tx2-maxp", 2), *shared(1), "fp16"],
     },
     "gates": {"accuracy_drop_points": 1.0},
 }  # fmt: skip
