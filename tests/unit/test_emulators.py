@@ -344,7 +344,13 @@ def installing(machine: Machine) -> subprocess.Popen[bytes]:
     """A process group that is amid installing."""
     machine.apt_get("exec sleep 60")
     command = [sys.executable, "-m", "pipeline", "emulators", "install", "denverton"]
-    child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        # What a shell starts in the background ignores interrupts, and would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while machine.downloads() == 0:
         assert child.poll() is None
         time.sleep(0.02)
