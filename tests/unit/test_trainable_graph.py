@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.compress import saturating_sums
 from pipeline.compress.cluster import share_weights
 from pipeline.compress.saturating_sums import Input, excess
 from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
@@ -94,6 +95,25 @@ def test_sums_saturate_as_in_the_kernel(layer: Any, seed: int) -> None:
         ((pad, pad), (pad, pad)),
     )
     np.testing.assert_array_equal(found, np.concatenate(parts, 1))
+
+
+@pytest.mark.parametrize("chunk", [1, 50, saturating_sums.CHUNK])
+def test_gradients_are_those_of_clipped_pairs(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Against PyTorch's own gradients of clamp, with all pairs held at once; in parts of any size."""
+    monkeypatch.setattr(saturating_sums, "CHUNK", chunk)
+    random = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 256, (2, 6, 5, 5), generator=random).float().requires_grad_()
+    weights = torch.randint(-128, 128, (7, 6, 1, 1), generator=random).float().requires_grad_()
+    upstream = torch.rand(2, 7, 5, 5, generator=random)
+
+    products = (values[:, None] * weights[None, :, :, :, 0, None]).unflatten(2, (3, 2)).sum(3)
+    expected = (products.clamp(kernel.LOWEST, kernel.HIGHEST) - products).sum(2)
+    wanted = torch.autograd.grad((expected * upstream).sum(), (values, weights))
+    assert (products > kernel.HIGHEST).sum() > chunk or chunk == saturating_sums.CHUNK
+
+    found = excess(values, weights, Input(1.0, 0))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad((found * upstream).sum(), (values, weights)), wanted)
 
 
 def test_training_under_saturation_recovers_what_training_without_it_does_not_see() -> None:
