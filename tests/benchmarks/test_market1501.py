@@ -38,8 +38,7 @@ ATOM = load_target("atom-x5-e3940")
 BUDGET = {"epochs": 2, "patience": 2, "batch": 32, "learning_rate": 0.0001, "samples_per_epoch": 640}
 INT8: dict[str, Any] = {"quantize": {"calibration_samples": 128, "target": ATOM.name}}
 PLAIN_INT8: dict[str, Any] = {"quantize": {"calibration_samples": 128}}
-# Lower than what is best on few and easy images (params.yaml): more of what ImageNet taught stays, which is what helps
-# with people that training has not seen.
+# Slower than in params.yaml, so that more stays of what ImageNet taught: the test is of people never seen in training.
 LONG = {"epochs": 3, "patience": 3, "batch": 32, "learning_rate": 0.001, "samples_per_epoch": 1920, "distill": 0.7}
 SHARED: list[Any] = [{"cluster": {"bits": 5}}, {"retrain": {**BUDGET, "epochs": 1, "distill": 0.7}}]
 
@@ -80,7 +79,9 @@ LUCK = 0.05  # what is more likely than this by luck alone counts as no differen
 def project() -> Path:
     """The project folder with its data imported and cut."""
     if not MARKET1501.exists():
-        pytest.skip(f"{MARKET1501} not found: set MARKET1501 to your copy, with a manifest.csv")
+        pytest.skip(
+            f"{MARKET1501} not found: it may not be passed on; set MARKET1501 to your copy, with a manifest.csv"
+        )
     PROJECT.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(PROJECT)
