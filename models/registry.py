@@ -25,6 +25,7 @@ class ModelSpec:
 
     name: str
     input_size: int  # pixels, width = height
+    any_size: bool  # fully convolutional up to a pooling: takes smaller images as well
     mean: Rgb  # of RGB in 0..1: the network takes (image - mean) / std
     std: Rgb
     has_width: bool  # takes a width multiplier; weights are random unless it is 1
@@ -44,12 +45,13 @@ def _entry(
     builder: str,
     description: str,
     input_size: int = 224,
+    any_size: bool = True,
     mean: Rgb = IMAGENET_MEAN,
     std: Rgb = IMAGENET_STD,
     has_width: bool = False,
     source: weights.Source | None = None,
 ) -> _Entry:
-    spec = ModelSpec(name, input_size, mean, std, has_width, source is not None, description)
+    spec = ModelSpec(name, input_size, any_size, mean, std, has_width, source is not None, description)
     return _Entry(spec, builder, source)
 
 
@@ -83,13 +85,24 @@ _ENTRIES = {
             "squeezenet:build",
             "SqueezeNet 1.1; 1.2 M parameters (https://arxiv.org/abs/1602.07360)",
         ),
-        _entry("alexnet", "alexnet:build", "AlexNet; 61 M parameters (https://arxiv.org/abs/1404.5997)"),
-        _entry("vgg-16", "vgg:build", "VGG-16; 138 M parameters (https://arxiv.org/abs/1409.1556)"),
+        _entry(
+            "alexnet",
+            "alexnet:build",
+            "AlexNet; 61 M parameters (https://arxiv.org/abs/1404.5997)",
+            any_size=False,
+        ),
+        _entry(
+            "vgg-16",
+            "vgg:build",
+            "VGG-16; 138 M parameters (https://arxiv.org/abs/1409.1556)",
+            any_size=False,
+        ),
         _entry(
             "lenet-5",
             "lenet:lenet_5",
             "LeNet-5 on 32x32 images; 0.06 M parameters (https://doi.org/10.1109/5.726791)",
             input_size=32,
+            any_size=False,
             mean=HALF,
             std=HALF,
         ),
@@ -98,6 +111,7 @@ _ENTRIES = {
             "lenet:lenet_300_100",
             "LeNet-300-100, fully connected, on 28x28 images; 0.7 M parameters (https://doi.org/10.1109/5.726791)",
             input_size=28,
+            any_size=False,
             mean=HALF,
             std=HALF,
         ),

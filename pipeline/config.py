@@ -49,6 +49,27 @@ class FineTune(Training):
     freeze: float = Field(ge=0, lt=1)
 
 
+class Resize(_Strict):
+    """Regions of fewer pixels: of `size` x `size`, or of the most at which a target is fast enough.
+
+    With `target`, the size goes down until the prediction for it, in the precision that the recipe ends in, reaches
+    `regions_per_s`; by default the target's own objective.
+    """
+
+    step: Literal["resize"]
+    size: int | None = Field(default=None, ge=32)
+    target: str | None = None
+    regions_per_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Resize":
+        if (self.size is None) == (self.target is None):
+            raise ValueError("give one of `size` (pixels) and `target` (its speed decides)")
+        if self.regions_per_s is not None and self.target is None:
+            raise ValueError("regions_per_s goes with `target`")
+        return self
+
+
 class Prune(_Strict):
     """Structured channel pruning to a budget: a share of the network's multiply-accumulates, or a target's speed.
 
@@ -104,7 +125,7 @@ class HalfPrecision(_Strict):
     calibration_samples: int = Field(default=32, gt=0)
 
 
-Step = Annotated[Prune | Retrain | Quantize | Cluster | HalfPrecision, Field(discriminator="step")]
+Step = Annotated[Resize | Prune | Retrain | Quantize | Cluster | HalfPrecision, Field(discriminator="step")]
 
 
 class Method(_Strict):
@@ -116,9 +137,13 @@ class Method(_Strict):
     def _no_step_undoes_another(self) -> "Method":
         kinds = [type(step) for step in self.steps]
         for kind, earlier, why in (
+            (Resize, Prune, "resize goes before prune: which channels matter depends on the size"),
+            (Resize, Quantize, "resize goes before quantize: what was calibrated at another size does not hold"),
+            (Resize, Cluster, "resize goes before cluster: from there on the network is a graph of one size"),
             (Prune, Quantize, "prune goes before quantize: channels are taken out of the floating-point network"),
             (Prune, Cluster, "prune goes before cluster: it would leave values that nothing shares"),
             (Quantize, Cluster, "cluster goes after quantize: rounding to 8 bits would undo the sharing"),
+            (Resize, Resize, "resize can be there once only"),
             (Quantize, Quantize, "quantize can be there once only"),
             (Cluster, Cluster, "cluster can be there once only"),
             (HalfPrecision, Quantize, "fp16 and quantize exclude each other"),
@@ -173,7 +198,7 @@ class Params(_Strict):
             models.spec(name)
         for name, recipe in self.recipes.items():
             for step in recipe.steps:
-                target = step.target if isinstance(step, Quantize | Prune) else None
+                target = step.target if isinstance(step, Resize | Prune | Quantize) else None
                 if target and (refusal := load_target(target).refusal(recipe.precision)):
                     raise ValueError(f"recipes.{name}: {refusal}")
         for name in self.methods:

@@ -20,7 +20,7 @@ from torch import nn
 
 from models import ModelSpec
 from pipeline import files, layout
-from pipeline.check.onnx_file import load_onnx
+from pipeline.check.onnx_file import input_size, load_onnx
 from pipeline.compress import half_precision
 from pipeline.errors import InputError
 from pipeline.pack import pack
@@ -160,8 +160,7 @@ def _write_tensorrt(source: Path, precision: Precision, folder: Path) -> None:
     shutil.copyfile(source, folder / "model.onnx")
     shutil.copyfile(BUILD_ENGINE, folder / BUILD_ENGINE.name)
     graph = load_onnx(source)
-    size = graph.graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    files.write_json(folder / RECIPE, tensorrt_recipe(precision, size, half_precision.fp32_layers(graph)))
+    files.write_json(folder / RECIPE, tensorrt_recipe(precision, input_size(graph), half_precision.fp32_layers(graph)))
 
 
 def tensorrt_recipe(precision: Precision, size: int, fp32_layers: list[str]) -> dict[str, Any]:

@@ -134,7 +134,8 @@ class Result(_Strict):
 
     `confusion` counts test samples by true class (row) and the target's answer (column), `predictions` are those
     answers as indices into `classes`, in the order of the test split; `grade` says how sure the emulation is, `bounds`
-    gives the accuracy at either end where it is an interval. `size_bytes` is what the runtime loads, `download_bytes`
+    gives the accuracy at either end where it is an interval. `input_size` is the width and height of the regions that
+    it takes, in pixels, `size_bytes` is what the runtime loads, `download_bytes`
     what the device fetches for it.
     """
 
@@ -145,6 +146,7 @@ class Result(_Strict):
     lane: Lane
     precision: Precision
     refused: str | None = None
+    input_size: int | None = Field(default=None, gt=0)
     grade: Grade | None = None
     audit: Audit | None = None
     accuracy: Accuracies = Accuracies()

@@ -278,7 +278,7 @@ def _share_statistics(network: nn.Module) -> None:
 def _loss(network: nn.Module, inputs: Tensor, labels: Tensor, teacher: nn.Module | None, settings: Training) -> Tensor:
     logits: Tensor = network(inputs)
     loss = functional.cross_entropy(logits, labels, label_smoothing=0.05)
-    if teacher is None or not isinstance(settings, Retrain):
+    if teacher is None or not isinstance(settings, Retrain) or not settings.distill:
         return loss
     with torch.no_grad():
         taught = teacher(inputs)
@@ -343,6 +343,7 @@ def _checkpoint_key(settings: Training, seed: int, spec: ModelSpec, dataset: Dat
         type(settings).__name__,
         seed,
         spec.name,
+        spec.input_size,
         start,
         files.sha256(dataset.folder / "samples.csv"),
         [files.sha256(path) for path in code],

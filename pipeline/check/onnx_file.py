@@ -121,6 +121,11 @@ def _weights(model: ModelProto) -> Iterator[TensorProto]:
                     yield attribute.t
 
 
+def input_size(model: ModelProto) -> int:
+    """Pixels, width = height, of the regions that a candidate's model takes."""
+    return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
+
+
 def _count(weights: Iterable[TensorProto], data_type: int) -> int:
     return sum(math.prod(tensor.dims) for tensor in weights if tensor.data_type == data_type)
 

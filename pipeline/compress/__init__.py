@@ -1,15 +1,16 @@
 """Compression: a method is a list of steps in params.yaml, each step one file here.
 
-Steps take and return a PyTorch module: at first the network itself, which `prune` and `retrain` change. `quantize` and
-`cluster` change the exported graph, in which batch norms are folded away; from there on the module is that graph
-(trainable_graph.py), so that `retrain` trains exactly what is shipped. `fp16` ends a recipe, on the ONNX model.
+Steps take and return a PyTorch module: at first the network itself, which `prune` and `retrain` change and which
+`resize` gives regions of another size. `quantize` and `cluster` change the exported graph, in which batch norms are
+folded away; from there on the module is that graph (trainable_graph.py), so that `retrain` trains exactly what is
+shipped. `fp16` ends a recipe, on the ONNX model.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import files, layout
-from pipeline.config import Cluster, HalfPrecision, Params, Prune, Quantize, Retrain
+from pipeline.config import Cluster, HalfPrecision, Params, Prune, Quantize, Resize, Retrain
 from pipeline.dataset import Dataset
 from pipeline.regions import Regions
 from pipeline.targets import load_target
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[str, Any]:
     """Make the candidate model x method from its trained FP32 parent and write its folder.
 
-    The folder holds `model.onnx`, `curves.csv` (of the last re-training, if any) and `candidate.json` (precision,
-    parameters, epochs of re-training, layers that an FP16 candidate keeps in FP32), which is also the answer. A recipe
-    without steps is the parent itself.
+    The folder holds `model.onnx`, `curves.csv` (of the last re-training, if any) and `candidate.json` (precision, width
+    and height of the input, parameters, epochs of re-training, layers that an FP16 candidate keeps in FP32), which is
+    also the answer. A recipe without steps is the parent itself.
 
     Raises:
         InputError: unknown method, or the parent is missing or damaged.
     """
     import models
     from pipeline.check.onnx_file import load_onnx
-    from pipeline.compress import half_precision, prune
+    from pipeline.compress import half_precision, prune, resize
     from pipeline.compress.cluster import share_weights
     from pipeline.compress.quantize import quantize
     from pipeline.compress.trainable_graph import TrainableGraph
@@ -45,10 +46,12 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
     checkpoints: list[Path] = []
     for step in recipe.steps:
         match step:
+            case Resize():
+                spec = resize.apply(network, spec, step, recipe.precision)
             case Prune():
                 network = prune.apply(network, spec, dataset, step, recipe.precision, params.seed)
             case Retrain():
-                teacher = load_parent(model, params, len(dataset.classes))
+                teacher = resize.to_its_size(load_parent(model, params, len(dataset.classes)), models.spec(model), spec)
                 checkpoints.append(layout.checkpoint("compress", model, method, str(len(checkpoints))))
                 network, curves = fit(network, spec, dataset, step, params.seed, checkpoints[-1], teacher)
             case Quantize():
@@ -68,6 +71,7 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
         graph = half_precision.apply(graph, half)
     facts: dict[str, Any] = {
         "precision": recipe.precision,
+        "input_size": spec.input_size,
         "parameters": _size(network),
         "epochs": len(curves),
         "fp32_layers": half_precision.fp32_layers(graph),

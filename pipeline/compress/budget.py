@@ -1,10 +1,10 @@
-"""What pruning has to reach: a share of a network's multiply-accumulates, or a speed predicted for a target."""
+"""What a smaller network has to reach: a share of its multiply-accumulates, or what is predicted for a target."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.config import Prune
-from pipeline.predict import predict_graph
+from pipeline.config import Prune, Resize
+from pipeline.predict import Prediction, predict_graph
 from pipeline.predict.graph import Graph
 from pipeline.predict.layers import layers_of
 from pipeline.targets import Precision, Target, load_target
@@ -28,8 +28,17 @@ def budget_of(step: Prune, precision: Precision, whole: Graph) -> Budget:
     """
     if step.target is None:
         return MacShare(step.macs or 1.0, macs(whole))
-    target = load_target(step.target)
-    return Speed(target, precision, step.regions_per_s or target.objective.regions_per_s)
+    return objective_of(step, step.target, precision)
+
+
+def objective_of(step: Prune | Resize, target_name: str, precision: Precision) -> "Objective":
+    """What a target asks of a recipe ending in `precision`, or the step in its place.
+
+    Raises:
+        InputError: unknown target.
+    """
+    target = load_target(target_name)
+    return Objective(target, precision, step.regions_per_s or target.objective.regions_per_s)
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,12 @@ class MacShare:
 
 
 @dataclass(frozen=True)
-class Speed:
-    """At least `regions_per_s` predicted for a target, all regions of a frame in one batch.
+class Objective:
+    """At least `regions_per_s` predicted for a target within its watts, all regions of a frame in one batch.
 
     Compared is the prediction as it stands, as in a report: its error lies on both sides. Whoever wants to be on the
-    safe side of it asks for more regions/s. For INT8 every layer is taken as quantized; NNCF leaves squeeze-and-excite
+    safe side of it asks for more regions/s. Watts are those at full speed, and no limit where nobody has published any
+    to predict from. For INT8 every layer is taken as quantized; NNCF leaves squeeze-and-excite
     gates in FP32, so that MobileNetV3's file is predicted slower than the search believed (1.3 % at 64x64 pixels).
     """
 
@@ -62,19 +72,25 @@ class Speed:
     regions_per_s: float
 
     def is_kept(self, graph: Graph) -> bool:
-        """Whether the network of this graph is predicted to be fast enough."""
-        return self._predicted(graph) >= self.regions_per_s
+        """Whether the network of this graph is predicted to be fast enough within the target's watts."""
+        found = self._predicted(graph)
+        return found.inferences_per_s >= self.regions_per_s and self._excess_w(found) <= 0
 
     def shortfall(self, graph: Graph) -> str:
         """How far off the network is, and what its user can do."""
+        found, where = self._predicted(graph), f"(predicted, {self.precision}) on {self.target.name}"
+        if found.inferences_per_s >= self.regions_per_s:
+            return f"takes {found.power_w:.2f} W {where}, not {self.target.objective.power_w:g}; raise `power_w` there"
         return (
-            f"reaches only {self._predicted(graph):.1f} regions/s (predicted, {self.precision}) on {self.target.name}, "
-            f"not {self.regions_per_s:g}; lower `regions_per_s`"
+            f"reaches only {found.inferences_per_s:.1f} regions/s {where}, not {self.regions_per_s:g}; "
+            "lower `regions_per_s`"
         )
 
-    def _predicted(self, graph: Graph) -> float:
-        batch = self.target.objective.regions_per_frame
-        return predict_graph(graph, self.target, self.precision, batch).inferences_per_s
+    def _predicted(self, graph: Graph) -> Prediction:
+        return predict_graph(graph, self.target, self.precision, self.target.objective.regions_per_frame)
+
+    def _excess_w(self, found: Prediction) -> float:
+        return 0.0 if found.power_w is None else found.power_w - self.target.objective.power_w
 
 
 def macs(graph: Graph) -> int:

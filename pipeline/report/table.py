@@ -6,6 +6,7 @@ table and each reason is told once.
 
 from dataclasses import dataclass, field, replace
 
+import models
 from pipeline.gates import Check, Judgement, Verdict
 from pipeline.report import trust
 from pipeline.report.collect import Collected, OnTarget
@@ -47,8 +48,8 @@ COLUMNS = (
     Column(
         "predicted",
         "regions/s",
-        "224x224 regions classified in a second: a prediction by a model of the hardware, fitted to published "
-        "measurements. Behind ± stands its error on networks that it has not seen.",
+        "Regions classified in a second, at the size that the network takes: a prediction by a model of the hardware, "
+        "fitted to published measurements. Behind ± stands its error on networks that it has not seen.",
     ),
 )
 
@@ -194,13 +195,21 @@ def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
         return _cell(result, "predicted", None, notes, check.verdict)
     error = predicted.error_percent
     text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
-    doubts = [one_line(note) for note in predicted.notes]
+    doubts = [*_smaller(result), *(one_line(note) for note in predicted.notes)]
     low, high = (predicted.inferences_per_s * (1 + sign * error / 100) for sign in (-1, 1))
     if low < check.limit <= high:
         doubts.append(
             f"the objective of {rate(check.limit)} regions/s lies within the prediction's error: a board decides"
         )
     return Cell(text, tuple(notes.mark(doubt) for doubt in doubts), check.verdict)
+
+
+def _smaller(result: Result) -> list[str]:
+    """That the candidate looks at fewer pixels than its parent, if it does."""
+    whole, given = models.spec(result.model).input_size, result.input_size
+    if given is None or given == whole:
+        return []
+    return [f"regions are resized to {given}x{given} pixels for it, where its FP32 parent takes {whole}x{whole}"]
 
 
 def _missing(collected: Collected) -> list[str]:

@@ -6,6 +6,7 @@ A search chooses by another split, so that the test of its winner stays one. Onl
 import contextlib
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 import models
 from pipeline import files, layout, results
+from pipeline.check.onnx_file import input_size, load_onnx
 from pipeline.config import Params
 from pipeline.dataset import Dataset, SplitName
 from pipeline.errors import InputError
@@ -48,11 +50,12 @@ def retest(
     for needed in (file, download):
         if not needed.exists():
             raise InputError(f"{needed} not found: run `dvc repro export@{model}-{method}`")
-    predicted, reason = _predict(layout.candidate(model, method), target, precision)
+    candidate = layout.candidate(model, method) / "model.onnx"
+    predicted, reason = _predict(candidate, target, precision)
     not_measured = {"measured": "speed and power are measured on a board, never in the cloud"}
     if reason:
         not_measured["predicted"] = reason
-    spec = models.spec(model)
+    spec = replace(models.spec(model), input_size=input_size(load_onnx(candidate)))
     regions = Regions(dataset, spec, split)
     labels = regions.labels
     parent_logits = _parent_logits(model, len(labels)) if split == "test" else _answers(model, split, params, dataset)
@@ -65,6 +68,7 @@ def retest(
     return Result.model_validate(
         {
             **identity,
+            "input_size": spec.input_size,
             "grade": emulation.grade,
             "audit": emulation.audit,
             "accuracy": scores.accuracy,
@@ -127,11 +131,11 @@ def _answers(model: str, split: SplitName, params: Params, dataset: Dataset) -> 
     return logits
 
 
-def _predict(candidate: Path, target: Target, precision: Precision) -> tuple[Predicted | None, str | None]:
+def _predict(model: Path, target: Target, precision: Precision) -> tuple[Predicted | None, str | None]:
     from pipeline.predict import predict
 
     try:
-        found = predict(candidate / "model.onnx", target, precision, batch=target.objective.regions_per_frame)
+        found = predict(model, target, precision, batch=target.objective.regions_per_frame)
     except InputError as error:
         return None, str(error)
     return (

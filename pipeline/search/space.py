@@ -1,4 +1,5 @@
-"""What a search varies: the model, how far it is pruned, how it is re-trained, and what becomes of its numbers.
+"""What a search varies: the model, the pixels it sees, how far it is pruned, how it is re-trained, and what becomes of
+its numbers.
 
 Widths are not varied: a pruned network is narrower too, and inherits its parent's weights instead of starting anew.
 """
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+import models
 from pipeline.config import Method, Params
 from pipeline.targets import Precision, Target
 
@@ -15,20 +17,23 @@ if TYPE_CHECKING:
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")  # the fastest first
 CALIBRATION_SAMPLES = 128
+SIZES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the regions' width and height: 224, 192, 160, 128 pixels
 RUNGS = (0, 1, 2)  # without re-training; with a short one; with the whole of it
 
 
 class Point(BaseModel):
     """One choice of everything that is varied, for a target and the precision that it is fastest in.
 
-    `speed` is what pruning aims at, as a multiple of the objective; where nobody can predict the target's speed,
-    `macs` is the share of the multiply-accumulates that stays. `aware`: re-trained once more after quantization and
+    `size` is the width and height of the regions in pixels, by default the model's own. `speed` is what pruning aims
+    at, as a multiple of the objective; where nobody can predict the target's speed, `macs` is the share of the
+    multiply-accumulates that stays. `aware`: re-trained once more after quantization and
     clustering.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
+    size: int | None = None
     speed: float | None = None
     macs: float | None = None
     learning_rate: float
@@ -41,7 +46,8 @@ class Point(BaseModel):
 
         Lengths of re-training follow `train` in params.yaml: half of its epochs at first, twice as many in the end.
         """
-        steps: list[dict[str, Any]] = [self._prune(target)]
+        steps: list[dict[str, Any]] = [{"step": "resize", "size": self.size}] if self.size else []
+        steps.append(self._prune(target))
         if rung > 0:
             epochs = 2 * params.train.epochs if rung == RUNGS[-1] else -(-params.train.epochs // 2)
             steps.append(self._retrain(params, epochs, self.learning_rate))
@@ -77,6 +83,10 @@ class Point(BaseModel):
 def propose(trial: "Trial", target: Target, params: Params) -> Point:
     """A point of Optuna's choice."""
     chosen: dict[str, Any] = {"model": trial.suggest_categorical("model", params.models)}
+    spec = models.spec(chosen["model"])
+    if spec.any_size:
+        share = trial.suggest_categorical("pixels", SIZES)
+        chosen["size"] = None if share == 1 else round(share * spec.input_size)
     if _predictable(target):
         chosen["speed"] = round(trial.suggest_float("speed", 1.0, 1.3, step=0.05), 2)
     else:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline import layout, train
 from pipeline.check.onnx_file import load_onnx
 from pipeline.compress.trainable_graph import TrainableGraph
 from pipeline.dataset import open_dataset
+from pipeline.export import run_onnx
 from pipeline.regions import Regions
 from pipeline.results import read_result
 from pipeline.retest import capped_isa
@@ -29,7 +31,7 @@ from pipeline.targets import load_target
 from tests.conftest import RETRAIN
 from tests.stages.conftest import run
 
-ATOM = "atom-x5-e3940"
+ATOM, MAXQ = "atom-x5-e3940", "jetson-tx2-maxq"
 
 
 def weights(method: str, kind: int) -> list[np.ndarray]:
@@ -107,6 +109,36 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
     monkeypatch.setattr(train, "_write_checkpoint", stop)  # reached after the first new epoch
     with pytest.raises(Stop):
         run("compress", "lenet-5", "twice")
+
+
+def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path) -> None:
+    values, smaller = yaml.safe_load((trained / "params.yaml").read_text()), {"resize": {"size": 64}}
+    values |= {"models": ["mobilenet-v2"], "width": 0.25, "targets": [ATOM, MAXQ], "methods": ["few", "few-fp16"]}
+    values["recipes"] |= {"few": [smaller, {"retrain": RETRAIN}], "few-fp16": [smaller, "fp16"]}
+    (trained / "params.yaml").write_text(yaml.safe_dump(values))
+    run("train", "mobilenet-v2")
+    for method, target in (("few", ATOM), ("few-fp16", MAXQ)):
+        run("compress", "mobilenet-v2", method)
+        run("export", "mobilenet-v2", method)
+        run("retest", "mobilenet-v2", method, target)
+    few, half = (
+        read_result(layout.result("mobilenet-v2", method, target))
+        for method, target in (("few", ATOM), ("few-fp16", MAXQ))
+    )
+    assert few.input_size == half.input_size == 64
+
+    # The re-test cut the regions for it, and held it against the parent, which sees more.
+    regions = Regions(open_dataset(layout.DATASET), replace(models.spec("mobilenet-v2"), input_size=64), "test")
+    graph = load_onnx(layout.candidate("mobilenet-v2", "few") / "model.onnx")
+    answers = np.concatenate([run_onnx(graph, batch).argmax(1) for batch in regions.batches(4)])
+    assert few.predictions == answers.tolist()
+    metrics = json.loads((layout.parent("mobilenet-v2") / "metrics.json").read_text())
+    assert few.accuracy.fp32 is not None
+    assert few.accuracy.fp32.percent == metrics["test_accuracy_percent"]
+    assert half.accuracy.target is not None
+
+    recipe = json.loads((layout.exported("mobilenet-v2", "few-fp16") / "tensorrt" / "recipe.json").read_text())
+    assert "4x3x64x64" in recipe["trtexec"]
 
 
 @pytest.mark.parametrize("method", ["shared-int8", "shared-fp16"])

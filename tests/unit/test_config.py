@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline import targets
-from pipeline.config import Cluster, Prune, Quantize, load_params
+from pipeline.config import Cluster, Prune, Quantize, Resize, load_params
 from pipeline.errors import InputError
 from pipeline.targets import load_target, target_names
 from tests.conftest import TINY_PARAMS
@@ -56,6 +56,7 @@ def test_wrong_values_are_named(edit_params: Callable[..., None], values: dict[s
 
 CALIBRATED = {"quantize": {"calibration_samples": 1}}
 HALF_MACS, SHARED = {"prune": {"macs": 0.5}}, {"cluster": {"bits": 4}}
+SMALLER = {"resize": {"size": 160}}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,15 @@ HALF_MACS, SHARED = {"prune": {"macs": 0.5}}, {"cluster": {"bits": 4}}
         ([{"prune": {"target": "atom-x5-e394"}}], "did you mean 'atom-x5-e3940'"),
         ([{"prune": {"target": "jetson-tx2-maxq"}}, CALIBRATED], "recipes.mine: jetson-tx2-maxq refuses int8: .*DP4A"),
         ([{"prune": {"target": "atom-x5-e3940"}}, "fp16"], "recipes.mine: atom-x5-e3940 refuses fp16"),
+        (["resize"], "give one of `size` .* and `target`"),
+        ([{"resize": {"size": 160, "target": "atom-x5-e3940"}}], "give one of `size` .* and `target`"),
+        ([{"resize": {"size": 160, "regions_per_s": 60}}], "regions_per_s goes with `target`"),
+        ([{"resize": {"size": 8}}], "greater than or equal to 32"),
+        ([{"resize": {"target": "jetson-tx2-maxq"}}, CALIBRATED], "recipes.mine: jetson-tx2-maxq refuses int8: .*DP4A"),
+        ([SMALLER, SMALLER], "resize can be there once only"),
+        ([HALF_MACS, SMALLER], "resize goes before prune"),
+        ([CALIBRATED, SMALLER], "resize goes before quantize"),
+        ([SHARED, SMALLER], "resize goes before cluster"),
         ([CALIBRATED, HALF_MACS], "prune goes before quantize"),
         ([SHARED, HALF_MACS], "prune goes before cluster"),
         ([SHARED, CALIBRATED], "cluster goes after quantize"),
@@ -90,10 +100,13 @@ def test_recipes_that_cannot_work_are_refused(
 
 def test_steps_in_their_order_are_taken(edit_params: Callable[..., None]) -> None:
     edit_params(
-        recipes={**TINY_PARAMS["recipes"], "mine": [{"prune": {"target": "atom-x5-e3940"}}, CALIBRATED, SHARED]}
+        recipes={
+            **TINY_PARAMS["recipes"],
+            "mine": [SMALLER, {"prune": {"target": "atom-x5-e3940"}}, CALIBRATED, SHARED],
+        }
     )
     recipe = load_params().recipe("mine")
-    assert [type(step) for step in recipe.steps] == [Prune, Quantize, Cluster]
+    assert [type(step) for step in recipe.steps] == [Resize, Prune, Quantize, Cluster]
     assert recipe.precision == "int8"
 
 

@@ -82,6 +82,18 @@ def test_has_the_published_size_and_ends_in_a_head(name: str) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]
 
 
+@pytest.mark.parametrize("name", models.names())
+def test_takes_smaller_images_if_it_says_so(name: str) -> None:
+    with torch.device("meta"):
+        network = models.build(name, 1000, pretrained=False).eval()
+        smaller = torch.zeros(1, 3, models.spec(name).input_size // 2, models.spec(name).input_size // 2)
+    if models.spec(name).any_size:
+        assert network(smaller).shape == (1, 1000)
+    else:
+        with pytest.raises(RuntimeError):
+            network(smaller)
+
+
 def test_names_and_specs() -> None:
     assert models.names() == sorted(PARAMETERS)
     for name in models.names():

@@ -16,7 +16,7 @@ from torch import nn
 import models
 from models import ModelSpec
 from pipeline.compress import prune
-from pipeline.compress.budget import Speed, budget_of, macs
+from pipeline.compress.budget import Objective, budget_of, macs
 from pipeline.config import Prune
 from pipeline.dataset import Dataset
 from pipeline.errors import InputError
@@ -89,7 +89,7 @@ def test_a_target_s_speed_is_reached_and_not_far_exceeded(target: str, precision
 def test_the_target_s_own_objective_is_the_default() -> None:
     network, spec = small("lenet-5", 32)
     step = Prune(step="prune", target=ATOM)
-    assert budget_of(step, "int8", graph(network, spec)) == Speed(load_target(ATOM), "int8", 120)
+    assert budget_of(step, "int8", graph(network, spec)) == Objective(load_target(ATOM), "int8", 120)
 
 
 def test_the_precision_that_the_recipe_ends_in_decides_how_much_goes() -> None:

@@ -177,6 +177,14 @@ def test_names_the_candidate_that_only_the_target_shows_to_fail() -> None:
     assert sentence in " ".join(text.split())
 
 
+def test_says_which_candidate_sees_fewer_pixels_than_its_parent() -> None:
+    put("fp32", ATOM, **emulated(target=10, cloud=10), input_size=32)
+    assert not any("regions are resized" in text for text in everywhere())
+    put("int8", ATOM, **emulated(target=11, cloud=11), input_size=28)
+    note = "regions are resized to 28x28 pixels for it, where its FP32 parent takes 32x32"
+    assert all(note in text for text in everywhere())
+
+
 def test_says_that_none_was_caught() -> None:
     put("int8", ATOM, **emulated(target=12, cloud=11))
     _, _, record = summary()

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from pipeline import dataset, layout
 from pipeline.cli import cli
-from pipeline.config import Params, Prune, Quantize, Retrain, load_params
+from pipeline.config import Params, Prune, Quantize, Resize, Retrain, load_params
 from pipeline.dataset import Dataset
 from pipeline.results import Accuracies, Accuracy, Predicted, Result
 from pipeline.search import halving, space, trial
@@ -86,6 +86,19 @@ def test_pruning_aims_at_the_speed_or_at_a_share_where_nobody_can_predict_it(pro
     assert quantize.target == TARGET.name
     unpredictable = load_target("tegra-parker-a57")
     assert space.propose(optuna.create_study().ask(), unpredictable, params).macs
+
+
+def test_models_that_take_any_size_are_tried_on_fewer_pixels(edit_params: Callable[..., None]) -> None:
+    edit_params(models=["lenet-5", "mobilenet-v2"])
+    params, study = load_params(), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    points = [space.propose(study.ask(), TARGET, params) for _ in range(40)]
+    assert {point.size for point in points if point.model == "lenet-5"} == {None}
+    assert {point.size for point in points if point.model == "mobilenet-v2"} == {None, 192, 160, 128}
+    smaller = next(point for point in points if point.size == 160)
+    resize, prune = smaller.method(TARGET, params, 0).steps[:2]
+    assert isinstance(resize, Resize)
+    assert resize.size == 160
+    assert isinstance(prune, Prune)  # which changes nothing where this is fast enough
 
 
 def test_the_plan_is_the_same_every_time_and_depends_on_the_seed(ready: tuple[Params, Dataset]) -> None:

@@ -1,0 +1,115 @@
+"""Fewer pixels: as many as a target has time for, with all weights kept, and taught by a parent that sees more."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import models
+from models import ModelSpec
+from pipeline.compress import resize
+from pipeline.compress.budget import Objective
+from pipeline.config import Resize
+from pipeline.errors import InputError
+from pipeline.export import trace
+from pipeline.predict import Prediction, predict_graph
+from pipeline.predict.onnx_graph import graph_of
+from pipeline.targets import Precision, load_target
+
+ATOM, MAXQ = "atom-x5-e3940", "jetson-tx2-maxq"
+
+
+def mobilenet(width: float = 1.0) -> tuple[nn.Module, ModelSpec]:
+    torch.manual_seed(0)
+    return models.build("mobilenet-v2", 3, width, pretrained=False).eval(), models.spec("mobilenet-v2")
+
+
+def resized(network: nn.Module, spec: ModelSpec, precision: Precision = "int8", **budget: object) -> ModelSpec:
+    return resize.apply(network, spec, Resize.model_validate({"step": "resize", **budget}), precision)
+
+
+def predicted(network: nn.Module, spec: ModelSpec, target: str, precision: Precision) -> Prediction:
+    return predict_graph(graph_of(trace(network, spec), spec.name), load_target(target), precision, batch=4)
+
+
+def test_a_size_that_is_asked_for_is_taken() -> None:
+    network, spec = mobilenet()
+    assert resized(network, spec, size=96) == replace(spec, input_size=96)
+
+
+def test_a_target_gets_the_largest_size_that_it_has_time_for() -> None:
+    network, spec = mobilenet()
+    found = resized(network, spec, target=ATOM)
+    assert found.input_size % resize.STEP == 0
+    larger = replace(found, input_size=found.input_size + resize.STEP)
+    assert predicted(network, larger, ATOM, "int8").inferences_per_s < 120
+    assert predicted(network, found, ATOM, "int8").inferences_per_s >= 120
+
+
+def test_the_precision_that_the_recipe_ends_in_decides() -> None:
+    network, spec = mobilenet()
+    in_fp32 = resized(network, spec, "fp32", target=ATOM)
+    assert in_fp32.input_size < resized(network, spec, "int8", target=ATOM).input_size
+
+
+def test_it_goes_on_until_the_watts_fit_as_well() -> None:
+    network, spec = mobilenet()
+    found = resized(network, spec, "fp16", target=MAXQ)
+    larger = predicted(network, replace(found, input_size=found.input_size + resize.STEP), MAXQ, "fp16")
+    here = predicted(network, found, MAXQ, "fp16")
+    assert larger.power_w is not None
+    assert here.power_w is not None
+    assert larger.inferences_per_s >= 120  # so that it is the watts that decide
+    assert here.power_w <= 5 < larger.power_w
+
+
+def test_too_many_watts_are_said_to_be_what_is_wrong() -> None:
+    network, spec = mobilenet()
+    objective = Objective(load_target(MAXQ), "fp16", 120)
+    graph = graph_of(trace(network, replace(spec, input_size=144)), spec.name)
+    assert not objective.is_kept(graph)
+    assert re.match(r"takes 5\.\d\d W \(predicted, fp16\) on jetson-tx2-maxq, not 5; raise", objective.shortfall(graph))
+
+
+def test_a_network_that_is_fast_enough_keeps_its_size() -> None:
+    network, spec = mobilenet(width=0.35)
+    assert resized(network, spec, target=ATOM).input_size == spec.input_size
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "message"),
+    [
+        ("mobilenet-v2", {"size": 224}, "mobilenet-v2 takes 224 pixels: resize to fewer, not to 224"),
+        ("mobilenet-v2", {"size": 256}, "resize to fewer, not to 256"),
+        ("lenet-5", {"size": 32}, "lenet-5 takes regions of 32 pixels only: leave `resize` out"),
+        ("alexnet", {"target": ATOM}, "alexnet takes regions of 224 pixels only"),
+        (
+            "mobilenet-v2",
+            {"target": ATOM, "regions_per_s": 1e6},
+            r"even at 32x32 pixels it reaches only .* lower `regions_per_s` in params.yaml, or take a smaller model",
+        ),
+        ("mobilenet-v2", {"target": "tegra-parker-a57"}, "no published measurements for tegra-parker-a57"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(name: str, budget: dict[str, object], message: str) -> None:
+    network = mobilenet()[0] if name == "mobilenet-v2" else nn.Identity()
+    with pytest.raises(InputError, match=message) as refusal:
+        resized(network, models.spec(name), **budget)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_teacher_sees_smaller_regions_at_its_own_size() -> None:
+    class Sees(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images
+
+    _, spec = mobilenet()
+    ramp = torch.linspace(0, 1, 128).expand(1, 3, 128, 128).contiguous()
+    seen = resize.to_its_size(Sees(), spec, replace(spec, input_size=128))(ramp)
+    assert seen.shape == (1, 3, 224, 224)
+    assert seen.diff(dim=3).min() >= 0  # still a ramp from left to right, of the same brightness
+    assert seen.mean().item() == pytest.approx(0.5, abs=1e-3)
+    teacher = Sees()
+    assert resize.to_its_size(teacher, spec, spec) is teacher
