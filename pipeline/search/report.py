@@ -122,7 +122,8 @@ def _row(entry: Entry) -> tuple[str, ...]:
     drop = result.accuracy_drop_points if result else None
     download = record.result.download_bytes if record and record.result else None
     budget = f"{point.speed:g}x speed" if point.speed else f"{point.macs:.0%} MACs"
-    words = [budget, f"lr {point.learning_rate:.2g}", f"distill {point.distill:g}"]
+    words = [f"{point.size} pixels"] if point.size else []
+    words += [budget, f"lr {point.learning_rate:.2g}", f"distill {point.distill:g}"]
     words += ["aware"] if point.aware else []
     words += [f"{point.cluster_bits} bits"] if point.cluster_bits else []
     return (
