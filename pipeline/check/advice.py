@@ -19,8 +19,8 @@ def advise(checks: Sequence[Check], layers: Sequence[SaturatedLayer | RoundedLay
         if check.name == "regions_per_s" and check.verdict == "fail" and check.value is not None:
             share = check.value / check.limit
             advice.append(
-                f"For {check.limit:g} regions/s the network must shrink to about {share:.0%} of its time: prune it, or "
-                "take a smaller one."
+                f"For {check.limit:g} regions/s the network must shrink to about {share:.0%} of its time: "
+                "give it smaller images, prune it, or take a smaller one."
             )
     if advice:
         return " ".join(advice)
