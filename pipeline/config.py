@@ -112,10 +112,14 @@ class Quantize(_Strict):
 
 
 class Cluster(_Strict):
-    """Weight sharing: each layer's weights take at most 2**bits values, so that a download holds short indices."""
+    """Weight sharing: each layer's weights take at most 2**bits values, so that a download holds short indices.
+
+    Biases are corrected for it on `calibration_samples`.
+    """
 
     step: Literal["cluster"]
     bits: int = Field(ge=2, le=8)
+    calibration_samples: int = Field(default=32, gt=0)
 
 
 class HalfPrecision(_Strict):

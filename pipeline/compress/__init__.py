@@ -63,7 +63,9 @@ def compress(model: str, method: str, params: Params, dataset: Dataset) -> dict[
             case Cluster():
                 if not isinstance(network, TrainableGraph):
                     network = TrainableGraph(to_onnx(network, spec))
-                share_weights(network, step.bits)
+                share_weights(
+                    network, step.bits, Regions(dataset, spec, "train", step.calibration_samples, params.seed)
+                )
             case HalfPrecision():
                 half = Regions(dataset, spec, "train", step.calibration_samples, params.seed)
     graph = network.to_onnx() if isinstance(network, TrainableGraph) else to_onnx(network, spec)

@@ -5,27 +5,76 @@ for each weight (pipeline/pack.py). In a quantized graph the shared values are w
 different scales share them.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
+from pipeline.retest.emulate import Samples
 
 BINS = 4096  # floating-point weights are told apart no finer than this while the shared values are looked for
 LEAST = 16  # weights for each shared value: smaller layers would gain nothing
 
 
-def share_weights(network: TrainableGraph, bits: int) -> TrainableGraph:
+def share_weights(network: TrainableGraph, bits: int, samples: Samples) -> TrainableGraph:
     """Let each layer's weights take at most 2**bits values, which re-training then changes together, in place.
 
-    Depthwise layers keep their weights: they are the most sensitive and hold about 2 % of a network's weights.
+    Depthwise layers keep their weights: they are the most sensitive and hold about 2 % of a network's weights. Biases
+    are moved so that on `samples`, taken as one batch, each output channel keeps its mean.
     """
-    for layer in network.layers.values():
-        assert isinstance(layer, GraphLayer)
+    batch = torch.from_numpy(next(iter(samples.batches(len(samples)))))
+    means = _means(network, batch)
+    for layer in _layers(network).values():
         if not layer.is_depthwise and layer.weight.numel() >= LEAST << bits:
             _share(layer, 1 << bits)
+    _correct_biases(network, batch, means)
     return network
+
+
+def _layers(network: TrainableGraph) -> dict[str, GraphLayer]:
+    return {name: layer for name, layer in network.layers.items() if isinstance(layer, GraphLayer)}
+
+
+def _means(network: TrainableGraph, batch: Tensor) -> dict[str, Tensor]:
+    """Mean output of each layer by channel (O,)."""
+    means: dict[str, Tensor] = {}
+
+    def keep(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        means[name] = _by_channel(output)
+
+    _run(network, batch, keep)
+    return means
+
+
+def _correct_biases(network: TrainableGraph, batch: Tensor, means: dict[str, Tensor]) -> None:
+    """Give each layer with a bias the mean output that it had, given what the layers before it answer by now."""
+
+    def correct(name: str, layer: GraphLayer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if layer.bias is None:
+            return output
+        missing = means[name] - _by_channel(output)
+        layer.bias.add_(missing)
+        return output + (missing.reshape(1, -1, 1, 1) if layer.kind == "Conv" else missing)
+
+    _run(network, batch, correct)
+
+
+def _run(network: TrainableGraph, batch: Tensor, hook: Callable[..., Tensor | None]) -> None:
+    """One forward pass, in which `hook` sees each layer's output, and may answer with another."""
+    hooks = [layer.register_forward_hook(partial(hook, name)) for name, layer in _layers(network).items()]
+    with torch.no_grad():
+        network(batch)
+    for handle in hooks:
+        handle.remove()
+
+
+def _by_channel(output: Tensor) -> Tensor:
+    """Means (O,) of an output (N, O, H, W) or (..., O)."""
+    return output.mean((0, 2, 3)) if output.dim() == 4 else output.flatten(0, -2).mean(0)
 
 
 def _share(layer: GraphLayer, count: int) -> None:

@@ -1,5 +1,6 @@
 """An exported graph that is trained on: it calculates what the device does, learns, and is saved as it was trained."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
-from pipeline.compress import saturating_sums
+from models import spec
+from pipeline.compress import cluster, saturating_sums
 from pipeline.compress.cluster import share_weights
 from pipeline.compress.saturating_sums import Input, excess
 from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
 from pipeline.errors import InputError
+from pipeline.export import to_onnx
 from pipeline.retest.saturation import kernel
+from tests.graphs import Arrays
 from tests.unit.test_target_aware import STEP, models
 
 
@@ -146,8 +151,8 @@ def test_shared_weights_stay_shared_when_trained_and_saved(layer: Any, bits: int
     model = models(np.tile(weights, (17, *[1] * (len(shape) - 1))) if groups == 1 else weights, groups, product)[
         quantize
     ]
-    network = share_weights(TrainableGraph(model), bits)
     images = torch.from_numpy(inputs(model, seed))
+    network = share_weights(TrainableGraph(model), bits, Arrays(images.numpy()))
     before = network(images).detach().numpy()
     np.testing.assert_allclose(before, run_onnx(network.to_onnx(), images.numpy()), rtol=1e-5, atol=2e-3)
     optimizer = torch.optim.SGD(network.parameters(), 0.01)
@@ -172,11 +177,30 @@ def test_more_values_cost_less() -> None:
         images = torch.from_numpy(inputs(model, 0))
         whole = TrainableGraph(model)(images)
         errors = [
-            float((share_weights(TrainableGraph(model), bits)(images) - whole).square().mean().detach())
-            for bits in (3, 4, 5, 6)
+            float((shared(model, bits, images)(images) - whole).square().mean().detach()) for bits in (3, 4, 5, 6)
         ]
         assert errors == sorted(errors, reverse=True)
         assert errors[0] > 10 * errors[-1]
+
+
+def shared(model: onnx.ModelProto, bits: int, images: torch.Tensor) -> TrainableGraph:
+    return share_weights(TrainableGraph(model), bits, Arrays(images.numpy()))
+
+
+def test_sharing_leaves_every_channel_its_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(64, 40)).eval()
+    model = to_onnx(network, replace(spec("lenet-5"), input_size=12))
+    images, unseen = torch.rand(16, 3, 12, 12), torch.rand(16, 3, 12, 12)
+    whole = TrainableGraph(model)
+    corrected = shared(model, 2, images)
+    assert all(len(layer.weight.unique()) == 4 for layer in corrected.layers.values())  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(corrected(images).mean(0), whole(images).mean(0), rtol=0, atol=1e-5)
+    monkeypatch.setattr(cluster, "_correct_biases", lambda *_: None)
+    plain = shared(model, 2, images)
+    off = [(network(unseen) - whole(unseen)).square().mean() for network in (corrected, plain)]
+    assert off[0] < 0.5 * off[1]
 
 
 def test_an_operator_that_cannot_be_trained_is_named() -> None:
