@@ -53,7 +53,7 @@ class Resize(_Strict):
     """Regions of fewer pixels: of `size` x `size`, or of the most at which a target is fast enough.
 
     With `target`, the size goes down until the prediction for it, in the precision that the recipe ends in, reaches
-    `regions_per_s`; by default the target's own objective.
+    `regions_per_s`, by default the target's own objective, within the target's watts.
     """
 
     step: Literal["resize"]
@@ -74,7 +74,7 @@ class Prune(_Strict):
     """Structured channel pruning to a budget: a share of the network's multiply-accumulates, or a target's speed.
 
     With `target`, channels go until the prediction for it, in the precision that the recipe ends in, reaches
-    `regions_per_s`; by default the target's own objective.
+    `regions_per_s`, by default the target's own objective, within the target's watts.
     """
 
     step: Literal["prune"]

@@ -135,8 +135,7 @@ class Result(_Strict):
     `confusion` counts test samples by true class (row) and the target's answer (column), `predictions` are those
     answers as indices into `classes`, in the order of the test split; `grade` says how sure the emulation is, `bounds`
     gives the accuracy at either end where it is an interval. `input_size` is the width and height of the regions that
-    it takes, in pixels, `size_bytes` is what the runtime loads, `download_bytes`
-    what the device fetches for it.
+    it takes, in pixels, `size_bytes` what the runtime loads, `download_bytes` what the device fetches for it.
     """
 
     schema_version: Literal[1] = 1

@@ -18,6 +18,11 @@ FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorPr
 QUANTIZED = re.compile("Quantize|Integer|^Q[A-Z]")
 
 
+def input_size(model: ModelProto) -> int:
+    """Pixels, width = height, of the regions that a candidate's model takes."""
+    return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
+
+
 def load_onnx(path: Path) -> ModelProto:
     """Read and check an ONNX file. Weights that it keeps in other files are checked too, but not loaded.
 
@@ -119,11 +124,6 @@ def _weights(model: ModelProto) -> Iterator[TensorProto]:
                 yield from attribute.tensors
                 if attribute.HasField("t"):
                     yield attribute.t
-
-
-def input_size(model: ModelProto) -> int:
-    """Pixels, width = height, of the regions that a candidate's model takes."""
-    return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
 
 
 def _count(weights: Iterable[TensorProto], data_type: int) -> int:

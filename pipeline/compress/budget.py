@@ -63,8 +63,8 @@ class Objective:
 
     Compared is the prediction as it stands, as in a report: its error lies on both sides. Whoever wants to be on the
     safe side of it asks for more regions/s. Watts are those at full speed, and no limit where nobody has published any
-    to predict from. For INT8 every layer is taken as quantized; NNCF leaves squeeze-and-excite
-    gates in FP32, so that MobileNetV3's file is predicted slower than the search believed (1.3 % at 64x64 pixels).
+    to predict from. For INT8 every layer is taken as quantized; NNCF leaves squeeze-and-excite gates in FP32, so that
+    MobileNetV3's file is predicted slower than the search believed (1.3 % at 64x64 pixels).
     """
 
     target: Target
@@ -74,7 +74,8 @@ class Objective:
     def is_kept(self, graph: Graph) -> bool:
         """Whether the network of this graph is predicted to be fast enough within the target's watts."""
         found = self._predicted(graph)
-        return found.inferences_per_s >= self.regions_per_s and self._excess_w(found) <= 0
+        within = found.power_w is None or found.power_w <= self.target.objective.power_w
+        return within and found.inferences_per_s >= self.regions_per_s
 
     def shortfall(self, graph: Graph) -> str:
         """How far off the network is, and what its user can do."""
@@ -88,9 +89,6 @@ class Objective:
 
     def _predicted(self, graph: Graph) -> Prediction:
         return predict_graph(graph, self.target, self.precision, self.target.objective.regions_per_frame)
-
-    def _excess_w(self, found: Prediction) -> float:
-        return 0.0 if found.power_w is None else found.power_w - self.target.objective.power_w
 
 
 def macs(graph: Graph) -> int:

@@ -183,7 +183,8 @@ def _megabytes(result: Result, name: str, size_bytes: int | None, notes: _Notes)
 
 def _on_target(result: Result, notes: _Notes) -> Cell:
     cell = _accuracy(result, "target", result.accuracy.target, notes)
-    return replace(cell, marks=cell.marks + tuple(notes.mark(doubt) for doubt in trust.doubts(result)))
+    texts = [*_smaller(result), *trust.doubts(result)]
+    return replace(cell, marks=cell.marks + tuple(notes.mark(text) for text in texts))
 
 
 def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
@@ -195,7 +196,7 @@ def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
         return _cell(result, "predicted", None, notes, check.verdict)
     error = predicted.error_percent
     text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
-    doubts = [*_smaller(result), *(one_line(note) for note in predicted.notes)]
+    doubts = [one_line(note) for note in predicted.notes]
     low, high = (predicted.inferences_per_s * (1 + sign * error / 100) for sign in (-1, 1))
     if low < check.limit <= high:
         doubts.append(

@@ -42,7 +42,7 @@ PLAIN_INT8: dict[str, Any] = {"quantize": {"calibration_samples": 128}}
 LONG = {"epochs": 3, "patience": 3, "batch": 32, "learning_rate": 0.0003, "samples_per_epoch": 1920, "distill": 0.5}
 LONGER = {**LONG, "epochs": 6, "patience": 6}  # for a third of the pixels
 SHARED: dict[str, Any] = {"cluster": {"bits": 5}}
-RECOVER = {**BUDGET, "epochs": 1, "distill": 0.5}
+RECOVER, RECOVER_LONGER = {**BUDGET, "epochs": 1, "distill": 0.5}, {**LONG, "epochs": 2, "patience": 2}
 
 
 def small(target: str, size: int, training: dict[str, Any]) -> list[Any]:
@@ -63,7 +63,7 @@ PARAMS = {
         "int8-qat": [INT8, {"retrain": {**BUDGET, "distill": 0.7}}],
         "plain-qat": [PLAIN_INT8, {"retrain": {**BUDGET, "distill": 0.0}}],
         "small-int8": [*small(ATOM.name, 192, LONG), INT8, SHARED, {"retrain": RECOVER}],
-        "small-maxp": [*small("jetson-tx2-maxp", 192, LONG), SHARED, {"retrain": {**LONG, "epochs": 2, "patience": 2}}, "fp16"],
+        "small-maxp": [*small("jetson-tx2-maxp", 192, LONG), SHARED, {"retrain": RECOVER_LONGER}, "fp16"],
         "small-maxq": [*small("jetson-tx2-maxq", 128, LONGER), SHARED, {"retrain": RECOVER}, "fp16"],
     },
     "gates": {"accuracy_drop_points": 1.0},
