@@ -39,7 +39,9 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] if name == "vgg-16" else []) for name in models.names()]
+)
 def test_trains_one_step_exports_and_runs_the_same(name: str) -> None:
     torch.manual_seed(0)
     network = models.build(name, CLASSES, pretrained=False)

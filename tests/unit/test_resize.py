@@ -21,9 +21,10 @@ from pipeline.targets import Precision, load_target
 ATOM, MAXQ = "atom-x5-e3940", "jetson-tx2-maxq"
 
 
-def mobilenet(width: float = 1.0) -> tuple[nn.Module, ModelSpec]:
+def mobilenet(size: int = 96) -> tuple[nn.Module, ModelSpec]:
     torch.manual_seed(0)
-    return models.build("mobilenet-v2", 3, width, pretrained=False).eval(), models.spec("mobilenet-v2")
+    network = models.build("mobilenet-v2", 3, pretrained=False).eval()
+    return network, replace(models.spec("mobilenet-v2"), input_size=size)
 
 
 def resized(network: nn.Module, spec: ModelSpec, precision: Precision = "int8", **budget: object) -> ModelSpec:
@@ -36,29 +37,29 @@ def predicted(network: nn.Module, spec: ModelSpec, target: str, precision: Preci
 
 def test_a_size_that_is_asked_for_is_taken() -> None:
     network, spec = mobilenet()
-    assert resized(network, spec, size=96) == replace(spec, input_size=96)
+    assert resized(network, spec, size=50) == replace(spec, input_size=50)
 
 
 def test_a_target_gets_the_largest_size_that_it_has_time_for() -> None:
-    network, spec = mobilenet()
+    network, spec = mobilenet(192)
     found = resized(network, spec, target=ATOM)
-    assert found.input_size % resize.STEP == 0
-    larger = replace(found, input_size=found.input_size + resize.STEP)
-    assert predicted(network, larger, ATOM, "int8").inferences_per_s < 120
+    assert found == replace(spec, input_size=176)
+    assert predicted(network, spec, ATOM, "int8").inferences_per_s < 120
     assert predicted(network, found, ATOM, "int8").inferences_per_s >= 120
 
 
 def test_the_precision_that_the_recipe_ends_in_decides() -> None:
     network, spec = mobilenet()
-    in_fp32 = resized(network, spec, "fp32", target=ATOM)
-    assert in_fp32.input_size < resized(network, spec, "int8", target=ATOM).input_size
+    wanted = predicted(network, spec, ATOM, "int8").inferences_per_s
+    assert resized(network, spec, "int8", target=ATOM, regions_per_s=wanted) == spec
+    assert resized(network, spec, "fp32", target=ATOM, regions_per_s=wanted).input_size < spec.input_size
 
 
 def test_it_goes_on_until_the_watts_fit_as_well() -> None:
-    network, spec = mobilenet()
+    network, spec = mobilenet(128)
     found = resized(network, spec, "fp16", target=MAXQ)
-    larger = predicted(network, replace(found, input_size=found.input_size + resize.STEP), MAXQ, "fp16")
-    here = predicted(network, found, MAXQ, "fp16")
+    larger, here = (predicted(network, size, MAXQ, "fp16") for size in (spec, found))
+    assert found.input_size == spec.input_size - resize.STEP
     assert larger.power_w is not None
     assert here.power_w is not None
     assert larger.inferences_per_s >= 120  # so that it is the watts that decide
@@ -66,22 +67,22 @@ def test_it_goes_on_until_the_watts_fit_as_well() -> None:
 
 
 def test_too_many_watts_are_said_to_be_what_is_wrong() -> None:
-    network, spec = mobilenet()
+    network, spec = mobilenet(144)
     objective = Objective(load_target(MAXQ), "fp16", 120)
-    graph = graph_of(trace(network, replace(spec, input_size=144)), spec.name)
+    graph = graph_of(trace(network, spec), spec.name)
     assert not objective.is_kept(graph)
     assert re.match(r"takes 5\.\d\d W \(predicted, fp16\) on jetson-tx2-maxq, not 5; raise", objective.shortfall(graph))
 
 
 def test_a_network_that_is_fast_enough_keeps_its_size() -> None:
-    network, spec = mobilenet(width=0.35)
-    assert resized(network, spec, target=ATOM).input_size == spec.input_size
+    network, spec = mobilenet()
+    assert resized(network, spec, target=ATOM) == spec
 
 
 @pytest.mark.parametrize(
     ("name", "budget", "message"),
     [
-        ("mobilenet-v2", {"size": 224}, "mobilenet-v2 takes 224 pixels: resize to fewer, not to 224"),
+        ("mobilenet-v2", {"size": 96}, "mobilenet-v2 takes 96 pixels: resize to fewer, not to 96"),
         ("mobilenet-v2", {"size": 256}, "resize to fewer, not to 256"),
         ("lenet-5", {"size": 32}, "lenet-5 takes regions of 32 pixels only: leave `resize` out"),
         ("alexnet", {"target": ATOM}, "alexnet takes regions of 224 pixels only"),
@@ -94,9 +95,9 @@ def test_a_network_that_is_fast_enough_keeps_its_size() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(name: str, budget: dict[str, object], message: str) -> None:
-    network = mobilenet()[0] if name == "mobilenet-v2" else nn.Identity()
+    network, spec = mobilenet() if name == "mobilenet-v2" else (nn.Identity(), models.spec(name))
     with pytest.raises(InputError, match=message) as refusal:
-        resized(network, models.spec(name), **budget)
+        resized(network, spec, **budget)
     assert "\n" not in str(refusal.value)
 
 
@@ -105,7 +106,7 @@ def test_a_teacher_sees_smaller_regions_at_its_own_size() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images
 
-    _, spec = mobilenet()
+    _, spec = mobilenet(224)
     ramp = torch.linspace(0, 1, 128).expand(1, 3, 128, 128).contiguous()
     seen = resize.to_its_size(Sees(), spec, replace(spec, input_size=128))(ramp)
     assert seen.shape == (1, 3, 224, 224)
