@@ -1,6 +1,6 @@
 """What a whole search costs: two pretrained networks on the default clip, for the Atom, with the time of each part.
 
-Takes half an hour on two cores, so it keeps its project in .benchmarks/search and goes on there when it is started
+It takes long, so it keeps its project in .benchmarks/search and goes on there when it is started
 again; the times are those of all starts together.
 """
 

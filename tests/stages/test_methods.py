@@ -111,12 +111,19 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
         run("compress", "lenet-5", "twice")
 
 
-def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path) -> None:
+def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values, smaller = yaml.safe_load((trained / "params.yaml").read_text()), {"resize": {"size": 64}}
     values |= {"models": ["mobilenet-v2"], "width": 0.25, "targets": [ATOM, MAXQ], "methods": ["few", "few-fp16"]}
     values["recipes"] |= {"few": [smaller, {"retrain": RETRAIN}], "few-fp16": [smaller, "fp16"]}
     (trained / "params.yaml").write_text(yaml.safe_dump(values))
     run("train", "mobilenet-v2")
+    fit, teachers = train.fit, []
+
+    def spy(*arguments: Any) -> Any:
+        teachers.append(arguments[-1])
+        return fit(*arguments)
+
+    monkeypatch.setattr(train, "fit", spy)
     for method, target in (("few", ATOM), ("few-fp16", MAXQ)):
         run("compress", "mobilenet-v2", method)
         run("export", "mobilenet-v2", method)
@@ -126,6 +133,8 @@ def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path) -> Non
         for method, target in (("few", ATOM), ("few-fp16", MAXQ))
     )
     assert few.input_size == half.input_size == 64
+    [teacher] = teachers
+    assert teacher[0].size == (224, 224)  # regions are enlarged to the parent's own size before it answers
 
     # The re-test cut the regions for it, and held it against the parent, which sees more.
     regions = Regions(open_dataset(layout.DATASET), replace(models.spec("mobilenet-v2"), input_size=64), "test")
