@@ -1,6 +1,7 @@
 """INT8 post-training quantization with NNCF, on the exported graph, fitted to the arithmetic of a target."""
 
 import logging
+import sys
 from collections.abc import Iterator
 
 import nncf
@@ -9,6 +10,7 @@ import onnx
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from tqdm import tqdm
 
 from pipeline.compress.target_aware import fit_to_target
 from pipeline.errors import InputError
@@ -24,7 +26,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
 
     For a `target` whose 8-bit sums saturate, weights and biases are fitted to that. Ranges come from histograms and
     biases are corrected layer by layer, which takes a minute more than NNCF's defaults and keeps more accuracy; where
-    NNCF cannot do either on this network, its defaults are used.
+    NNCF cannot do either on this network, its defaults are used and a line on standard error says so.
 
     Raises:
         InputError: NNCF cannot quantize it.
@@ -36,6 +38,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     except (Fail, ValueError):
         # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, and there
         # is no histogram of an activation that is always the same.
+        tqdm.write("quantize: NNCF cannot do its finest on this network; going on with its defaults", file=sys.stderr)
         try:
             quantized = _by_nncf(graph, calibration, preset, finer=False)
         except (Fail, ValueError, RuntimeError) as error:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import models
 from pipeline import files, layout
@@ -20,7 +22,7 @@ from pipeline.config import load_params
 from pipeline.dataset import open_dataset
 from pipeline.export import run_onnx
 from pipeline.results import RoundedLayer, read_result
-from pipeline.train import fit, load_parent, predict
+from pipeline.train import Epoch, fit, load_parent, predict
 from runners.edge.regions import normalise
 from runners.edge.unpack import unpack
 from tests.stages.conftest import METHODS, run
@@ -219,6 +221,18 @@ def test_a_checkpoint_of_another_training_is_not_continued(trained: Path) -> Non
     checkpoint.write_bytes(damaged)
     _, curves = fit(models.build("lenet-5", 3), spec, dataset, params.train, 6, checkpoint)
     assert len(curves) == params.train.epochs
+
+
+def test_a_checkpoint_for_other_pixels_is_not_continued(trained: Path) -> None:
+    params, dataset, spec = load_params(), open_dataset(layout.DATASET), models.spec("lenet-5")
+
+    def curves(size: int, checkpoint: Path) -> list[Epoch]:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+        return fit(network, replace(spec, input_size=size), dataset, params.train, 5, checkpoint)[1]
+
+    curves(32, trained / "pixels.pt")
+    assert curves(48, trained / "pixels.pt") == curves(48, trained / "fresh.pt")
 
 
 def test_training_in_two_processes_learns_too(trained: Path) -> None:
