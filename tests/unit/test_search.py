@@ -88,6 +88,17 @@ def test_pruning_aims_at_the_speed_or_at_a_share_where_nobody_can_predict_it(pro
     assert space.propose(optuna.create_study().ask(), unpredictable, params).macs
 
 
+def test_re_training_is_short_at_first_and_shortest_in_8_bits(project: Path) -> None:
+    params = load_params()
+    point = space.Point(model="lenet-5", speed=1.0, learning_rate=0.001, distill=0.5, aware=True)
+    lengths = [
+        [step.epochs for step in point.method(TARGET, params, rung).steps if isinstance(step, Retrain)]
+        for rung in space.RUNGS
+    ]
+    whole = params.train.epochs
+    assert lengths == [[], [-(-whole // 2), -(-whole // 8)], [2 * whole, -(-whole // 2)]]
+
+
 def test_models_that_take_any_size_are_tried_on_fewer_pixels(edit_params: Callable[..., None]) -> None:
     edit_params(models=["lenet-5", "mobilenet-v2"])
     params, study = load_params(), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
