@@ -45,7 +45,7 @@ class Point(BaseModel):
         """The recipe that a rung evaluates; that of the last rung is the trial's own.
 
         Lengths of re-training follow `train` in params.yaml: half of its epochs at first, twice as many in the end. In
-        the target's 8 bits it is a quarter of that: an epoch takes several times as long there, and only mends.
+        the target's 8 bits it is a quarter of that: an epoch takes about three times as long, and only mends.
         """
         steps: list[dict[str, Any]] = [{"step": "resize", "size": self.size}] if self.size else []
         steps.append(self._prune(target))

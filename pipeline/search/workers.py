@@ -67,7 +67,8 @@ class Workers:
 
 
 def _begin(threads: int, log: Path, parent: int) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    given = os.environ.get("OMP_NUM_THREADS", "")  # meant for one process: as many in each would wait for each other
+    os.environ["OMP_NUM_THREADS"] = str(min(threads, int(given)) if given.isdecimal() and int(given) else threads)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before it could take us along
         os._exit(1)

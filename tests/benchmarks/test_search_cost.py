@@ -49,7 +49,7 @@ def test_a_search_states_what_each_part_of_it_cost(
     with capsys.disabled():
         print("\n" + printed)
     assert list(report["seconds_by_rung"]) == ["0", "1", "2"]
-    assert {"compress", "export", "predict", "re-test"} < set(report["seconds_by_rung"]["0"])
+    assert {"compress", "export", "predict", "re-test"} <= set(report["seconds_by_rung"]["0"])
     assert "re-train" in report["seconds_by_rung"]["2"]
 
     start = time.monotonic()
