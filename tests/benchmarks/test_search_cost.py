@@ -1,7 +1,7 @@
 """What a whole search costs: two pretrained networks on the default clip, for the Atom, with the time of each part.
 
-It takes long, so it keeps its project in .benchmarks/search and goes on there when it is started
-again; the times are those of all starts together.
+It takes long, so it keeps its project in .benchmarks/search and goes on there when it is started again; the times are
+those of all starts together.
 """
 
 import json
