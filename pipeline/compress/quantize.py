@@ -38,7 +38,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     except (Fail, ValueError):
         # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, and there
         # is no histogram of an activation that is always the same.
-        tqdm.write("quantize: NNCF cannot do its finest on this network; going on with its defaults", file=sys.stderr)
+        tqdm.write("NNCF cannot calibrate this network finely; its defaults may cost accuracy", file=sys.stderr)
         try:
             quantized = _by_nncf(graph, calibration, preset, finer=False)
         except (Fail, ValueError, RuntimeError) as error:

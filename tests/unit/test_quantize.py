@@ -52,7 +52,7 @@ def test_a_branched_network_is_quantized_and_its_user_told_how(capsys: pytest.Ca
     spec = models.spec("squeezenet-1.1")
     network = models.build(spec.name, 3, 1.0, pretrained=False).eval()
     assert quantized_layers(quantize(to_onnx(network, spec), Noise(spec.input_size), None)) >= 26
-    assert "going on with its defaults" in capsys.readouterr().err
+    assert "its defaults may cost accuracy" in capsys.readouterr().err
 
 
 def test_a_network_with_a_dead_layer_is_quantized() -> None:
