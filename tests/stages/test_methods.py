@@ -150,6 +150,7 @@ def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkey
     assert "4x3x64x64" in recipe["trtexec"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("method", ["shared-int8", "shared-fp16"])
 def test_the_same_seed_gives_the_same_candidate(trained: Path, method: str) -> None:
     run("compress", "lenet-5", method)

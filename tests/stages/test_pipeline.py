@@ -150,6 +150,7 @@ def test_training_again_gives_the_same_bytes(trained: Path) -> None:
     assert {path.name: path.read_bytes() for path in layout.parent("lenet-5").iterdir()} == before
 
 
+@pytest.mark.nightly
 def test_compressing_and_re_testing_again_gives_the_same_bytes(trained: Path) -> None:
     method = "pruned-int8"
     result = layout.result("lenet-5", method, "atom-x5-e3940")
