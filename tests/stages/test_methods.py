@@ -41,6 +41,14 @@ def weights(method: str, kind: int) -> list[np.ndarray]:
     return [numpy_helper.to_array(item) for item in tensors]
 
 
+def distinct(tensor: np.ndarray) -> int:
+    """How many values a tensor takes, counted by their bits.
+
+    NumPy 2.4 sorts FP16 numbers wrongly on CPUs with AVX-512 VBMI2, so that `np.unique` counts some of them twice there.
+    """
+    return len(np.unique(tensor.view(f"u{tensor.itemsize}")))
+
+
 def test_8_bit_weights_are_shared_and_trained_in_the_target_s_arithmetic(trained: Path) -> None:
     run("compress", "lenet-5", "shared-int8")
     run("export", "lenet-5", "shared-int8")
@@ -48,7 +56,7 @@ def test_8_bit_weights_are_shared_and_trained_in_the_target_s_arithmetic(trained
     shared = weights("shared-int8", TensorProto.INT8)
     large = [tensor for tensor in shared if tensor.size >= 256]
     assert len(large) == 4  # all but the head
-    assert all(len(np.unique(tensor)) <= 16 for tensor in large)
+    assert all(distinct(tensor) <= 16 for tensor in large)
     assert json.loads((layout.candidate("lenet-5", "shared-int8") / "candidate.json").read_text())["epochs"] == 1
     result = read_result(layout.result("lenet-5", "shared-int8", ATOM))
     assert result.precision == "int8"
@@ -75,7 +83,7 @@ def test_shared_weights_are_still_shared_in_half_precision(trained: Path) -> Non
     run("compress", "lenet-5", "shared-fp16")
     large = [tensor for tensor in weights("shared-fp16", TensorProto.FLOAT16) if tensor.size >= 512]
     assert len(large) == 3
-    assert all(len(np.unique(tensor)) <= 32 for tensor in large)
+    assert all(distinct(tensor) <= 32 for tensor in large)
 
 
 def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
