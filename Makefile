@@ -3,28 +3,40 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
+DEVELOP := $(VENV)/.installed-dev
+comma := ,
 export PATH := $(BIN):$(PATH)
 # Modules are compiled once, at their first import, and not again in every process.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install emulators demo test nightly bench check docs lock clean
+.PHONY: help install develop emulators demo test nightly bench check docs lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-install: $(INSTALLED) ## make .venv with the locked packages
+install: $(INSTALLED) ## make .venv with the locked packages of the pipeline
+
+develop: $(DEVELOP) ## the same with what tests and checks need
+
+# Modules are compiled when first imported, not all at once. A venv that already has exactly these packages (restored by
+# CI, or given as VENV=) is left as it is.
+define install_extras
+sum=$$(cat requirements.lock pyproject.toml | sha256sum); \
+if [ "$$sum" != "$$(cat $@ 2>/dev/null)" ]; then \
+  set -e; echo "installing the locked packages into $(VENV): a few minutes, once"; \
+  [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV); \
+  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint requirements.lock --editable '.[$(1)]'; \
+  echo "$$sum" > $@; \
+else touch $@; fi
+endef
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@# Modules are compiled when first imported, not all at once. A venv that already has exactly these packages (restored by CI, or given as VENV=) is left as it is.
-	@sum=$$(cat requirements.lock pyproject.toml | sha256sum); \
-	if [ "$$sum" != "$$(cat $@ 2>/dev/null)" ]; then \
-	  set -e; echo "installing the locked packages into $(VENV): a few minutes, once"; \
-	  $(PYTHON) -m venv $(VENV); \
-	  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock; \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .; \
-	  echo "$$sum" > $@; \
-	else touch $@; fi
+	@$(call install_extras,cloud)
+
+$(DEVELOP): requirements.lock pyproject.toml
+	@$(call install_extras,cloud$(comma)dev)
+	@cp $@ $(INSTALLED)
 
 demo: install ## train, compress, export, re-test and gate a real model on real video regions
 	@edgeproof emulators install denverton || echo "going on without: results will be unaudited"
@@ -33,7 +45,7 @@ demo: install ## train, compress, export, re-test and gate a real model on real 
 	@edgeproof gate || [ $$? -ne 2 ]
 	@echo "report: file://$(CURDIR)/artifacts/report/index.html"
 
-emulators: install ## fetch the CPU emulators that audits and tests run on
+emulators: develop ## fetch the CPU emulators that audits and tests run on
 	@edgeproof emulators install
 
 test: emulators ## pass all tests that must stay green
@@ -45,25 +57,26 @@ nightly: emulators ## pass the tests that take too long for every change
 bench: emulators ## measure what the project promises of itself, as ratios; needs a quiet machine
 	@pytest -q -p no:cacheprovider tests/benchmarks
 
-check: install ## formatting, lint, types, device Python, workflows
+check: develop ## formatting, lint, types, floors, device Python, workflows
 	@ruff format --check .
 	@ruff check .
 	@mypy
-	@vermin --quiet --no-tips --target=3.6- --violations runners/edge runners/jetson
+	@found=$$(lint-imports --no-logo --no-cache) || { echo "$$found"; exit 1; }
+	@vermin --quiet --no-tips --target=3.6- --violations runners
 	@actionlint
 	@check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@zizmor --offline --quiet .github
 
-docs: install ## write docs/reference.md from the program itself
-	@python -m pipeline.reference docs/reference.md
+docs: develop ## write docs/reference.md from the program itself
+	@python -m pipeline.cli.reference docs/reference.md
 
 lock: ## resolve pyproject.toml anew and write requirements.lock
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf '"$$fresh" EXIT; \
 	$(PYTHON) -m venv $$fresh; \
 	$$fresh/bin/pip install --quiet torch==2.13.0; \
-	$$fresh/bin/pip install --quiet -e '.[dev]'; \
+	$$fresh/bin/pip install --quiet -e '.[cloud,boards,dev]'; \
 	{ echo "# Written by 'make lock' from pyproject.toml."; \
 	  $$fresh/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > requirements.lock
 
 clean: ## delete all that can be made again (the data and DVC's cache stay)
-	@rm -rf artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf artifacts .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,15 @@ from torch import nn
 
 from models.blocks import Network
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "alexnet": {
+        "builder": "build",
+        "description": "AlexNet; 61 M parameters (https://arxiv.org/abs/1404.5997)",
+        "any_size": False,
+    },
+}
+
 
 def build(num_classes: int) -> Network:
     """Random weights. Input (N, 3, 224, 224), output (N, num_classes) logits."""

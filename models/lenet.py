@@ -10,6 +10,24 @@ from torch import nn
 
 from models.blocks import Network
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "lenet-5": {
+        "builder": "lenet_5",
+        "description": "LeNet-5 on 32x32 images; 0.06 M parameters (https://doi.org/10.1109/5.726791)",
+        "input_size": 32,
+        "any_size": False,
+        "scaling": "half",
+    },
+    "lenet-300-100": {
+        "builder": "lenet_300_100",
+        "description": "LeNet-300-100, fully connected, on 28x28 images; 0.7 M parameters (https://doi.org/10.1109/5.726791)",
+        "input_size": 28,
+        "any_size": False,
+        "scaling": "half",
+    },
+}
+
 
 def lenet_5(num_classes: int) -> Network:
     """Random weights. Input (N, 3, 32, 32), output (N, num_classes) logits."""

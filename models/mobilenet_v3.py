@@ -6,6 +6,15 @@ from torch import nn
 
 from models.blocks import InvertedResidual, Network, Style, conv_bn, divisible, initialise
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "mobilenet-v3-small": {
+        "builder": "build",
+        "description": "MobileNetV3-Small; 2.5 M parameters (https://arxiv.org/abs/1905.02244)",
+        "has_width": True,
+    },
+}
+
 RELU = Style(nn.ReLU, eps=1e-3)
 HSWISH = Style(nn.Hardswish, eps=1e-3)
 

@@ -1,22 +1,29 @@
-"""The one list of networks. Importing it, and asking for names and specs, does not import torch."""
+"""All networks, out of the families' files. Importing this, and asking for names and specs, does not import torch."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
+import models
 from models import weights
-from pipeline.errors import InputError, unknown
+from pipeline.system.errors import Refused, unknown
 
 if TYPE_CHECKING:
     from torch import nn
 
 Rgb = tuple[float, float, float]
 IMAGENET_CLASSES = 1000
-HALF: Rgb = (0.5, 0.5, 0.5)
-IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
-IMAGENET_STD: Rgb = (0.229, 0.224, 0.225)
+# Mean and standard deviation that a network's images are scaled by.
+SCALINGS: dict[str, tuple[Rgb, Rgb]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 
 
 @dataclass(frozen=True)
@@ -36,92 +43,51 @@ class ModelSpec:
 @dataclass(frozen=True)
 class _Entry:
     spec: ModelSpec
-    builder: str  # "module:function" in this package: (num_classes[, width]) -> Network
+    module: str  # of the family
+    builder: str  # its function: (num_classes[, width]) -> Network
     source: weights.Source | None
+
+
+@cache
+def _entries() -> dict[str, _Entry]:
+    """Every network, by name, out of the `MODELS` of each family's file."""
+    entries = {}
+    for module in iter_modules(models.__path__):
+        finder: Any = module.module_finder
+        found = finder.find_spec(f"models.{module.name}")
+        for name, facts in _literal(Path(found.origin)).items():
+            entries[name] = _entry(name, found.name, **facts)
+    return entries
+
+
+def _literal(file: Path) -> dict[str, dict[str, Any]]:
+    """What a file assigns to `MODELS`; empty where it is no family."""
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "MODELS":
+            found: dict[str, dict[str, Any]] = ast.literal_eval(statement.value)
+            return found
+    return {}
 
 
 def _entry(
     name: str,
+    module: str,
     builder: str,
     description: str,
     input_size: int = 224,
     any_size: bool = True,
-    mean: Rgb = IMAGENET_MEAN,
-    std: Rgb = IMAGENET_STD,
+    scaling: str = "imagenet",
     has_width: bool = False,
-    source: weights.Source | None = None,
+    pretrained: dict[str, Any] | None = None,
 ) -> _Entry:
-    spec = ModelSpec(name, input_size, any_size, mean, std, has_width, source is not None, description)
-    return _Entry(spec, builder, source)
-
-
-_ENTRIES = {
-    entry.spec.name: entry
-    for entry in [
-        _entry(
-            "efficientnet-lite0",
-            "efficientnet_lite:build",
-            "EfficientNet-Lite0, made for integer hardware; 4.7 M parameters (https://arxiv.org/abs/1905.11946)",
-            mean=HALF,
-            std=HALF,
-            has_width=True,
-            source=weights.EFFICIENTNET_LITE0,
-        ),
-        _entry(
-            "mobilenet-v2",
-            "mobilenet_v2:build",
-            "MobileNetV2; 3.5 M parameters (https://arxiv.org/abs/1801.04381)",
-            has_width=True,
-            source=weights.MOBILENET_V2,
-        ),
-        _entry(
-            "mobilenet-v3-small",
-            "mobilenet_v3:build",
-            "MobileNetV3-Small; 2.5 M parameters (https://arxiv.org/abs/1905.02244)",
-            has_width=True,
-        ),
-        _entry(
-            "squeezenet-1.1",
-            "squeezenet:build",
-            "SqueezeNet 1.1; 1.2 M parameters (https://arxiv.org/abs/1602.07360)",
-        ),
-        _entry(
-            "alexnet",
-            "alexnet:build",
-            "AlexNet; 61 M parameters (https://arxiv.org/abs/1404.5997)",
-            any_size=False,
-        ),
-        _entry(
-            "vgg-16",
-            "vgg:build",
-            "VGG-16; 138 M parameters (https://arxiv.org/abs/1409.1556)",
-            any_size=False,
-        ),
-        _entry(
-            "lenet-5",
-            "lenet:lenet_5",
-            "LeNet-5 on 32x32 images; 0.06 M parameters (https://doi.org/10.1109/5.726791)",
-            input_size=32,
-            any_size=False,
-            mean=HALF,
-            std=HALF,
-        ),
-        _entry(
-            "lenet-300-100",
-            "lenet:lenet_300_100",
-            "LeNet-300-100, fully connected, on 28x28 images; 0.7 M parameters (https://doi.org/10.1109/5.726791)",
-            input_size=28,
-            any_size=False,
-            mean=HALF,
-            std=HALF,
-        ),
-    ]
-}
+    mean, std = SCALINGS[scaling]
+    spec = ModelSpec(name, input_size, any_size, mean, std, has_width, pretrained is not None, description)
+    return _Entry(spec, module, builder, weights.Source(**pretrained) if pretrained else None)
 
 
 def names() -> list[str]:
     """The networks that `build` knows, sorted."""
-    return sorted(_ENTRIES)
+    return sorted(_entries())
 
 
 def spec(name: str) -> ModelSpec:
@@ -139,19 +105,18 @@ def build(name: str, num_classes: int, width: float = 1.0, pretrained: bool | No
     """
     entry = _find(name)
     if num_classes < 1:
-        raise InputError(f"a network needs at least 1 class, not {num_classes}")
+        raise Refused(f"a network needs at least 1 class, not {num_classes}")
     if not 0.1 <= width <= 2.0:
-        raise InputError(f"width {width} is outside 0.1..2.0")
+        raise Refused(f"width {width} is outside 0.1..2.0")
     if width != 1.0 and not entry.spec.has_width:
-        raise InputError(f"{name} takes no width; those that do: {', '.join(n for n in names() if spec(n).has_width)}")
+        raise Refused(f"{name} takes no width; those that do: {', '.join(n for n in names() if spec(n).has_width)}")
     source = entry.source if width == 1.0 else None
     if pretrained and source is None:
         at_width = f" at width {width}" if entry.source else ""
-        raise InputError(f"{name} has no pretrained weights{at_width}; leave `pretrained` out or set it to false")
+        raise Refused(f"{name} has no pretrained weights{at_width}; leave `pretrained` out or set it to false")
 
-    module_name, function = entry.builder.split(":")
-    module = importlib.import_module(f"models.{module_name}")
-    make = getattr(module, function)
+    module = importlib.import_module(entry.module)
+    make = getattr(module, entry.builder)
     network: nn.Module = make(num_classes, width) if entry.spec.has_width else make(num_classes)
     if source is not None and pretrained is not False:
         imagenet = module.imagenet_names(weights.load(source))
@@ -161,6 +126,6 @@ def build(name: str, num_classes: int, width: float = 1.0, pretrained: bool | No
 
 
 def _find(name: str) -> _Entry:
-    if name in _ENTRIES:
-        return _ENTRIES[name]
+    if name in _entries():
+        return _entries()[name]
     raise unknown("model", name, names())

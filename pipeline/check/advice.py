@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from pipeline.gates import Check
-from pipeline.results import RoundedLayer, SaturatedLayer
-from pipeline.targets import Target
+from pipeline.records.gates import Check
+from pipeline.records.results import RoundedLayer, SaturatedLayer
+from pipeline.records.targets import Target
 
 MOST = 80.0  # percent of the error that the layers named should account for
 

@@ -6,20 +6,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import results
+from pipeline.boards import host
+from pipeline.boards.child import Place, run
 from pipeline.check.advice import advise
-from pipeline.check.inputs import Samples
-from pipeline.check.model_file import ModelFile
-from pipeline.check.record import AccuracyPercent, CheckReport, Data, Difference, Model
-from pipeline.errors import InputError
-from pipeline.gates import Check, at_least, at_most, worst
-from pipeline.predict import Prediction, predict
-from pipeline.results import RoundedLayer, SaturatedLayer
-from pipeline.retest import capped_isa
-from pipeline.retest.child import Place, run
-from pipeline.retest.emulate import CORES, Emulation, emulate
+from pipeline.check.record import CheckReport, Data, Difference, Model
+from pipeline.data.own import LabelledSamples
+from pipeline.formats import readers
+from pipeline.formats.model_file import ModelFile
+from pipeline.predict import predict
+from pipeline.records import results
+from pipeline.records.gates import Check, Quantity, Value, judge, worst
+from pipeline.records.predictions import Prediction
+from pipeline.records.results import RoundedLayer, SaturatedLayer
+from pipeline.records.targets import Precision, Target
+from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.score import Scores, agreement_percent, score
-from pipeline.targets import Precision, Target
+from pipeline.system.errors import InputError, Unpredictable
+from pipeline.system.versions import versions
 
 Floats = NDArray[np.float32]
 RANDOM_SAMPLES = 32  # enough to see that two arithmetics differ
@@ -28,7 +31,7 @@ RANDOM_SAMPLES = 32  # enough to see that two arithmetics differ
 def check(
     model: ModelFile,
     target: Target,
-    samples: Samples,
+    samples: LabelledSamples,
     *,
     precision: Precision | None = None,
     reference: ModelFile | None = None,
@@ -56,8 +59,8 @@ def check(
     prediction, unpredicted = _prediction(model, target, precision, shape[0])
     outputs = scores.target_outputs
     agreement = _agreement(outputs, fp32 if reference else emulation.cloud)
-    accuracy = _percentages(scores)
-    checks = _checks(accuracy, None if random else agreement, prediction, target, max_drop_points)
+    accuracy = scores.accuracy
+    checks = _judged(accuracy, None if random else agreement, prediction, target, max_drop_points)
     not_measured = {**emulation.not_measured, **unpredicted}
     if samples.labels is None:
         not_measured["accuracy"] = "the samples have no labels"
@@ -77,7 +80,7 @@ def check(
         verdict=worst(item.verdict for item in checks),
         advice=advise(checks, layers, target),
         accuracy=accuracy,
-        bounds={name: found.percent for name, found in scores.bounds.items()},
+        bounds=scores.bounds,
         cloud_basis=emulation.cloud_basis,
         agreement=agreement,
         agreement_with=None if agreement is None else "reference" if reference else "cloud",
@@ -88,10 +91,10 @@ def check(
         layers=layers,
         prediction=prediction,
         peak_memory_mib=emulation.peak_memory_mib,
-        checks=checks,
+        checks=list(checks),
         not_measured=not_measured,
-        host_isa=capped_isa.host_isa(),
-        versions=results.versions("openvino", "onnxruntime", "numpy"),
+        host_isa=host.isa(),
+        versions=versions("openvino", "onnxruntime", "numpy"),
     )
 
 
@@ -103,7 +106,7 @@ def default_precision(model: ModelFile, target: Target) -> Precision:
 
 
 def _reference_outputs(
-    model: ModelFile, reference: ModelFile | None, samples: Samples, shape: Sequence[int], emulation: Emulation
+    model: ModelFile, reference: ModelFile | None, samples: LabelledSamples, shape: Sequence[int], emulation: Emulation
 ) -> Floats | None:
     if reference is None:
         return emulation.host if model.precision == "fp32" else None
@@ -115,9 +118,8 @@ def _reference_outputs(
         raise InputError(
             f"{reference.path}: takes {reference.sample_shape} inputs, {model.path} takes {model.sample_shape}"
         )
-    backend = "onnxruntime_cpu" if reference.format == "onnx" else "openvino_cpu"
     shape = (reference.batch or shape[0], *reference.sample_shape)
-    place = Place("FP32 reference", backend, CORES)
+    place = Place("FP32 reference", readers.reader(reference.format).BACKEND, host.CORES)
     [outputs] = run(reference.path, samples.batches(shape[0]), len(samples), shape, [place])
     if outputs.values.shape != emulation.host.shape:
         raise InputError(
@@ -146,13 +148,6 @@ def _scores(model: ModelFile, emulation: Emulation, labels: NDArray[np.int64] | 
     return Scores(accuracy=results.Accuracies(), target_outputs=target)
 
 
-def _percentages(scores: Scores) -> AccuracyPercent:
-    found = scores.accuracy
-    return AccuracyPercent(
-        **{name: item.percent for name in ("fp32", "cloud", "host", "target") if (item := getattr(found, name))}
-    )
-
-
 def _agreement(outputs: Floats | None, others: Floats | None) -> float | None:
     if outputs is None or others is None or not _classifies(outputs):
         return None
@@ -174,22 +169,26 @@ def _difference(outputs: Floats | None, cloud: Floats | None) -> Difference | No
     return Difference(largest=float(np.abs(apart).max()), rms=rms, relative_percent=100 * rms / size if size else 0.0)
 
 
-def _checks(
-    accuracy: AccuracyPercent,
+def _judged(
+    accuracy: results.Accuracies,
     agreement: float | None,
     prediction: Prediction | None,
     target: Target,
     max_drop_points: float,
-) -> list[Check]:
+) -> tuple[Check, ...]:
     """Accuracy where there are labels, else how many answers change; and the objective's speed."""
     before = accuracy.cloud if accuracy.fp32 is None else accuracy.fp32
+    measured: dict[Quantity, Value] = {
+        "regions_per_s": Value(prediction.inferences_per_s if prediction else None, predicted=True)
+    }
+    first: Quantity
     if before is not None:
-        drop = None if accuracy.target is None else before - accuracy.target
-        first = at_most("accuracy_drop_points", drop, max_drop_points)
+        first = "accuracy_drop_points"
+        measured[first] = Value(before.percent - accuracy.target.percent if accuracy.target else None)
     else:
-        first = at_most("changed_answers_percent", None if agreement is None else 100 - agreement, max_drop_points)
-    rate = None if prediction is None else prediction.inferences_per_s
-    return [first, at_least("regions_per_s", rate, target.objective.regions_per_s, predicted=True)]
+        first = "changed_answers_percent"
+        measured[first] = Value(None if agreement is None else 100 - agreement)
+    return judge(measured, {first: max_drop_points, "regions_per_s": target.objective.regions_per_s})
 
 
 def _prediction(
@@ -197,7 +196,7 @@ def _prediction(
 ) -> tuple[Prediction | None, dict[str, str]]:
     try:
         return predict(model.path, target, precision, batch), {}
-    except InputError as error:
+    except Unpredictable as error:
         return None, {"prediction": str(error)}
 
 

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.gates import Check, Verdict
-from pipeline.predict import Prediction
-from pipeline.results import Audit, Grade, RoundedLayer, SaturatedLayer
-from pipeline.targets import Precision
+from pipeline.records.gates import Check, Verdict
+from pipeline.records.predictions import Prediction
+from pipeline.records.results import Accuracies, Accuracy, Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
+from pipeline.records.targets import Precision
 
 
 class _Strict(BaseModel):
@@ -18,7 +18,7 @@ class Model(_Strict):
     """A model file; `input_shape` has null where a dimension is free."""
 
     path: str
-    format: Literal["onnx", "openvino"]
+    format: str
     sha256: str
     size_bytes: int
     precision: Precision
@@ -35,19 +35,6 @@ class Data(_Strict):
     sha256: str
 
 
-class AccuracyPercent(_Strict):
-    """Top-1 accuracy over all samples, null without labels.
-
-    fp32: the reference, or the model itself where it is FP32; cloud: on a server CPU, whose 8-bit sums do not
-    saturate; host: on this very machine; target: as the target calculates, the worse bound where it is an interval.
-    """
-
-    fp32: float | None = None
-    cloud: float | None = None
-    host: float | None = None
-    target: float | None = None
-
-
 class Difference(_Strict):
     """The model's outputs on the target against those in the cloud, over all samples.
 
@@ -60,13 +47,14 @@ class Difference(_Strict):
 
 
 class CheckReport(_Strict):
-    """One model file on one target.
+    """One model file on one target. `accuracy` is of the samples with labels, empty without any; its `fp32` is the
+    reference's, or the model's own where it is FP32.
 
     `agreement` is the share of samples for which the target gives the same class as `agreement_with`. `layers` comes
     with the costliest first. What could not be had is null, and `not_measured` says why.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     target: str
     precision: Precision
     model: Model
@@ -74,9 +62,9 @@ class CheckReport(_Strict):
     data: Data
     verdict: Verdict
     advice: str
-    accuracy: AccuracyPercent = AccuracyPercent()
-    bounds: dict[str, float] = {}
-    cloud_basis: Literal["measured", "simulated"] | None = None
+    accuracy: Accuracies = Accuracies()
+    bounds: dict[str, Accuracy] = {}
+    cloud_basis: CloudBasis | None = None
     agreement: float | None = Field(default=None, ge=0, le=100)
     agreement_with: Literal["reference", "cloud"] | None = None
     difference: Difference | None = None

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.config import Prune, Resize
-from pipeline.predict import Prediction, predict_graph
-from pipeline.predict.graph import Graph
+from pipeline.formats.graph.graph import Graph
+from pipeline.predict import predict_graph
 from pipeline.predict.layers import layers_of
-from pipeline.targets import Precision, Target, load_target
+from pipeline.records.predictions import Prediction
+from pipeline.records.targets import Precision, Target
 
 
 class Budget(Protocol):
@@ -18,27 +18,6 @@ class Budget(Protocol):
 
     def shortfall(self, graph: Graph) -> str:
         """How far off the network is, and what its user can do: `only ...; lower ...`."""
-
-
-def budget_of(step: Prune, precision: Precision, whole: Graph) -> Budget:
-    """The budget that a recipe ending in `precision` gives the network `whole`.
-
-    Raises:
-        InputError: unknown target.
-    """
-    if step.target is None:
-        return MacShare(step.macs or 1.0, macs(whole))
-    return objective_of(step, step.target, precision)
-
-
-def objective_of(step: Prune | Resize, target_name: str, precision: Precision) -> "Objective":
-    """What a target asks of a recipe ending in `precision`, or the step in its place.
-
-    Raises:
-        InputError: unknown target.
-    """
-    target = load_target(target_name)
-    return Objective(target, precision, step.regions_per_s or target.objective.regions_per_s)
 
 
 @dataclass(frozen=True)

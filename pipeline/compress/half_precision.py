@@ -1,12 +1,11 @@
 """FP16 weights and activations, on the exported graph, but for the layers that overflow FP16.
 
 First the FP32 network says how large its values and sums get, with a margin for data that is not among the samples.
-Then the emulation of Tegra Parker's GPU (`pipeline.retest.backends.parker_fp16`) runs what came of it, and what
-overflows even so (where FP16 makes 0 / 0 of a quotient of small numbers, say) is kept in FP32 as well, until nothing
-overflows.
+Then the target's own FP16 arithmetic runs what came of it in emulation, and what overflows even so (where FP16 makes
+0 / 0 of a quotient of small numbers, say) is kept in FP32 as well, until nothing overflows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -16,12 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from pipeline.compress import node_names
-from pipeline.errors import InputError
-from pipeline.retest import fp16_range
-from pipeline.retest.backends.parker_fp16 import ParkerFp16
-from pipeline.retest.emulate import CORES, Samples
-from pipeline.retest.fp16_boundaries import Layer, rewrite, simplified
+from pipeline.arithmetic.fp16.boundaries import Layer, rewrite, simplified
+from pipeline.arithmetic.fp16.reach import Range, measure
+from pipeline.arithmetic.kinds import Kind
+from pipeline.boards.host import CORES
+from pipeline.boards.samples import Samples
+from pipeline.formats import node_names
+from pipeline.system.errors import Refused
 
 LARGEST = float(np.finfo(np.float16).max)
 # Other images exceed what the samples reach: in EfficientNet-Lite0 on ImageNet, 128 images reach up to 2.8 times what
@@ -31,8 +31,10 @@ MARGIN = 4.0
 BATCH = 4
 
 
-def apply(graph: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
+def to_half_precision(graph: onnx.ModelProto, samples: Samples, kinds: Sequence[Kind]) -> onnx.ModelProto:
     """The FP32 graph with its tensors in FP16, but for input and output and the layers that overflow on `samples`.
+
+    They overflow in the FP16 arithmetic of any of `kinds`: those of the targets that it is for.
 
     Between two layers kept in FP32 values stay FP32. Nodes get names where they have none, or not one of their own.
 
@@ -43,30 +45,20 @@ def apply(graph: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
     named.CopyFrom(graph)
     node_names.complete(named)
     single = simplified(named)
-    kept = _too_large(single, rewrite(single).layers, fp16_range.measure(single, _batches(single, samples)))
+    kept = _too_large(single, rewrite(single).layers, measure(single, _batches(single, samples)))
     while True:
         if kept.issuperset(node.name for node in single.graph.node):
-            raise InputError("every layer overflows FP16 on the calibration samples: use FP32")
+            raise Refused("every layer overflows FP16 on the calibration samples: use FP32")
         half = _convert(single, kept)
-        overflowing = _first_overflow(half, samples) & {node.name for node in single.graph.node}
+        overflowing = set().union(*(_first_overflow(half, samples, kind) for kind in kinds)) & {
+            node.name for node in single.graph.node
+        }
         if overflowing <= kept:
             return half
         kept |= overflowing
 
 
-def fp32_layers(graph: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that calculate in FP32, in their order; none if the graph has no FP16 at all."""
-    types = _types(graph)
-    if TensorProto.FLOAT16 not in types.values():
-        return []
-    return [
-        node.name
-        for node in graph.graph.node
-        if node.op_type != "Cast" and any(types.get(name) == TensorProto.FLOAT for name in node.output)
-    ]
-
-
-def _too_large(graph: onnx.ModelProto, layers: list[Layer], reached: fp16_range.Range) -> set[str]:
+def _too_large(graph: onnx.ModelProto, layers: list[Layer], reached: Range) -> set[str]:
     """Names of nodes that read or write what FP16 does not hold, and of those in one layer with them."""
     tensors = {name for name, value in reached.values.items() if value * MARGIN > LARGEST}
     tensors |= {tensor.name for tensor in graph.graph.initializer if _weights_beyond(tensor)}
@@ -86,7 +78,7 @@ def _weights_beyond(tensor: TensorProto) -> bool:
     )
 
 
-def _first_overflow(half: onnx.ModelProto, samples: Samples) -> set[str]:
+def _first_overflow(half: onnx.ModelProto, samples: Samples, kind: Kind) -> set[str]:
     """Names of the nodes of the first layer that overflows in emulation, and of those next to it.
 
     Layers behind it may overflow because of it. Sums are in FP32 here: those in FP16 were bounded for any order before.
@@ -94,15 +86,14 @@ def _first_overflow(half: onnx.ModelProto, samples: Samples) -> set[str]:
     Raises:
         InputError: no layer overflows, and yet an answer is infinite or not a number.
     """
-    rewritten = rewrite(half)
-    engine = ParkerFp16(rewritten.model, rewritten.layers, set(), CORES)
+    engine = kind.fp16_engine(half, CORES)
     for batch in _batches(half, samples):
         answers = engine.infer(batch)
-        for layer, facts in zip(rewritten.layers, engine.facts()["layers"], strict=True):
+        for layer, facts in zip(engine.layers, engine.facts()["layers"], strict=True):
             if facts["overflow"]:
                 return _with_neighbours(half, set(layer.nodes))
         if not np.isfinite(answers).all():
-            raise InputError("answers are infinite or not numbers, whichever layers are kept in FP32")
+            raise Refused("answers are infinite or not numbers, whichever layers are kept in FP32")
     return set()
 
 
@@ -130,12 +121,6 @@ def _casts(node: onnx.NodeProto, to: int) -> bool:
     return node.op_type == "Cast" and any(
         attribute.name == "to" and helper.get_attribute_value(attribute) == to for attribute in node.attribute
     )
-
-
-def _types(graph: onnx.ModelProto) -> dict[str, int]:
-    inferred = onnx.shape_inference.infer_shapes(graph).graph
-    values = (*inferred.input, *inferred.value_info, *inferred.output)
-    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _batches(graph: onnx.ModelProto, samples: Samples) -> Iterator[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""What saturation takes from a layer's 8-bit sums, in PyTorch: `pipeline.retest.saturation.kernel` for training.
+"""What saturation takes from a layer's 8-bit sums, in PyTorch: `pipeline.arithmetic.saturation.kernel` for training.
 
 The same rule on the same numbers, but only for pairs of weights and activations that can reach the limit at all, which
 are few once the weights are fitted to the target.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.retest.saturation.kernel import HIGHEST, LOWEST
+from pipeline.arithmetic.saturation.kernel import HIGHEST, LOWEST
 
 CHUNK = 1 << 22  # pair sums held at a time
 

@@ -2,7 +2,7 @@
 
 NNCF's own remedy (`OverflowFix`) gives every layer, or the first, 7-bit weights. Here each output channel gets the
 step at which rounding and saturation together cost least, measured on calibration samples with the exact model of the
-kernel (pipeline/retest/saturation/kernel.py); channels that do not saturate keep all 8 bits. What saturation and the
+kernel (arithmetic/saturation/kernel.py); channels that do not saturate keep all 8 bits. What saturation and the
 new step do to a channel's mean is taken out of its bias.
 """
 
@@ -17,10 +17,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from pipeline.compress.qdq import QdqGraph, StoredWeights
-from pipeline.retest.saturation.kernel import HIGHEST, convolve, excess
-from pipeline.retest.saturation.layers import Layer, quantized_layers
-from pipeline.retest.saturation.report import LayerInputs
+from pipeline.arithmetic.saturation.analysis import LayerInputs
+from pipeline.arithmetic.saturation.kernel import HIGHEST, convolve, excess
+from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
+from pipeline.formats.qdq import QdqGraph, StoredWeights
 
 # As multiples of the full-range step. At twice that, weights have 7 bits and cannot saturate at all.
 STEPS = (1.0, 1.1, 1.25, 1.5, 2.0)

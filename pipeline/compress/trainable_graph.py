@@ -15,10 +15,10 @@ from onnx import ModelProto, NodeProto, helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.compress.qdq import KINDS, QdqGraph
+from pipeline.arithmetic.saturation.quantized_layers import MOVES
 from pipeline.compress.saturating_sums import Input, excess
-from pipeline.errors import InputError
-from pipeline.retest.saturation.layers import MOVES
+from pipeline.formats.qdq import KINDS, QdqGraph
+from pipeline.system.errors import Refused
 
 Attributes = dict[str, Any]
 
@@ -171,7 +171,7 @@ class GraphLayer(nn.Module):
     def _geometry(self) -> tuple[tuple[int, int], tuple[tuple[int, int], tuple[int, int]], tuple[int, int]]:
         facts = self.attributes
         if facts.get("auto_pad", b"NOTSET") != b"NOTSET" or self.weight.dim() != 4:
-            raise InputError("only two-dimensional convolutions with explicit padding can be re-trained in the graph")
+            raise Refused("only two-dimensional convolutions with explicit padding can be re-trained in the graph")
         top, left, bottom, right = facts.get("pads", [0, 0, 0, 0])
         strides, dilations = facts.get("strides", [1, 1]), facts.get("dilations", [1, 1])
         return (strides[0], strides[1]), ((top, left), (bottom, right)), (dilations[0], dilations[1])
@@ -221,7 +221,7 @@ def _operator(graph: QdqGraph, node: NodeProto) -> Callable[..., Tensor]:
     """What calculates a node that is no trained layer, from the tensors that it reads."""
     facts = _attributes(node)
     if node.op_type not in _OPERATORS:
-        raise InputError(f"{node.op_type} ({node.name or node.output[0]}) cannot be re-trained after the export")
+        raise Refused(f"{node.op_type} ({node.name or node.output[0]}) cannot be re-trained after the export")
     if node.op_type == "QuantizeLinear":
         zero_point = graph.constant(node.input[2]) if len(node.input) > 2 else None
         lowest = -128 if zero_point is not None and zero_point.dtype == np.int8 else 0
@@ -262,7 +262,7 @@ def _max_pool(facts: Attributes, values: Tensor) -> Tensor:
 
 def _average_pool(facts: Attributes, values: Tensor) -> Tensor:
     if any(facts.get("pads", [0])):
-        raise InputError("AveragePool with padding cannot be re-trained after the export")
+        raise Refused("AveragePool with padding cannot be re-trained after the export")
     return functional.avg_pool2d(
         values, facts["kernel_shape"], facts.get("strides", 1), ceil_mode=bool(facts.get("ceil_mode"))
     )

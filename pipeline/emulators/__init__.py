@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import debian
 from pipeline.emulators import cortex_a57, denverton, qemu
-from pipeline.errors import InputError, unknown
+from pipeline.system import debian
+from pipeline.system.errors import Missing, unknown
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def install(name: str) -> None:
     """
     found = _find(name)
     if refusal := qemu.host_refusal():
-        raise InputError(refusal)
+        raise Missing(refusal)
     found.install()
 
 
@@ -99,12 +99,12 @@ def runtime_version() -> str:
 def _program(name: str) -> qemu.Program:
     found = _find(name)
     if refusal := qemu.host_refusal():
-        raise InputError(refusal)
+        raise Missing(refusal)
     program = qemu.find(found.guest)
     if program is None or not found.ready():
         missing = debian.missing_tools()
         here = f"; no {' and no '.join(missing)} here: {found.by_hand}" if missing else ""
-        raise InputError(f"the emulator {name} is not installed: run `edgeproof emulators install {name}`{here}")
+        raise Missing(f"the emulator {name} is not installed: run `edgeproof emulators install {name}`{here}")
     return program
 
 

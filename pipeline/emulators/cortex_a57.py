@@ -9,10 +9,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from pipeline import debian, programs, wheels
 from pipeline.emulators import qemu
 from pipeline.emulators.parts import Part
-from pipeline.errors import InputError
+from pipeline.system import debian, programs, wheels
+from pipeline.system.errors import Missing
 
 PURPOSE = "Cortex-A57 cores (Tegra Parker) with an aarch64 Python, NumPy and ONNX Runtime"
 GUEST: qemu.Guest = "aarch64"
@@ -78,7 +78,7 @@ def _python(root: Path) -> Path:
 
 def _build(root: Path) -> None:
     if missing := debian.missing_tools():
-        raise InputError(f"no {' and no '.join(missing)} here to fetch an aarch64 Python with: {BY_HAND}")
+        raise Missing(f"no {' and no '.join(missing)} here to fetch an aarch64 Python with: {BY_HAND}")
     with tempfile.TemporaryDirectory(dir=root) as downloads:
         for package in debian.download(PACKAGES, "arm64", Path(downloads)):
             debian.unpack(package, root)
@@ -97,11 +97,11 @@ def _merge_lib(root: Path) -> None:
 
 def _add_wheels(root: Path, downloads: Path) -> None:
     if not (root / "usr" / "bin" / "python3").exists():
-        raise InputError(f"the packages {', '.join(PACKAGES)} brought no Python")
+        raise Missing(f"the packages {', '.join(PACKAGES)} brought no Python")
     version = _python(root).name.removeprefix("python")
     if version not in WHEELS:
         known = ", ".join(WHEELS)
-        raise InputError(f"the machine's package sources have Python {version} for arm64; wheels are known for {known}")
+        raise Missing(f"the machine's package sources have Python {version} for arm64; wheels are known for {known}")
     platform = ["--python-version", version, "--implementation", "cp"]
     for name in ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64"):
         platform += ["--platform", name]
@@ -117,8 +117,6 @@ def _run_once(root: Path) -> None:
     try:
         said = programs.run([*_command(program.path, root), "-c", check], FIRST_RUN_S)
     except programs.Failed as error:
-        raise InputError(f"ONNX Runtime {ONNXRUNTIME} does not start under QEMU {program.version} ({error})") from error
+        raise Missing(f"ONNX Runtime {ONNXRUNTIME} does not start under QEMU {program.version} ({error})") from error
     if said.split() != [NUMPY, ONNXRUNTIME]:
-        raise InputError(
-            f"expected NumPy {NUMPY} and ONNX Runtime {ONNXRUNTIME}, but found {' and '.join(said.split())}"
-        )
+        raise Missing(f"expected NumPy {NUMPY} and ONNX Runtime {ONNXRUNTIME}, but found {' and '.join(said.split())}")

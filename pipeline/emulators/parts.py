@@ -1,6 +1,5 @@
 """Folders of the cache that are built once, whole or not at all, however many processes ask for them at a time."""
 
-import fcntl
 import os
 import shutil
 import threading
@@ -9,10 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from pipeline import cache, files
-from pipeline.errors import InputError
+from pipeline.system import cache, files
+from pipeline.system.errors import Missing
 
 ADVICE = "set EDGEPROOF_CACHE to a writable folder with more space"
 
@@ -33,7 +33,7 @@ class Part:
         try:
             return cache.folder("emulators") / self.name
         except OSError as error:
-            raise InputError(f"cannot use the cache: {error}; {ADVICE}") from error
+            raise Missing(f"cannot use the cache: {error}; {ADVICE}") from error
 
     def install(self, ready: Callable[[], bool], build: Callable[[Path], None]) -> None:
         """Let `build` fill the folder, unless it is `ready`; a second process waits for the first.
@@ -54,23 +54,26 @@ class Part:
                     shutil.rmtree(abandoned, ignore_errors=True)
                 free_mb = shutil.disk_usage(folder.parent).free / 1e6
                 if free_mb < self.size_mb:
-                    raise InputError(f"{folder}: needs {self.size_mb} MB, but {free_mb:.0f} MB are free; {ADVICE}")
+                    raise Missing(f"{folder}: needs {self.size_mb} MB, but {free_mb:.0f} MB are free; {ADVICE}")
                 with files.replacing_folder(folder) as temporary, _progress(temporary, self.size_mb, self.name):
                     build(temporary)
         except OSError as error:
-            raise InputError(f"cannot install {self.name}: {error}; {ADVICE}") from error
+            raise Missing(f"cannot install {self.name}: {error}; {ADVICE}") from error
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Alone on this machine; a process that dies gives it free."""
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with tqdm(bar_format="{desc}", desc=f"{folder.name}: waiting for another process that installs it"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        with tqdm(bar_format="{desc}", desc=f"{folder.name}: waiting for another process that installs it"):
+            lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline import debian, programs
 from pipeline.emulators.parts import Part
-from pipeline.errors import InputError
+from pipeline.system import debian, programs
+from pipeline.system.errors import Missing
 
 Guest = Literal["x86_64", "aarch64"]
 
@@ -62,7 +62,7 @@ def install(guest: Guest) -> Program:
 
 def _fetch(folder: Path) -> None:
     if missing := debian.missing_tools():
-        raise InputError(f"no {' and no '.join(missing)} here to fetch QEMU with: {BY_HAND}")
+        raise Missing(f"no {' and no '.join(missing)} here to fetch QEMU with: {BY_HAND}")
     with tempfile.TemporaryDirectory(dir=folder) as downloads:
         for package in debian.download([PACKAGE], "amd64", Path(downloads)):
             if not package.name.startswith("qemu-user"):
@@ -73,12 +73,12 @@ def _fetch(folder: Path) -> None:
     for guest in GUESTS:
         program = folder / f"qemu-{guest}"
         if not program.exists():
-            raise InputError(f"the package {PACKAGE} has no qemu-{guest}: {BY_HAND}")
+            raise Missing(f"the package {PACKAGE} has no qemu-{guest}: {BY_HAND}")
         program.chmod(0o755)
         version = _version(program)
         if version is None or not _is_new_enough(version):
             brought = f"QEMU {version}" if version else "a QEMU that does not run here"
-            raise InputError(f"the machine's package sources bring {brought}: {BY_HAND}")
+            raise Missing(f"the machine's package sources bring {brought}: {BY_HAND}")
 
 
 def _version(program: Path) -> str | None:

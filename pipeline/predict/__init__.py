@@ -5,63 +5,25 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import InputError
+from pipeline.formats.graph.graph import Graph
+from pipeline.formats.network_file import load
 from pipeline.predict.fit import Fit, fit
-from pipeline.predict.graph import Graph
 from pipeline.predict.layers import Layer, layers_of
-from pipeline.predict.machine import Machine, family, machine
+from pipeline.predict.machine import Machine, machine
 from pipeline.predict.measurements import BoardResult, own, published
-from pipeline.predict.network_file import load
 from pipeline.predict.power import PowerFit, fit_power
 from pipeline.predict.roofline import Array, traffic, work
-from pipeline.stopwatch import part
-from pipeline.targets import Precision, Target
+from pipeline.records.predictions import LayerTime, Prediction
+from pipeline.records.targets import Precision, Target
+from pipeline.system.errors import InputError, Refused, Unpredictable
+from pipeline.system.stopwatch import part
 
-__all__ = ["BoardResult", "LayerTime", "Prediction", "predict", "predict_graph"]
+__all__ = ["BoardResult", "predict", "predict_graph"]
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _MIN_MODELS = 2  # fewer cannot tell how far off the prediction is
-_TDP_W = {"atom-x5-e3930": 6.5, "atom-x5-e3940": 9.5}  # Intel ARK 96486 and 96485
 _DEPTHWISE_SHARE = 0.3  # of the time, from which a prediction for the TX2 carries a note
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LayerTime(_Frozen):
-    """One layer: multiply-accumulates of one image; bytes and time of the whole batch."""
-
-    name: str
-    kind: str
-    macs: int
-    bytes: int
-    time_ms: float
-
-
-class Prediction(_Frozen):
-    """What a target is expected to do. Nothing in it was measured with this network.
-
-    `inferences_per_s` is the compute rate: the host's work before and after is not in it. `frames_per_s` is that
-    rate over the objective's regions per frame. `latency_ms` is for one run of `batch` images. `power_w` is at this
-    rate without rest; what kind of number it is, says `power_basis`. The errors are medians over published models
-    that were left out of the fit; `notes` says what they do not cover.
-    """
-
-    target: str
-    precision: Precision
-    batch: int
-    inferences_per_s: float
-    frames_per_s: float
-    latency_ms: float
-    power_w: float | None
-    power_basis: str
-    error_percent: float
-    power_error_percent: float | None
-    notes: tuple[str, ...]
-    layers: list[LayerTime]
 
 
 @part("predict")
@@ -74,7 +36,8 @@ def predict(
         measurements: results from our own boards, to which the fit is extended.
 
     Raises:
-        InputError: the file cannot be read as a network of fixed size, or see `predict_graph`.
+        BadModel: the file is damaged, or no network.
+        Unpredictable: a size in it is open, or see `predict_graph`.
     """
     return predict_graph(load(model), target, precision, batch, measurements)
 
@@ -85,11 +48,11 @@ def predict_graph(
     """Predict as `predict` does, from a network in memory. A floating-point graph is timed in `precision` throughout.
 
     Raises:
-        InputError: the target refuses the precision, the batch is not positive, the network has a layer without a
-            cost, or nothing comparable to the target has been measured.
+        Unpredictable: the network has a layer without a cost, or nothing comparable to the target has been measured.
+        InputError: the target refuses the precision, or the batch is not positive.
     """
     if refusal := target.refusal(precision):
-        raise InputError(refusal)
+        raise Refused(refusal)
     if batch < 1:
         raise InputError(f"batch must be at least 1, not {batch}")
     layers = layers_of(graph)
@@ -104,7 +67,7 @@ def predict_graph(
         batch=batch,
         inferences_per_s=rate,
         frames_per_s=rate / target.objective.regions_per_frame,
-        latency_ms=float(times.sum()) * latency_ratio(family(target), own_results),
+        latency_ms=float(times.sum()) * latency_ratio(target.measured_as, own_results),
         power_w=power_w,
         power_basis=basis,
         error_percent=fitted.error_percent,
@@ -115,9 +78,9 @@ def predict_graph(
 
 
 def _fitted(target: Target, precision: Precision, results: tuple[BoardResult, ...]) -> Fit:
-    fitted = family_fit(family(target), precision, results)
+    fitted = family_fit(target.measured_as, precision, results)
     if fitted is None:
-        raise InputError(
+        raise Unpredictable(
             f"no published measurements for {target.name} at {precision}; "
             f"give your own board results of at least {_MIN_MODELS} models"
         )
@@ -167,12 +130,12 @@ def _power(
     target: Target, precision: Precision, macs: int, rate: float, results: tuple[BoardResult, ...]
 ) -> tuple[float | None, str, float | None]:
     """Watts, what kind of number they are, and their error in per cent."""
-    power = family_power(family(target), results)
+    power = family_power(target.measured_as, results)
     if power is not None:
         watts = power.model.watts(machine(target, precision), precision, macs, rate)
         return watts, "fitted to measured power", power.error_percent(precision)
-    if target.name in _TDP_W:
-        return _TDP_W[target.name], "tdp upper bound", None
+    if target.power.tdp_w is not None:
+        return target.power.tdp_w, "tdp upper bound", None
     return None, "not predicted", None
 
 

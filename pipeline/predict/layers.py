@@ -7,8 +7,8 @@ from typing import Literal
 
 from onnx import NodeProto
 
-from pipeline.errors import InputError
-from pipeline.predict.graph import Graph
+from pipeline.formats.graph.graph import Graph
+from pipeline.system.errors import Unpredictable
 
 Kind = Literal["pointwise", "spatial", "grouped", "depthwise", "gemm", "pool", "elementwise", "copy"]
 
@@ -49,9 +49,9 @@ def layers_of(graph: Graph) -> list[Layer]:
     owner: dict[str, int] = {}  # which layer writes a tensor
     for node in graph.nodes:
         if node.op_type in _REFUSED:
-            raise InputError(f"{graph.source}: {node.op_type} layers are not predicted (node {node.name!r})")
+            raise Unpredictable(f"{graph.source}: {node.op_type} layers are not predicted (node {node.name!r})")
         if node.op_type in _MULTIPLYING and len(node.input) < 2:
-            raise InputError(f"{graph.source}: the layer {node.name!r} has no weights; export it again")
+            raise Unpredictable(f"{graph.source}: the layer {node.name!r} has no weights; export it again")
         index = _fused_into(graph, node, layers, owner)
         if index is not None:
             foreign = [name for name in graph.data_inputs(node) if owner.get(name) != index]
@@ -62,7 +62,7 @@ def layers_of(graph: Graph) -> list[Layer]:
         if index is not None:
             owner.update(dict.fromkeys(node.output, index))
     if not layers:
-        raise InputError(f"{graph.source}: has no layers that take time")
+        raise Unpredictable(f"{graph.source}: has no layers that take time")
     return layers
 
 

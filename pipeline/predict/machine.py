@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.targets import Precision, Target
+from pipeline.records.targets import Precision, Target
 
 BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 _SSE_MACS_PER_CYCLE: dict[Precision, int] = {"fp32": 4, "fp16": 4, "int8": 8}  # one MULPS + ADDPS; PMADDUBSW + PMADDWD
@@ -46,12 +46,3 @@ def machine(target: Target, precision: Precision) -> Machine:
     if target.gpu is not None:
         return gpu(target.gpu.cuda_cores, target.gpu.clock_ghz, bandwidth, precision)
     return cpu(target.cpu.cores, target.cpu.burst_ghz, bandwidth, precision)
-
-
-def family(target: Target) -> str:
-    """Targets whose measurements speak for each other: one architecture and runtime, other clocks and core counts."""
-    if target.gpu is not None and target.gpu.compute_capability == "6.2" and target.runtime.name == "tensorrt":
-        return "jetson-tx2"
-    if target.gpu is None and target.cpu.name == "Goldmont" and target.runtime.name == "openvino":
-        return "atom-goldmont"
-    return target.name

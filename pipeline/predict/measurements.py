@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.formats.network_file import load
 from pipeline.predict.layers import Kind, Layer, layers_of
-from pipeline.predict.machine import Machine, cpu, family, gpu, machine
-from pipeline.predict.network_file import load
-from pipeline.targets import TARGETS_FOLDER, Precision, load_target
+from pipeline.predict.machine import Machine, cpu, gpu, machine
+from pipeline.records.targets import Precision, load_target
 
-MEASUREMENTS_FILE = TARGETS_FOLDER / "measurements.csv"
-LAYERS_FILE = TARGETS_FOLDER / "published-layers.csv"
+PUBLISHED = Path(__file__).parent / "published"
+MEASUREMENTS_FILE = PUBLISHED / "measurements.csv"
+LAYERS_FILE = PUBLISHED / "published-layers.csv"
 _SIZES = ("macs", "weights", "inputs", "outputs", "depth", "channels")
 
 
@@ -83,7 +84,7 @@ def own(results: Iterable[BoardResult], name: str, precision: Precision) -> list
             weight=3.0,
         )
         for result in chosen
-        if family(target := load_target(result.target)) == name
+        if (target := load_target(result.target)).measured_as == name
     ]
 
 

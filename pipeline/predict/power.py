@@ -10,7 +10,7 @@ from pipeline.predict.machine import Machine
 from pipeline.predict.measurements import Measurement
 from pipeline.predict.robust import minimise
 from pipeline.predict.roofline import Array
-from pipeline.targets import Precision
+from pipeline.records.targets import Precision
 
 # Dynamic W at the highest measured clock: a fixed part, and a part per share of the arithmetic peak; exponent of the
 # clock (frequency times voltage squared lies between 1 and 3); factor of FP32 over narrower numbers.

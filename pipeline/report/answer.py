@@ -6,9 +6,9 @@ on the word of a cloud machine and fail in the field.
 
 from dataclasses import dataclass
 
+from pipeline.records.results import Result
+from pipeline.records.words import number
 from pipeline.report.collect import Collected
-from pipeline.report.words import number
-from pipeline.results import Result
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class Answer:
 
 
 def answer(collected: Collected) -> Answer:
-    """Compare every candidate on every target that has both numbers."""
+    """Compare every candidate on every emulated target that has both numbers; a board has no cloud to compare with."""
     limit = collected.accuracy_limit
-    results = [judgement.result for target in collected.targets for judgement in target.tested]
+    emulated = [target for target in collected.targets if target.lane == "emulated"]
+    results = [judgement.result for target in emulated for judgement in target.tested]
     compared = [found for result in results if (found := _compare(result))]
     caught = [item for item in compared if item.cloud_drop_points <= limit < item.target_drop_points]
     missing = len(results) - len(compared)

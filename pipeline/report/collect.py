@@ -1,22 +1,30 @@
 """What the report is about: the results that params.yaml asks for, judged. Other files in the folder are stale."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline import layout
-from pipeline.config import Params, load_params
-from pipeline.errors import InputError
-from pipeline.gates import Judgement, Verdict, judge, target_verdict, worst
-from pipeline.results import Result, read_result
-from pipeline.targets import Target, load_target
+from pipeline.project import layout
+from pipeline.records.gates import Judgement, Verdict, judge_result, target_verdict, worst
+from pipeline.records.results import Lane, Result, read_result
+from pipeline.records.targets import Target, load_target
+from pipeline.system.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.project.params import Params
 
 
 @dataclass(frozen=True)
 class OnTarget:
-    """One target with the judgement of every candidate, in the order of params.yaml."""
+    """One target in one lane with the judgement of every candidate, in the order of params.yaml."""
 
     profile: Target
+    lane: Lane
     judgements: list[Judgement]
+
+    @property
+    def name(self) -> str:
+        """The target's name, with the lane's where it is a real board."""
+        return self.profile.name if self.lane == "emulated" else f"{self.profile.name} (board)"
 
     @property
     def verdict(self) -> Verdict:
@@ -38,7 +46,7 @@ class OnTarget:
 class Collected:
     """Everything the renderings are made from."""
 
-    params: Params
+    params: "Params"
     targets: list[OnTarget]
 
     @property
@@ -48,8 +56,8 @@ class Collected:
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
-        """Verdict by target."""
-        return {target.profile.name: target.verdict for target in self.targets}
+        """Verdict by target; a board's stands beside that of its emulation."""
+        return {target.name: target.verdict for target in self.targets}
 
     @property
     def verdict(self) -> Verdict:
@@ -66,24 +74,52 @@ class Collected:
         return result.method if len(self.params.models) == 1 else result.candidate
 
 
-def collect() -> Collected:
+def collect(params: "Params") -> Collected:
     """Read and judge one result per model, method and target of params.yaml.
 
     Raises:
         InputError: one is missing, damaged, or the record of another candidate.
     """
-    params = load_params()
     targets = []
     for name in params.targets:
         profile = load_target(name)
-        results = [_read(model, method, name) for model in params.models for method in params.methods]
-        targets.append(OnTarget(profile, [judge(result, params.gates, profile) for result in results]))
+        targets.append(_on_target(profile, "emulated", params))
+        if any(layout.result("device", *pair, name).exists() for pair in _pairs(params)):
+            targets.append(_on_target(profile, "device", params))
     return Collected(params, targets)
 
 
-def _read(model: str, method: str, target: str) -> Result:
-    path: Path = layout.result(model, method, target)
+def _pairs(params: "Params") -> list[tuple[str, str]]:
+    return [(model, method) for model in params.models for method in params.methods]
+
+
+def _on_target(profile: Target, lane: Lane, params: "Params") -> OnTarget:
+    results = [_read(lane, model, method, profile, params) for model, method in _pairs(params)]
+    lost = params.gates.accuracy_drop_points
+    return OnTarget(profile, lane, [judge_result(result, profile.objective, lost) for result in results])
+
+
+def _read(lane: Lane, model: str, method: str, target: Target, params: "Params") -> Result:
+    path = layout.result(lane, model, method, target.name)
+    if lane == "device" and not path.exists():
+        return _never_on_a_board(model, method, target, params)
     result = read_result(path)
-    if (result.model, result.method, result.target) != (model, method, target):
-        raise InputError(f"{path}: is the record of {result.candidate} on {result.target}; run `dvc repro` to renew it")
+    if (result.lane, result.model, result.method, result.target) != (lane, model, method, target.name):
+        raise InputError(
+            f"{path}: is the record of {result.candidate} on {result.target} ({result.lane}); "
+            "run `dvc repro` to renew it"
+        )
     return result
+
+
+def _never_on_a_board(model: str, method: str, target: Target, params: "Params") -> Result:
+    precision = params.recipe(method).precision
+    return Result(
+        model=model,
+        method=method,
+        target=target.name,
+        lane="device",
+        precision=precision,
+        refused=target.refusal(precision),
+        not_measured={"accuracy": "no board has run this candidate", "measured": "no board has run this candidate"},
+    )

@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.dataset import Dataset, Sample, read_image
+from pipeline.data.dataset import Dataset, Sample
+from pipeline.data.images import read_image
+from pipeline.records.results import Result
 from pipeline.report.collect import OnTarget
-from pipeline.results import Result
 
 Namer = Callable[[Result], str]
 

@@ -4,25 +4,22 @@ Every value that the template prints is escaped, whoever wrote it: names and rea
 and mention nobody.
 """
 
-import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.records.words import GRADES, VERDICTS, broken
 from pipeline.report import table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
-from pipeline.report.words import GRADES, VERDICTS, broken, one_line
-
-ENTITIES = re.compile(r"[&<>|@]|(?<=:)//")
-SYNTAX = re.compile(r"([\\`*_\[\]~$#!^])")
+from pipeline.system.console import escape_markdown
 
 
 def render(collected: Collected) -> str:
     """The whole file."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        finalize=escape,
+        finalize=escape_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -38,9 +35,3 @@ def render(collected: Collected) -> str:
         layers=[layers for section in words.sections for layers in section.layers],
         verdicts=VERDICTS,
     )
-
-
-def escape(value: object) -> str:
-    """A value as text of one line, without any meaning to Markdown or HTML."""
-    text = SYNTAX.sub(r"\\\1", one_line(str(value)))
-    return ENTITIES.sub(lambda found: "".join(f"&#{ord(character)};" for character in found.group()), text)

@@ -3,18 +3,19 @@
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.gates import Judgement
+from pipeline.records.gates import Judgement
+from pipeline.records.results import Result
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
-from pipeline.results import Result
 
 
 def metrics(collected: Collected) -> dict[str, Any]:
-    """Numbers and verdict by model, method and target."""
+    """Numbers and verdict by model, method and target; those of a board stand beside those of its emulation."""
     nested: dict[str, Any] = {}
-    for judgement in collected.judgements:
-        result = judgement.result
-        nested.setdefault(result.model, {}).setdefault(result.method, {})[result.target] = _outcome(judgement)
+    for target in collected.targets:
+        for judgement in target.judgements:
+            result = judgement.result
+            nested.setdefault(result.model, {}).setdefault(result.method, {})[target.name] = _outcome(judgement)
     return nested
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline import dataset, layout
+from pipeline.data import dataset
+from pipeline.project import layout
+from pipeline.records.results import Result
+from pipeline.records.words import GRADES, POWER, VERDICTS, broken, number
 from pipeline.report import plots, table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected, OnTarget
 from pipeline.report.examples import Example, examples
 from pipeline.report.training import read_curves
-from pipeline.report.words import GRADES, POWER, VERDICTS, broken, number
-from pipeline.results import Result
 
 MOST_CLASSES = 12
 SHOWN_MIX_UPS = 10

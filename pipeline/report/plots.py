@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.gates import Verdict
+from pipeline.records.gates import Verdict
 from pipeline.report.collect import Collected, OnTarget
 from pipeline.report.training import Curves
 
@@ -57,7 +57,7 @@ def accuracy_against_speed(collected: Collected, target: OnTarget) -> Plot | Non
     if not points:
         return None
     objective = target.profile.objective.regions_per_s
-    with _figure(f"speed {target.profile.name}") as (axes, svg):
+    with _figure(f"speed {target.name}") as (axes, svg):
         speeds = [objective, *(point.speed for point in points)]
         if max(speeds) > LOG_RATIO * min(speeds):
             axes.set_xscale("log")
@@ -79,7 +79,7 @@ def accuracy_against_speed(collected: Collected, target: OnTarget) -> Plot | Non
         axes.set_ylabel("accuracy on target, %")
         numbered = len(collected.params.models) > 1
         _label(axes, points, [str(place) if numbered else point.name for place, point in enumerate(points, 1)])
-        drawn = svg(f"Accuracy against predicted speed of the candidates on {target.profile.name}")
+        drawn = svg(f"Accuracy against predicted speed of the candidates on {target.name}")
         return Plot(drawn, [point.name for point in points] if numbered else [])
 
 

@@ -7,12 +7,13 @@ table and each reason is told once.
 from dataclasses import dataclass, field, replace
 
 import models
-from pipeline.gates import Check, Judgement, Verdict
+from pipeline.records.gates import Check, Judgement, Verdict
+from pipeline.records.results import Accuracy, Result
+from pipeline.records.words import FIELDS, NOT_MEASURED, POWER, number, rate, reason
 from pipeline.report import trust
 from pipeline.report.collect import Collected, OnTarget
-from pipeline.report.layers import Layers, layers
-from pipeline.report.words import FIELDS, NOT_MEASURED, POWER, number, one_line, rate, reason
-from pipeline.results import Accuracy, Result
+from pipeline.report.worst_layers import Layers, layers
+from pipeline.system.console import one_line
 
 Marks = tuple[int, ...]
 
@@ -100,9 +101,9 @@ class Section:
         return [f"{result.candidate}: {one_line(result.refused or '')}" for result in refused]
 
     @property
-    def grade(self) -> str:
-        """How sure the emulation is."""
-        return trust.grade(self.target)
+    def lane(self) -> str:
+        """Where the candidates ran, and how sure that is."""
+        return f"{self.target.lane}, {trust.grade(self.target)}"
 
     @property
     def cloud(self) -> str:
@@ -146,7 +147,7 @@ def build(collected: Collected) -> Table:
         )
         for target in collected.targets
     ]
-    refused = [line for section in sections for line in section.refused]
+    refused = list(dict.fromkeys(line for section in sections for line in section.refused))  # a board refuses the same
     return Table(sections, notes.texts, refused, _missing(collected), _caption(collected))
 
 
@@ -220,7 +221,7 @@ def _missing(collected: Collected) -> list[str]:
         for result in (judgement.result for judgement in target.tested):
             for name, text in result.not_measured.items():
                 by_target = places.setdefault((FIELDS.get(name, name), one_line(text)), {})
-                by_target.setdefault(result.target, []).append(result.candidate)
+                by_target.setdefault(target.name, []).append(result.candidate)
     missing = []
     for (what, text), by_target in places.items():
         where = "; ".join(f"{', '.join(names)} on {target}" for target, names in by_target.items())

@@ -1,31 +1,24 @@
 """The table for the terminal and for logs: at least 100 columns wide, coloured only where somebody is looking."""
 
-import io
-import shutil
-import sys
-
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from pipeline.gates import Judgement, Verdict
+from pipeline.records.gates import Judgement
+from pipeline.records.words import STYLES, VERDICTS, broken
 from pipeline.report import table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
-from pipeline.report.words import VERDICTS, broken
+from pipeline.system.console import Page
 
-NARROWEST, WIDEST = 100, 130
-STYLES: dict[Verdict | None, str] = {"pass": "bold green", "fail": "bold red", "not_measured": "yellow", None: ""}
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def render(collected: Collected) -> str:
     """The whole summary as text."""
-    width = min(max(shutil.get_terminal_size((NARROWEST, 24)).columns, NARROWEST), WIDEST)
-    out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=sys.stdout.isatty(), highlight=False, markup=False)
-    words = table.build(collected)
+    page, words = Page(), table.build(collected)
+    console = page.console
     for section in words.sections:
         _section(console, section)
     for title, lines in (("Refused", words.refused), ("Not measured, or not certain", _numbered(words.notes))):
@@ -34,14 +27,14 @@ def render(collected: Collected) -> str:
         console.print(Text(line, style="dim"))
     console.print()
     console.print(Text(answer(collected).sentence, style="bold"))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    return page.text
 
 
 def _section(console: Console, section: table.Section) -> None:
     profile, verdict = section.target.profile, section.target.verdict
-    console.print(Text.assemble((profile.name, "bold"), "  ", (VERDICTS[verdict], STYLES[verdict])))
+    console.print(Text.assemble((section.target.name, "bold"), "  ", (VERDICTS[verdict], STYLES[verdict])))
     console.print(Text(profile.description, style="dim"))
-    console.print(Text(f"Objective: {section.objective}. Emulation: {section.grade}.", style="dim"))
+    console.print(Text(f"Objective: {section.objective}. Lane: {section.lane}.", style="dim"))
     if section.rows:
         console.print(Padding(_grid(section), (1, 0, 1, 0)))
     else:
@@ -73,7 +66,7 @@ def _grid(section: table.Section) -> RichTable:
 
 def _cell(cell: table.Cell) -> Text:
     words = cell.text if cell.measured else cell.text.replace(" ", "\n")
-    return Text(f"{words}{_marks(cell.marks)}", style=STYLES[cell.verdict])
+    return Text(f"{words}{_marks(cell.marks)}", style=STYLES[cell.verdict] if cell.verdict else "")
 
 
 def _verdict(judgement: Judgement) -> Text:

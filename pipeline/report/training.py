@@ -4,7 +4,7 @@ import csv
 import math
 from dataclasses import dataclass
 
-from pipeline import layout
+from pipeline.project import layout
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 
-from pipeline.gates import Judgement
+from pipeline.records.gates import Judgement
+from pipeline.records.results import Result
+from pipeline.records.words import NOT_MEASURED, number
 from pipeline.report.collect import OnTarget
-from pipeline.report.words import NOT_MEASURED, number, one_line
-from pipeline.results import Result
+from pipeline.system.console import one_line
 
 UNKNOWN = "unknown"  # as the re-test calls a CPU that it cannot name
 
 
 def grade(target: OnTarget) -> str:
     """How sure the emulation is and what proves it, with the candidates' names where they differ."""
+    if target.lane == "device":
+        return "measured on a board"
     results = [judgement.result for judgement in target.tested]
     one_model = len({result.model for result in results}) == 1
     grades: dict[str, list[Result]] = {}
@@ -60,12 +63,10 @@ def cloud(judgements: Iterable[Judgement]) -> str:
 
 
 def _proof(target: OnTarget, exact: list[Result]) -> str:
-    emulation = target.profile.emulation
-    if emulation.kind == "qemu-aarch64" and emulation.emulator:
-        return f"every sample calculated on {_emulator(emulation.emulator)}"
+    emulator = target.profile.emulation.emulator
     audited = [(result.precision, result.audit) for result in exact if result.audit]
-    if not audited:
-        return ""
+    if not audited:  # what is exact without an audit ran in the emulator itself
+        return f"every sample calculated on {_emulator(emulator)}" if emulator else ""
     samples = min(audit.samples for _, audit in audited)
     places = ", ".join(dict.fromkeys(_emulator(audit.emulator) for _, audit in audited))
     ways: dict[str, list[str]] = {}

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import cache, emulators, files
-from pipeline.errors import InputError
-from pipeline.files import sha256
-from pipeline.results import Audit
-from pipeline.retest import capped_isa
-from pipeline.retest.child import Outputs, Place, run
-from pipeline.targets import Precision, Target
+from pipeline import emulators
+from pipeline.boards.child import Outputs, Place, run
+from pipeline.records.results import Audit
+from pipeline.records.targets import Precision, Target
+from pipeline.system import cache, files
+from pipeline.system.errors import InputError
+from pipeline.system.files import sha256
 
 SAMPLES = 8
 FP32_TOLERANCE = 1e-5  # of the largest output: float kernels add in another order, integers do not
@@ -35,9 +35,18 @@ def chosen(total: int, samples: int = SAMPLES) -> list[int]:
 
 
 def audit(
-    model: Path, shape: Sequence[int], target: Target, precision: Precision, inputs: Floats, capped: Floats
+    model: Path,
+    shape: Sequence[int],
+    capped: Place,
+    emulated: Place,
+    target: Target,
+    precision: Precision,
+    inputs: Floats,
+    outputs: Floats,
 ) -> Audit:
-    """Compare the `capped` outputs (n, ...) of `inputs` (n, C, H, W) with those of the emulated CPU.
+    """Compare the `outputs` (n, ...) of `inputs` (n, C, H, W) in the place `capped` with those of the emulated CPU.
+
+    The target's emulator is started for the place `emulated`.
 
     INT8 models must agree in every bit, FP32 ones within `FP32_TOLERANCE`. An audit that cannot be made says why.
     """
@@ -47,14 +56,15 @@ def audit(
     record = Audit(emulator=name, samples=len(inputs), tolerance=tolerance)
     try:
         launcher, qemu = emulators.launcher(name), emulators.qemu_version(name)
-        replayed = _replay(model, shape, capped_isa.audit_place(target, launcher), inputs, qemu)
+        emulated = replace(emulated, launcher=launcher)
+        replayed = _replay(model, shape, emulated, inputs, qemu)
     except InputError as error:
         return record.model_copy(update={"reason": str(error)})
     unit = max(float(np.abs(replayed).max()), 1e-30) if tolerance else 1.0
-    both_undefined = np.isnan(capped) & np.isnan(replayed)
-    difference = float(np.where(both_undefined, 0, np.abs(capped - replayed)).max()) / unit
+    both_undefined = np.isnan(outputs) & np.isnan(replayed)
+    difference = float(np.where(both_undefined, 0, np.abs(outputs - replayed)).max()) / unit
     agrees = difference <= tolerance
-    first = None if agrees else _first_difference(model, shape, target, launcher, tolerance, inputs[:1])
+    first = None if agrees else _first_difference(model, shape, [capped, emulated], tolerance, inputs[:1])
     return record.model_copy(
         update={
             "qemu_version": qemu,
@@ -84,10 +94,9 @@ def _replay(model: Path, shape: Sequence[int], place: Place, inputs: Floats, qem
 
 
 def _first_difference(
-    model: Path, shape: Sequence[int], target: Target, launcher: list[str], tolerance: float, inputs: Floats
+    model: Path, shape: Sequence[int], places: Sequence[Place], tolerance: float, inputs: Floats
 ) -> str | None:
     """The first layer, in the network's order, whose output differs between the capped run and the emulated CPU."""
-    places = [capped_isa.target_place(target), capped_isa.audit_place(target, launcher)]
     shown = [_with_layers(place) for place in places]
     capped, replayed = _run(model, shape, shown, inputs)
     start = 0

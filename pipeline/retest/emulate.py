@@ -1,35 +1,27 @@
 """One model file in a target's arithmetic and on this machine, over the same samples: for the pipeline and `check`."""
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from pipeline import emulators
-from pipeline.errors import InputError
-from pipeline.results import Audit, Grade, RoundedLayer, SaturatedLayer
-from pipeline.retest import audit, capped_isa
-from pipeline.retest.child import Outputs, Place, run
-from pipeline.targets import Precision, Target
+from pipeline.arithmetic import kinds
+from pipeline.arithmetic.kinds import Plan
+from pipeline.boards.child import Outputs, Place, run
+from pipeline.boards.samples import Floats, Samples
+from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
+from pipeline.records.targets import Precision, Target
+from pipeline.retest import audit
+from pipeline.system.errors import InputError, Missing
 
-ANALYSED = 8  # samples that the saturation report looks at
-CORES = os.cpu_count() or 1
+ANALYSED = 8  # samples that the analysis of layers looks at
 
-Floats = NDArray[np.float32]
-
-
-class Samples(Protocol):
-    """Inputs that can be gone through more than once, held a batch at a time."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, size: int) -> Iterator[Floats]:
-        """Batches (n <= size, ...) of float32 inputs as the model takes them."""
-        ...
+ChangedLayer = SaturatedLayer | RoundedLayer
+_LAYERS: TypeAdapter[list[ChangedLayer]] = TypeAdapter(list[ChangedLayer])
 
 
 @dataclass(frozen=True)
@@ -44,11 +36,11 @@ class Emulation:
     target: Floats | None
     host: Floats
     cloud: Floats | None
-    cloud_basis: Literal["measured", "simulated"] | None
+    cloud_basis: CloudBasis | None
     grade: Grade
     bounds: dict[str, Floats] = field(default_factory=dict)
     audit: Audit | None = None
-    layers: list[SaturatedLayer | RoundedLayer] = field(default_factory=list)
+    layers: list[ChangedLayer] = field(default_factory=list)
     peak_memory_mib: int | None = None
     not_measured: dict[str, str] = field(default_factory=dict)
 
@@ -63,104 +55,73 @@ def emulate(
     Raises:
         InputError: the model fits no runtime of this target, crashes or hangs it, or needs more memory than it has.
     """
-    match target.emulation.kind:
-        case "capped-isa":
-            return _capped(model, precision, samples, shape, target, proven)
-        case "fp16-boundaries":
-            return _bounded(model, precision, samples, shape, target)
-        case "qemu-aarch64":
-            return _aarch64(model, precision, samples, shape, target)
-
-
-def _capped(
-    model: Path, precision: Precision, samples: Samples, shape: Sequence[int], target: Target, proven: bool
-) -> Emulation:
-    # Only 8-bit sums saturate, so FP32 on this machine is FP32 in any cloud.
-    simulated = precision == "int8" and capped_isa.host_saturates()
-    places = [capped_isa.target_place(target), capped_isa.host_place(target)]
-    if simulated:
-        places.append(capped_isa.host_place(target, saturating=False))
+    kind = kinds.of(target)
+    if refusal := kind.refusal(model, target):
+        raise InputError(f"{model}: {refusal}")
+    plan = kind.plan(target, precision)
+    if kind.replays_everything:
+        plan = _in_emulator(plan, target)
     probes = _Probes(samples, audit.chosen(len(samples)))
-    capped, host, *cloud = _run(model, probes, shape, places)
+    wanted = (plan.target, *plan.bounds.values(), plan.host, plan.cloud)
+    places = [place for index, place in enumerate(wanted) if place is not None and place not in wanted[:index]]
+    found = run(model, probes.batches(shape[0]), len(samples), shape, places)
+
+    def at(place: Place) -> Outputs:
+        return found[places.index(place)]
+
+    answers = at(plan.target).values if plan.target else None
+    grade, not_measured = plan.grade, dict(plan.not_measured)
     audited = None
-    if proven:
-        audited = audit.audit(model, shape, target, precision, probes.inputs, capped.values[probes.rows])
-    agrees = audited.agrees if audited else None
-    disagrees = agrees is False
-    where = f", first in the layer {audited.first_difference}" if audited and audited.first_difference else ""
-    reason = f"the audit on {target.emulation.emulator} disagrees{where}"
+    if proven and plan.audit and plan.target and answers is not None:
+        audited = audit.audit(
+            model, shape, plan.target, plan.audit, target, precision, probes.inputs, answers[probes.rows]
+        )
+        if audited.agrees:
+            grade = "exact"
+        elif audited.agrees is False:
+            grade, answers = "not_measured", None
+            where = f", first in the layer {audited.first_difference}" if audited.first_difference else ""
+            not_measured["accuracy.target"] = f"the audit on {audited.emulator} disagrees{where}"
+    layers: list[Any] = []
+    if plan.analysis:
+        layers = _analysed(model, probes.inputs[:ANALYSED], shape, plan.analysis)
+    elif plan.layers_from:
+        layers = at(plan.bounds[plan.layers_from]).facts["layers"]
     return Emulation(
-        target=None if disagrees else capped.values,
-        host=host.values,
-        cloud=cloud[0].values if cloud else host.values,
-        cloud_basis="simulated" if simulated else "measured",
-        grade="exact" if agrees else "not_measured" if disagrees else "unaudited",
+        target=answers,
+        host=at(plan.host).values,
+        cloud=at(plan.cloud).values if plan.cloud else None,
+        cloud_basis=plan.cloud_basis,
+        grade=grade,
+        bounds={name: at(place).values for name, place in plan.bounds.items()},
         audit=audited,
-        layers=_saturation(model, probes.inputs[:ANALYSED], shape, target) if precision == "int8" else [],
-        peak_memory_mib=capped.facts["peak_memory_mib"],
-        not_measured={"accuracy.target": reason} if disagrees else {},
+        layers=_LAYERS.validate_python(layers),
+        # In an emulator it would be the emulator's own.
+        peak_memory_mib=at(plan.target).facts["peak_memory_mib"] if plan.target and plan.audit else None,
+        not_measured=not_measured,
     )
 
 
-def _saturation(
-    model: Path, inputs: Floats, shape: Sequence[int], target: Target
-) -> list[SaturatedLayer | RoundedLayer]:
+def _in_emulator(plan: Plan, target: Target) -> Plan:
+    """The plan with the target's place in its emulator, or without that place where the emulator is not installed."""
+    assert plan.target is not None
+    assert target.emulation.emulator is not None  # the record of an exact target has one
+    try:
+        launcher = emulators.launcher(target.emulation.emulator)
+    except Missing as error:
+        not_measured = {**plan.not_measured, "accuracy.target": str(error)}
+        return replace(plan, target=None, grade="not_measured", not_measured=not_measured)
+    return replace(plan, target=replace(plan.target, launcher=launcher))
+
+
+def _analysed(model: Path, inputs: Floats, shape: Sequence[int], place: Place) -> list[Any]:
+    """What the analysis in `place` says of each layer."""
     # Full batches only; a model of batch 4 on 3 samples sees one of them twice.
     rows = np.resize(np.arange(len(inputs)), -(-len(inputs) // shape[0]) * shape[0])
     batches = (inputs[part] for part in rows.reshape(-1, shape[0]))
-    [analysis] = run(model, batches, len(rows), shape, [capped_isa.analysis_place(target)])
-    return [SaturatedLayer.model_validate(layer) for layer in analysis.facts["layers"]]
-
-
-def _bounded(model: Path, precision: Precision, samples: Samples, shape: Sequence[int], target: Target) -> Emulation:
-    _needs_onnx(model, target)
-    places = [Place("this machine", "onnxruntime_cpu", CORES)]
-    if precision == "fp16":
-        places += [
-            Place(f"{target.name}, sums in {sums.upper()}", "parker_fp16", CORES, settings={"accumulate": sums})
-            for sums in ("fp32", "fp16")
-        ]
-    host, *bounds = _run(model, samples, shape, places)
-    common: dict[str, Any] = {"host": host.values, "cloud": host.values, "cloud_basis": "measured", "grade": "bounded"}
-    if not bounds:
-        return Emulation(target=host.values, **common)
-    return Emulation(
-        target=None,
-        **common,
-        bounds={"fp32_sums": bounds[0].values, "fp16_sums": bounds[1].values},
-        layers=[RoundedLayer.model_validate(layer) for layer in bounds[1].facts["layers"]],
-    )
-
-
-def _aarch64(model: Path, precision: Precision, samples: Samples, shape: Sequence[int], target: Target) -> Emulation:
-    _needs_onnx(model, target)
-    [host] = _run(model, samples, shape, [Place("this machine", "onnxruntime_cpu", CORES)])
-    common: dict[str, Any] = {"host": host.values, "cloud": host.values, "cloud_basis": "measured"}
-    not_measured = {}
-    if precision == "int8" and capped_isa.host_saturates():
-        common |= {"cloud": None, "cloud_basis": None}
-        not_measured["accuracy.cloud"] = f"ONNX Runtime's 8-bit sums saturate on this machine ({capped_isa.host_isa()})"
-    name = target.emulation.emulator
-    assert name is not None
-    try:
-        place = Place(f"{target.name} in QEMU", "onnxruntime_cpu", 1, launcher=emulators.launcher(name))
-    except InputError as error:
-        return Emulation(
-            target=None, grade="not_measured", **common, not_measured={**not_measured, "accuracy.target": str(error)}
-        )
-    [emulated] = _run(model, samples, shape, [place])
-    return Emulation(target=emulated.values, grade="exact", **common, not_measured=not_measured)
-
-
-def _needs_onnx(model: Path, target: Target) -> None:
-    if model.suffix == ".xml":
-        raise InputError(
-            f"{model}: {target.name} runs {target.runtime.name}, which takes ONNX files; give the ONNX file"
-        )
-
-
-def _run(model: Path, samples: Samples, shape: Sequence[int], places: Sequence[Place]) -> list[Outputs]:
-    return run(model, samples.batches(shape[0]), len(samples), shape, places)
+    [analysis] = run(model, batches, len(rows), shape, [place])
+    layers: list[Any] = analysis.facts["layers"]
+    return layers
 
 
 class _Probes:

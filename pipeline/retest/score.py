@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
-from pipeline.results import Accuracies, Accuracy
+from pipeline.records.results import Accuracies, Accuracy
 from pipeline.retest.emulate import Emulation
+from pipeline.system.errors import InputError
 
 Floats = NDArray[np.float32]
 

@@ -7,12 +7,14 @@ in the same order proposes the same trials, on every machine.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.config import Params
-from pipeline.dataset import Dataset
+from pipeline.data.dataset import Dataset
+from pipeline.project.candidate import Candidate
+from pipeline.project.params import Params
+from pipeline.records.gates import judge, measurement_of
+from pipeline.records.targets import Target
 from pipeline.search import space, trial
 from pipeline.search.space import RUNGS
-from pipeline.search.trial import Record, Trial
-from pipeline.targets import Target
+from pipeline.search.trial import Record
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -27,9 +29,9 @@ class Entry:
     number: int
     point: space.Point
     rung: int
-    trial: Trial
+    trial: Candidate
     record: Record | None
-    objective_regions_per_s: float
+    target: Target
 
     @property
     def value(self) -> float | None:
@@ -42,10 +44,10 @@ class Entry:
         if result is None or result.accuracy.target is None:
             return None
         accuracy = result.accuracy.target.percent / 100
-        if result.predicted is None:
+        [speed] = judge(measurement_of(result), {"regions_per_s": self.target.objective.regions_per_s})
+        if speed.value is None:
             return accuracy
-        reached = result.predicted.inferences_per_s / self.objective_regions_per_s
-        return 1 + accuracy if reached >= 1 else reached - 1
+        return 1 + accuracy if speed.verdict == "pass" else speed.value / speed.limit - 1
 
     @property
     def order(self) -> tuple[float, int, int]:
@@ -66,7 +68,7 @@ class Bracket:
     @property
     def pending(self) -> list[Entry]:
         """What has to be evaluated now; trials that differ only in what comes later are one. Empty: all is done."""
-        missing = {entry.trial.id: entry for entry in self.rounds[-1] if entry.record is None}
+        missing = {entry.trial.method: entry for entry in self.rounds[-1] if entry.record is None}
         return list(missing.values())
 
     @property
@@ -91,10 +93,9 @@ def bracket(target: Target, params: Params, dataset: Dataset, trials: int) -> Br
     """
 
     def entry(number: int, point: space.Point, rung: int) -> Entry:
-        method = point.method(target, params, rung)
-        found = trial.identify(point.model, method, target, params, dataset)
-        rate = target.objective.regions_per_s
-        return Entry(number, point, rung, found, trial.read(found, target), rate)
+        recipe = point.recipe(target, params, rung)
+        found = trial.identify(point.model, recipe, target, params, dataset)
+        return Entry(number, point, rung, found, trial.read(found, target), target)
 
     rounds: list[list[Entry]] = []
     batches = [-(-trials // 2), trials // 2]

@@ -3,15 +3,16 @@
 import time
 from dataclasses import dataclass
 
-from pipeline import layout
-from pipeline.config import Params, load_params
-from pipeline.dataset import Dataset, open_dataset
-from pipeline.errors import InputError
-from pipeline.gates import Judgement, judge
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.project import layout
+from pipeline.project.candidate import Candidate
+from pipeline.project.params import Params, load_params
+from pipeline.records.gates import Judgement, judge_result
+from pipeline.records.targets import Target, load_target
 from pipeline.search import trial, workers
 from pipeline.search.halving import Bracket, Entry, bracket
 from pipeline.search.space import RUNGS
-from pipeline.targets import Target, load_target
+from pipeline.system.errors import InputError
 
 DOES = ("compress and re-test", "re-train a little", "re-train fully")
 
@@ -28,13 +29,11 @@ class Outcome:
 
 
 def search(target_name: str, trials: int) -> Outcome:
-    """Search to the end, from wherever the records are, and write the report.
+    """Search to the end, from wherever the records are.
 
     Raises:
         InputError: unknown target, a parent or the data set is missing, or a process was killed.
     """
-    from pipeline.search import report
-
     start = time.monotonic()
     target, params, dataset = _open(target_name)
     with workers.Workers(layout.search(target.name) / "log.txt") as at_work:
@@ -42,12 +41,13 @@ def search(target_name: str, trials: int) -> Outcome:
             _evaluate_all(at_work, found, target, params)
     winner = None
     if best := found.best:
-        for entry in (entry for entries in found.rounds for entry in entries if entry.trial.id != best.trial.id):
+        for entry in (
+            entry for entries in found.rounds for entry in entries if entry.trial.method != best.trial.method
+        ):
             trial.clean(entry.trial)
-        winner = best, judge(trial.test(best.trial, target, params, dataset), params.gates, target)
-    outcome = Outcome(target, params, found, winner, time.monotonic() - start)
-    report.write(outcome)
-    return outcome
+        tested = trial.test(best.trial, target, params, dataset)
+        winner = best, judge_result(tested, target.objective, params.gates.accuracy_drop_points)
+    return Outcome(target, params, found, winner, time.monotonic() - start)
 
 
 def pending(target_name: str, trials: int) -> list[dict[str, str]]:
@@ -58,7 +58,7 @@ def pending(target_name: str, trials: int) -> list[dict[str, str]]:
     """
     target, params, dataset = _open(target_name)
     entries = bracket(target, params, dataset, trials).pending
-    return [{"trial": entry.trial.id, "model": entry.trial.model} for entry in entries]
+    return [{"trial": entry.trial.method, "model": entry.trial.model} for entry in entries]
 
 
 def evaluate(target_name: str, trials: int, wanted: str) -> trial.Record:
@@ -70,7 +70,7 @@ def evaluate(target_name: str, trials: int, wanted: str) -> trial.Record:
     target, params, dataset = _open(target_name)
     for entries in bracket(target, params, dataset, trials).rounds:
         for entry in entries:
-            if entry.trial.id == wanted:
+            if entry.trial.method == wanted:
                 keep = entry.rung == RUNGS[-1]
                 return entry.record or trial.evaluate(entry.trial, target, params, dataset, keep=keep)
     raise InputError(f"no trial {wanted!r} now: `edgeproof search --target {target_name} --plan` lists them")
@@ -81,11 +81,11 @@ def _evaluate_all(at_work: workers.Workers, found: Bracket, target: Target, para
     rung = entries[0].rung
     jobs = [(entry.trial, target, params, rung == RUNGS[-1]) for entry in found.pending]
     # As many processes as the whole round takes, so that a search that goes on calculates with as many threads.
-    at_once = len({entry.trial.id for entry in entries})
+    at_once = len({entry.trial.method for entry in entries})
     at_work.run(_in_process, jobs, at_once, f"round {len(found.rounds)}: {DOES[rung]}")
 
 
-def _in_process(one: trial.Trial, target: Target, params: Params, keep: bool) -> None:
+def _in_process(one: Candidate, target: Target, params: Params, keep: bool) -> None:
     trial.evaluate(one, target, params, open_dataset(layout.DATASET), keep=keep)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 import models
-from pipeline.config import Method, Params
-from pipeline.targets import Precision, Target
+from pipeline.compress.recipe import Recipe
+from pipeline.project.params import Params
+from pipeline.records.targets import Precision, Target
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -41,37 +42,36 @@ class Point(BaseModel):
     aware: bool = False
     cluster_bits: int | None = None
 
-    def method(self, target: Target, params: Params, rung: int) -> Method:
+    def recipe(self, target: Target, params: Params, rung: int) -> Recipe:
         """The recipe that a rung evaluates; that of the last rung is the trial's own.
 
         Lengths of re-training follow `train` in params.yaml: half of its epochs at first, twice as many in the end. In
         the target's 8 bits it is a quarter of that: an epoch takes about three times as long, and only mends.
         """
-        steps: list[dict[str, Any]] = [{"step": "resize", "size": self.size}] if self.size else []
+        steps: list[Any] = [{"resize": {"size": self.size}}] if self.size else []
         steps.append(self._prune(target))
         if rung > 0:
             epochs = 2 * params.train.epochs if rung == RUNGS[-1] else -(-params.train.epochs // 2)
             steps.append(self._retrain(params, epochs, self.learning_rate))
         precision = best_precision(target)
         if precision == "int8":
-            steps.append({"step": "quantize", "target": target.name, "calibration_samples": CALIBRATION_SAMPLES})
+            steps.append({"quantize": {"target": target.name, "calibration_samples": CALIBRATION_SAMPLES}})
             if self.cluster_bits:
-                steps.append({"step": "cluster", "bits": self.cluster_bits})
+                steps.append({"cluster": {"bits": self.cluster_bits}})
             if self.aware and rung > 0:
                 steps.append(self._retrain(params, -(-epochs // 4), self.learning_rate / 10))
         if precision == "fp16":
-            steps.append({"step": "fp16"})
-        return Method.model_validate({"steps": steps})
+            steps.append("fp16")
+        return Recipe.model_validate({"steps": steps})
 
     def _prune(self, target: Target) -> dict[str, Any]:
         if self.speed is None:
-            return {"step": "prune", "macs": self.macs}
+            return {"prune": {"macs": self.macs}}
         rate = round(self.speed * target.objective.regions_per_s, 1)
-        return {"step": "prune", "target": target.name, "regions_per_s": rate}
+        return {"prune": {"target": target.name, "regions_per_s": rate}}
 
     def _retrain(self, params: Params, epochs: int, learning_rate: float) -> dict[str, Any]:
-        return {
-            "step": "retrain",
+        settings = {
             "epochs": epochs,
             "patience": max(params.train.patience, epochs // 2),
             "batch": params.train.batch,
@@ -79,6 +79,7 @@ class Point(BaseModel):
             "samples_per_epoch": params.train.samples_per_epoch,
             "distill": self.distill,
         }
+        return {"retrain": settings}
 
 
 def propose(trial: "Trial", target: Target, params: Params) -> Point:
@@ -105,18 +106,7 @@ def best_precision(target: Target) -> Precision:
     return next(precision for precision in PRECISIONS if not target.refusal(precision))
 
 
-def recipe(method: Method) -> list[Any]:
-    """The steps as they stand under `recipes` in params.yaml."""
-    steps: list[Any] = []
-    for step in method.steps:
-        settings = step.model_dump(exclude_defaults=True)
-        name = settings.pop("step")
-        steps.append({name: settings} if settings else name)
-    return steps
-
-
 def _predictable(target: Target) -> bool:
     from pipeline.predict import family_fit
-    from pipeline.predict.machine import family
 
-    return family_fit(family(target), best_precision(target)) is not None
+    return family_fit(target.measured_as, best_precision(target)) is not None

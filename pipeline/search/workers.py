@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.errors import InputError
+from pipeline.system.errors import InputError
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

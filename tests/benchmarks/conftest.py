@@ -9,7 +9,7 @@ import openvino
 import pytest
 
 import models
-from pipeline.export import to_onnx
+from pipeline.formats.from_torch import to_onnx
 
 SIZE = 224
 

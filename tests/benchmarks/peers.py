@@ -11,14 +11,14 @@ import onnx
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from pipeline.compress.quantize import quantize
-from pipeline.export import INPUT
+from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards.child import run
+from pipeline.boards.samples import Samples
+from pipeline.compress.calibration import quantize
 from pipeline.predict import predict
-from pipeline.retest import capped_isa
-from pipeline.retest.child import run
-from pipeline.retest.emulate import Samples
+from pipeline.records.targets import Target
 from pipeline.retest.score import classes
-from pipeline.targets import Target
+from runners.contract.engine_recipe import INPUT
 
 OURS = "edgeproof, for the Atom"
 PEERS = ("NNCF, DISABLE", "NNCF, FIRST_LAYER", "NNCF, ENABLE", "ONNX Runtime, static")

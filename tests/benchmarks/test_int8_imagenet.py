@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import models
-from pipeline.check.inputs import Preprocessing, open_samples
-from pipeline.export import to_onnx
-from pipeline.targets import load_target
+from pipeline.data.own import Preprocessing, open_samples
+from pipeline.formats.from_torch import to_onnx
+from pipeline.records.targets import load_target
 from tests.benchmarks.peers import OURS, PEERS, compare, int8_of_all, table
 
 ATOM = load_target("atom-x5-e3940")
@@ -26,7 +26,7 @@ class Half:
     """Every second image, beginning with the first or the second."""
 
     def __init__(self, first: int) -> None:
-        whole = open_samples(IMAGENET, shape=SHAPE[1:], classes=1000, preprocessing=Preprocessing.of("tensorflow"))
+        whole = open_samples(IMAGENET, shape=SHAPE[1:], classes=1000, preprocessing=Preprocessing.chosen("tensorflow"))
         assert whole.labels is not None
         self.labels = whole.labels[first::2]
         self._inputs = np.concatenate(list(whole.batches(50)))[first::2]

@@ -15,19 +15,21 @@ import onnx
 import pytest
 import yaml
 from click.testing import CliRunner
+from torch import nn
 
 import models
-from pipeline import layout
 from pipeline.cli import cli
-from pipeline.config import load_params
-from pipeline.dataset import open_dataset
-from pipeline.export import to_onnx
-from pipeline.gates import judge
+from pipeline.data.batches import Regions
+from pipeline.data.dataset import open_dataset
+from pipeline.formats.from_torch import to_onnx
 from pipeline.predict import predict
-from pipeline.regions import Regions
-from pipeline.results import read_result
-from pipeline.targets import load_target
-from pipeline.train import load_parent
+from pipeline.project import layout
+from pipeline.project.candidate import Candidate, candidate
+from pipeline.project.params import load_params
+from pipeline.records.gates import judge_result
+from pipeline.records.results import read_result
+from pipeline.records.targets import load_target
+from pipeline.train.parent import load_parent
 from tests.benchmarks.peers import OURS, PEERS, compare, int8_of_all, table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -92,7 +94,7 @@ def project() -> Path:
         (PROJECT / "params.yaml").write_text(yaml.safe_dump(PARAMS))
         if not layout.DATASET.exists():
             run("data", "import", str(MARKET1501 / "manifest.csv"))
-            run("dataset")
+            run("stage", "dataset")
         yield PROJECT  # type: ignore[misc]
 
 
@@ -107,11 +109,15 @@ def once(done: Path, *arguments: str) -> None:
         run(*arguments)
 
 
-def candidate(model: str, method: str) -> Path:
+def candidate_of(model: str, method: str) -> Candidate:
+    return candidate(model, method, load_params())
+
+
+def graph_of(model: str, method: str) -> Path:
     """The candidate's ONNX file."""
-    once(layout.parent(model), "train", model)
-    once(layout.candidate(model, method), "compress", model, method)
-    return layout.candidate(model, method) / "model.onnx"
+    once(layout.parent(model), "stage", "train", model)
+    once(candidate_of(model, method).compressed, "stage", "compress", model, method)
+    return candidate_of(model, method).graph
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -119,13 +125,13 @@ def test_int8_and_retrained_int8_beside_their_peers(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = "mobilenet-v2"
-    once(layout.parent(model), "train", model)
+    once(layout.parent(model), "stage", "train", model)
     params, dataset, spec = load_params(), open_dataset(layout.DATASET), models.spec(model)
-    graph = to_onnx(load_parent(model, params, len(dataset.classes)), spec)
+    graph = to_onnx(parent_network(model), spec)
     calibration, test = Regions(dataset, spec, "train", 128, params.seed), Regions(dataset, spec, "test")
     made: dict[str, Callable[[], onnx.ModelProto]] = int8_of_all(graph, calibration, ATOM, tmp_path)
-    made["plain re-training"] = lambda: onnx.load(candidate(model, "plain-qat"))
-    made["edgeproof, int8-qat"] = lambda: onnx.load(candidate(model, "int8-qat"))
+    made["plain re-training"] = lambda: onnx.load(graph_of(model, "plain-qat"))
+    made["edgeproof, int8-qat"] = lambda: onnx.load(graph_of(model, "int8-qat"))
     rows = compare(made, test, test.labels, ATOM, tmp_path)
     ours, plain, aware = rows[OURS], rows["plain re-training"], rows["edgeproof, int8-qat"]
     with capsys.disabled():
@@ -142,10 +148,10 @@ def test_int8_and_retrained_int8_beside_their_peers(
 def test_a_candidate_meets_the_objective(
     project: Path, model: str, method: str, target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, profile = candidate(model, method), load_target(target)
-    once(layout.exported(model, method), "export", model, method)
-    once(layout.result(model, method, target), "retest", model, method, target)
-    result, parent = read_result(layout.result(model, method, target)), parent_percent()
+    path, profile = graph_of(model, method), load_target(target)
+    once(candidate_of(model, method).exported, "stage", "export", model, method)
+    once(layout.result("emulated", model, method, target), "stage", "retest", model, method, target)
+    result, parent = read_result(layout.result("emulated", model, method, target)), parent_percent()
     watts = predict(path, profile, result.precision, profile.objective.regions_per_frame).power_w
     assert result.accuracy.target is not None
     assert result.predicted is not None
@@ -157,10 +163,16 @@ def test_a_candidate_meets_the_objective(
             f"EfficientNet-Lite0: {parent:.2f} %); predicted {result.predicted.inferences_per_s:.0f} regions/s and "
             f"{watts:.1f} W; download {parent_bytes() / result.download_bytes:.1f} times smaller"
         )
-    assert judge(result, load_params().gates, profile).verdict == "pass"
+    assert judge_result(result, profile.objective, load_params().gates.accuracy_drop_points).verdict == "pass"
     assert watts <= profile.objective.power_w
     assert result.accuracy.target.percent >= parent - 1
     assert parent_bytes() >= 10 * result.download_bytes
+
+
+def parent_network(model: str) -> nn.Module:
+    """The trained FP32 network."""
+    classes = len(open_dataset(layout.DATASET).classes)
+    return load_parent(layout.parent_weights(model), model, classes, load_params().width)
 
 
 def parent_percent() -> float:
@@ -172,6 +184,4 @@ def parent_percent() -> float:
 
 def parent_bytes() -> int:
     """Size of that parent as an ONNX file."""
-    params, dataset = load_params(), open_dataset(layout.DATASET)
-    network = load_parent("efficientnet-lite0", params, len(dataset.classes))
-    return len(to_onnx(network, models.spec("efficientnet-lite0")).SerializeToString())
+    return len(to_onnx(parent_network("efficientnet-lite0"), models.spec("efficientnet-lite0")).SerializeToString())

@@ -5,15 +5,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import emulators
-from pipeline.retest import capped_isa
-from pipeline.retest.child import Place, run
-from pipeline.targets import load_target
+from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards import host
+from pipeline.boards.child import Place, run
+from pipeline.records.targets import load_target
 
 ATOM = load_target("atom-x5-e3940")
 SHAPE = (4, 3, 224, 224)
@@ -50,10 +52,10 @@ def per_sample(model: Path, place: Place, few: int, many: int) -> float:
 
 
 def test_retest_speed(int8_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    capped, host = capped_isa.target_place(ATOM), capped_isa.host_place(ATOM)
-    qemu = capped_isa.audit_place(ATOM, emulators.launcher("denverton"))
+    capped, plain = capped_isa.target_place(ATOM), capped_isa.host_place(ATOM)
+    qemu = replace(capped_isa.audit_place(ATOM), launcher=emulators.launcher("denverton"))
     on_target = min(per_sample(int8_model, capped, 4, 204) for _ in range(3))
-    uncapped = min(per_sample(int8_model, host, 4, 204) for _ in range(3))
+    uncapped = min(per_sample(int8_model, plain, 4, 204) for _ in range(3))
     in_qemu = per_sample(int8_model, qemu, 4, 12)
 
     bare = [sys.executable, "-c", BARE, str(int8_model), str(ATOM.cpu.cores), str(SAMPLES)]
@@ -65,7 +67,7 @@ def test_retest_speed(int8_model: Path, capsys: pytest.CaptureFixture[str]) -> N
     overhead = min(ours) / min(alone) - 1
     with capsys.disabled():
         print(
-            f"\nre-test of EfficientNet-Lite0 INT8 for {ATOM.name} on {capped_isa.host_isa()}:"
+            f"\nre-test of EfficientNet-Lite0 INT8 for {ATOM.name} on {host.isa()}:"
             f"\n  {in_qemu / on_target:6.1f} times as fast as QEMU"
             f"\n  {on_target / uncapped:6.1f} times as slow as uncapped"
             f"\n  {overhead:6.1%} overhead of edgeproof over bare OpenVINO on {SAMPLES} samples"

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeline import layout
 from pipeline.cli import cli
+from pipeline.project import layout
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = REPOSITORY / ".benchmarks" / "search"
@@ -39,10 +39,10 @@ def test_a_search_states_what_each_part_of_it_cost(
     shutil.copyfile(REPOSITORY / "data.dvc", PROJECT / "data.dvc")
     if not layout.DATASET.exists():
         run("data", "fetch")
-        run("dataset")
+        run("stage", "dataset")
     for model in MODELS:
         if not layout.parent(model).exists():
-            run("train", model)
+            run("stage", "train", model)
 
     printed = run("search", "--target", TARGET, "--trials", TRIALS)
     report = json.loads((layout.search(TARGET) / "report.json").read_text())

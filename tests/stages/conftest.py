@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import yaml
 from click.testing import CliRunner
 
 from pipeline.cli import cli
+from pipeline.project import layout
+from pipeline.project.candidate import Candidate, candidate
+from pipeline.project.params import load_params
 from tests.conftest import TINY_PARAMS, write_images
 
 METHODS = ["fp32", "fp16", "int8", "pruned-int8"]
@@ -23,9 +27,15 @@ def run(*arguments: str) -> str:
     return result.output
 
 
+def made(method: str, model: str = "lenet-5", project: Path = Path()) -> Candidate:
+    """The candidate of a method of params.yaml, in the project that is in this folder."""
+    found = candidate(model, method, load_params(project / layout.PARAMS))
+    return replace(found, folder=project / found.folder)
+
+
 def workers_left() -> str:
     """Children of this process that still run a model, by number."""
-    command = ["pgrep", "-P", str(os.getpid()), "-f", "pipeline.retest.worker"]
+    command = ["pgrep", "-P", str(os.getpid()), "-f", "pipeline.boards.worker"]
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
@@ -40,20 +50,21 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         write_images(folder / "photos")
         run("data", "import", "photos")
-        run("dataset")
-        run("train", "lenet-5")
+        run("stage", "dataset")
+        run("stage", "train", "lenet-5")
         for method in METHODS:
-            run("compress", "lenet-5", method)
-            run("export", "lenet-5", method)
+            run("stage", "resolve", method)
+            run("stage", "compress", "lenet-5", method)
+            run("stage", "export", "lenet-5", method)
             for target in TARGETS:
-                run("retest", "lenet-5", method, target)
-        run("report")
+                run("stage", "retest", "lenet-5", method, target)
+        run("stage", "report")
     return folder
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No emulators are found there: audits are what tests/device is for, and take their time."""
+    """No emulators are found there: audits are what tests/emulators is for, and take their time."""
     monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

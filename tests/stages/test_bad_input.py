@@ -13,7 +13,8 @@ import pytest
 import yaml
 from onnx import numpy_helper
 
-from pipeline import layout
+from pipeline.project import layout
+from tests.stages.conftest import made
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -54,29 +55,30 @@ def no_leftovers(folder: Path) -> bool:
 
 
 def test_missing_data(project: Path) -> None:
-    assert_refused(edgeproof("dataset"), "edgeproof data fetch")
+    assert_refused(edgeproof("stage", "dataset"), "edgeproof data fetch")
     assert not layout.DATASET.exists()
 
 
 def test_missing_data_set(project: Path) -> None:
-    assert_refused(edgeproof("train", "lenet-5"), "samples.csv")
+    assert_refused(edgeproof("stage", "train", "lenet-5"), "samples.csv")
 
 
 def test_unknown_model(trained: Path) -> None:
-    assert_refused(edgeproof("train", "lenet5"), "lenet-5")
+    assert_refused(edgeproof("stage", "train", "lenet5"), "lenet-5")
 
 
 def test_unknown_method(trained: Path) -> None:
-    assert_refused(edgeproof("compress", "lenet-5", "int4"), "int4", "pruned-int8")
+    assert_refused(edgeproof("stage", "compress", "lenet-5", "int4"), "int4", "pruned-int8")
+    assert_refused(edgeproof("stage", "resolve", "int4"), "int4", "pruned-int8")
 
 
 def test_unknown_target(trained: Path) -> None:
-    assert_refused(edgeproof("retest", "lenet-5", "int8", "atom"), "unknown target 'atom'")
+    assert_refused(edgeproof("stage", "retest", "lenet-5", "int8", "atom"), "unknown target 'atom'")
 
 
 def test_malformed_params(trained: Path) -> None:
     Path("params.yaml").write_text("models: [lenet-5\n")
-    assert_refused(edgeproof("train", "lenet-5"), "params.yaml")
+    assert_refused(edgeproof("stage", "train", "lenet-5"), "params.yaml")
 
 
 def test_outside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +90,13 @@ def test_truncated_clip(project: Path) -> None:
     layout.DATA.mkdir()
     (layout.DATA / "vtest.avi").write_bytes(b"RIFF\x00\x00\x00\x00AVI LIST")
     (layout.DATA / "labels.csv").write_text("frame,x,y,w,h,class\n1,200,100,40,80,person\n")
-    assert_refused(edgeproof("dataset"), "vtest.avi", "edgeproof data fetch")
+    assert_refused(edgeproof("stage", "dataset"), "vtest.avi", "edgeproof data fetch")
     assert not layout.DATASET.exists()
 
 
 def test_full_disk_while_the_data_set_is_built(trained: Path) -> None:
     before = (layout.DATASET / "samples.csv").read_bytes()
-    assert_refused(edgeproof("dataset", file_limit_bytes=500), "size limit")
+    assert_refused(edgeproof("stage", "dataset", file_limit_bytes=500), "size limit")
     assert (layout.DATASET / "samples.csv").read_bytes() == before
     assert no_leftovers(layout.ARTIFACTS)
 
@@ -111,7 +113,7 @@ def test_full_disk_while_the_data_set_is_built(trained: Path) -> None:
 )
 def test_full_disk_leaves_every_stage_s_old_output_alone(trained: Path, stage: tuple[str, ...]) -> None:
     before = {path: path.read_bytes() for path in layout.ARTIFACTS.rglob("*") if path.is_file()}
-    assert_refused(edgeproof(*stage, file_limit_bytes=2_000))
+    assert_refused(edgeproof("stage", *stage, file_limit_bytes=2_000))
     after = {path: path.read_bytes() for path in layout.ARTIFACTS.rglob("*") if path.is_file()}
     assert after == before
 
@@ -121,45 +123,51 @@ def test_damaged_parent(trained: Path, name: str) -> None:
     path = layout.parent("lenet-5") / name
     path.write_bytes(path.read_bytes()[:50])
     stage = ("compress", "lenet-5", "int8") if "weights" in name else ("retest", "lenet-5", "int8", "atom-x5-e3940")
-    assert_refused(edgeproof(*stage), name)
+    assert_refused(edgeproof("stage", *stage), name)
+
+
+@pytest.mark.parametrize("stage", [("export", "lenet-5", "int8"), ("retest", "lenet-5", "int8", "atom-x5-e3940")])
+def test_damaged_facts_of_a_candidate(trained: Path, stage: tuple[str, ...]) -> None:
+    (made("int8").compressed / "candidate.json").write_text("{")
+    assert_refused(edgeproof("stage", *stage), "candidate.json", "dvc repro")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 5000])
 def test_truncated_onnx(trained: Path, keep: int) -> None:
-    path = layout.candidate("lenet-5", "int8") / "model.onnx"
+    path = made("int8").graph
     path.write_bytes(path.read_bytes()[:keep])
     words = "not a valid ONNX model" if keep else "is empty"
-    assert_refused(edgeproof("export", "lenet-5", "int8"), "model.onnx", words)
+    assert_refused(edgeproof("stage", "export", "lenet-5", "int8"), "model.onnx", words)
 
 
 def test_weights_that_are_no_numbers(trained: Path) -> None:
-    path = layout.candidate("lenet-5", "fp32") / "model.onnx"
+    path = made("fp32").graph
     model = onnx.load(path)
     weights = next(item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT)
     weights.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(weights), np.nan), name=weights.name))
     onnx.save(model, path)
-    assert_refused(edgeproof("export", "lenet-5", "fp32"), "NaN")
+    assert_refused(edgeproof("stage", "export", "lenet-5", "fp32"), "NaN")
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml"])
 def test_damaged_ir(trained: Path, name: str) -> None:
-    path = layout.exported("lenet-5", "int8") / "openvino" / name
+    path = made("int8").exported / "openvino" / name
     path.write_bytes(b"")
-    result = layout.result("lenet-5", "int8", "atom-x5-e3940")
+    result = layout.result("emulated", "lenet-5", "int8", "atom-x5-e3940")
     before = result.read_bytes()
-    assert_refused(edgeproof("retest", "lenet-5", "int8", "atom-x5-e3940"), "model.xml")
+    assert_refused(edgeproof("stage", "retest", "lenet-5", "int8", "atom-x5-e3940"), "model.xml")
     assert result.read_bytes() == before
 
 
 def test_a_missing_result_stops_the_report(trained: Path) -> None:
-    layout.result("lenet-5", "int8", "atom-x5-e3940").unlink()
-    assert_refused(edgeproof("report"), "dvc repro")
+    layout.result("emulated", "lenet-5", "int8", "atom-x5-e3940").unlink()
+    assert_refused(edgeproof("stage", "report"), "dvc repro")
 
 
 def test_the_gate_s_exit_code_is_the_worst_target_s(trained: Path) -> None:
     assert edgeproof("gate", "--json").returncode == 0
     for method in ("fp32", "fp16"):
-        path = layout.result("lenet-5", method, "jetson-tx2-maxq")
+        path = layout.result("emulated", "lenet-5", method, "jetson-tx2-maxq")
         record = json.loads(path.read_text())
         record["accuracy"]["target"] = None
         path.write_text(json.dumps(record))
@@ -169,9 +177,9 @@ def test_the_gate_s_exit_code_is_the_worst_target_s(trained: Path) -> None:
     assert edgeproof("gate").returncode == 0
     strict = {**params, "targets": ["atom-x5-e3940"], "methods": ["fp32"], "gates": {"accuracy_drop_points": 0}}
     Path("params.yaml").write_text(yaml.safe_dump(strict))
-    record = json.loads(layout.result("lenet-5", "fp32", "atom-x5-e3940").read_text())
+    record = json.loads(layout.result("emulated", "lenet-5", "fp32", "atom-x5-e3940").read_text())
     record["accuracy"]["target"]["correct"] -= 1
-    layout.result("lenet-5", "fp32", "atom-x5-e3940").write_text(json.dumps(record))
+    layout.result("emulated", "lenet-5", "fp32", "atom-x5-e3940").write_text(json.dumps(record))
     assert edgeproof("gate").returncode == 1
 
 

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from pipeline import layout
-from pipeline.check.model_file import open_model
 from pipeline.cli import cli
-from pipeline.compress import half_precision
+from pipeline.formats.mixed_precision import fp32_layers
+from pipeline.formats.model_file import open_model
+from tests.stages.conftest import made
 
 
 def compress(*arguments: object) -> Result:
@@ -28,7 +28,7 @@ def refused(*arguments: object) -> str:
 
 @pytest.fixture
 def fp32(prepared: Path) -> Path:
-    return prepared / layout.candidate("lenet-5", "fp32") / "model.onnx"
+    return made("fp32", project=prepared).graph
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_layers_that_overflow_stay_in_fp32_for_the_jetson(fp32: Path, images: li
     arguments = [tmp_path / "loud.onnx", "--method", "fp16", "--target", "jetson-tx2-maxp", *images, "--output", output]
     result = compress(*arguments, "--limit", 6)
     assert result.exit_code == 0, result.output
-    kept = half_precision.fp32_layers(onnx.load(output / "model.onnx"))
+    kept = fp32_layers(onnx.load(output / "model.onnx"))
     assert f"kept in FP32: {', '.join(kept)}\n" in result.output
     assert [name.split("_")[0] for name in kept] == ["Conv", "Relu", "MaxPool", "Conv", "Relu"]
 
@@ -79,12 +79,13 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
     output = ["--output", tmp_path / "made"]
     atom = ["--method", "int8", "--target", "atom-x5-e3940"]
     assert "DP4A" in refused(fp32, "--method", "int8", "--target", "jetson-tx2-maxq", *images, *output)
-    assert "give the FP32 original" in refused(
-        prepared / layout.candidate("lenet-5", "int8") / "model.onnx", *atom, *images, *output
-    )
+    assert "give the FP32 original" in refused(made("int8", project=prepared).graph, *atom, *images, *output)
     assert "no such file" in refused(tmp_path / "missing.onnx", *atom, *images, *output)
-    assert "--calibration and --output" in refused(fp32, *atom, *output)
-    assert "name the recipe" in refused("lenet-5")
+    assert "neither ONNX (.onnx) nor" in refused("lenet-5", *atom, *images, *output)  # a model of the pipeline
+    for missing, given in (("--calibration", output), ("--output", images)):
+        incomplete = compress(fp32, *atom, *given)
+        assert incomplete.exit_code == 2
+        assert f"Missing option '{missing}'" in incomplete.stderr
     np.savez(tmp_path / "small.npz", inputs=np.zeros((4, 3, 8, 8), np.float32))
     assert "small.npz" in refused(fp32, *atom, "--calibration", tmp_path / "small.npz", *output)
     assert not (tmp_path / "made").exists()

@@ -18,25 +18,27 @@ import yaml
 from onnx import TensorProto, numpy_helper
 
 import models
-from pipeline import layout, train
-from pipeline.check.onnx_file import load_onnx
+from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards.child import run as run_child
 from pipeline.compress.trainable_graph import TrainableGraph
-from pipeline.dataset import open_dataset
-from pipeline.export import run_onnx
-from pipeline.regions import Regions
-from pipeline.results import read_result
-from pipeline.retest import capped_isa
-from pipeline.retest.child import run as run_child
-from pipeline.targets import load_target
+from pipeline.data.batches import Regions
+from pipeline.data.dataset import open_dataset
+from pipeline.formats.from_torch import run_onnx
+from pipeline.formats.onnx_file import load_onnx
+from pipeline.project import layout
+from pipeline.records.results import read_result
+from pipeline.records.targets import load_target
+from pipeline.train import loop
+from pipeline.train.checkpoint import Checkpoint
 from tests.conftest import RETRAIN
-from tests.stages.conftest import run
+from tests.stages.conftest import made, run
 
 ATOM, MAXQ = "atom-x5-e3940", "jetson-tx2-maxq"
 
 
 def weights(method: str, kind: int) -> list[np.ndarray]:
     """All weight tensors of a candidate that are stored as `kind`."""
-    graph = onnx.load(layout.candidate("lenet-5", method) / "model.onnx").graph
+    graph = onnx.load(made(method).graph).graph
     tensors = [item for item in graph.initializer if item.data_type == kind and len(item.dims) > 1]
     return [numpy_helper.to_array(item) for item in tensors]
 
@@ -44,31 +46,31 @@ def weights(method: str, kind: int) -> list[np.ndarray]:
 def distinct(tensor: np.ndarray) -> int:
     """How many values a tensor takes, counted by their bits.
 
-    NumPy 2.4 sorts FP16 numbers wrongly on CPUs with AVX-512 VBMI2, so that `np.unique` counts some of them twice there.
+    NumPy 2.4 sorts FP16 numbers wrongly on CPUs with AVX-512 VBMI2, and `np.unique` counts some of them twice there.
     """
     return len(np.unique(tensor.view(f"u{tensor.itemsize}")))
 
 
 def test_8_bit_weights_are_shared_and_trained_in_the_target_s_arithmetic(trained: Path) -> None:
-    run("compress", "lenet-5", "shared-int8")
-    run("export", "lenet-5", "shared-int8")
-    run("retest", "lenet-5", "shared-int8", ATOM)
+    run("stage", "compress", "lenet-5", "shared-int8")
+    run("stage", "export", "lenet-5", "shared-int8")
+    run("stage", "retest", "lenet-5", "shared-int8", ATOM)
     shared = weights("shared-int8", TensorProto.INT8)
     large = [tensor for tensor in shared if tensor.size >= 256]
     assert len(large) == 4  # all but the head
     assert all(distinct(tensor) <= 16 for tensor in large)
-    assert json.loads((layout.candidate("lenet-5", "shared-int8") / "candidate.json").read_text())["epochs"] == 1
-    result = read_result(layout.result("lenet-5", "shared-int8", ATOM))
+    assert json.loads((made("shared-int8").compressed / "candidate.json").read_text())["epochs"] == 1
+    result = read_result(layout.result("emulated", "lenet-5", "shared-int8", ATOM))
     assert result.precision == "int8"
     assert result.accuracy.target is not None
     assert result.accuracy.target.percent > 60
 
     # The network that was trained, on what the target calculates from the exported file.
     spec, dataset = models.spec("lenet-5"), open_dataset(layout.DATASET)
-    network = TrainableGraph(load_onnx(layout.candidate("lenet-5", "shared-int8") / "model.onnx"), saturates=True)
+    network = TrainableGraph(load_onnx(made("shared-int8").graph), saturates=True)
     regions = Regions(dataset, spec, "test")
     [on_target] = run_child(
-        layout.exported("lenet-5", "shared-int8") / "openvino" / "model.xml",
+        made("shared-int8").loaded_by("openvino"),
         regions.batches(4),
         len(regions),
         (4, 3, spec.input_size, spec.input_size),
@@ -80,7 +82,7 @@ def test_8_bit_weights_are_shared_and_trained_in_the_target_s_arithmetic(trained
 
 
 def test_shared_weights_are_still_shared_in_half_precision(trained: Path) -> None:
-    run("compress", "lenet-5", "shared-fp16")
+    run("stage", "compress", "lenet-5", "shared-fp16")
     large = [tensor for tensor in weights("shared-fp16", TensorProto.FLOAT16) if tensor.size >= 512]
     assert len(large) == 3
     assert all(distinct(tensor) <= 32 for tensor in large)
@@ -95,7 +97,7 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
     values["recipes"]["twice"] = [{"retrain": RETRAIN}, quantize, {"retrain": long}]
     (trained / "params.yaml").write_text(yaml.safe_dump(values))
     first, second = (layout.checkpoint("compress", "lenet-5", "twice", str(index)) for index in range(2))
-    command = [sys.executable, "-m", "pipeline", "compress", "lenet-5", "twice"]
+    command = [sys.executable, "-m", "pipeline", "stage", "compress", "lenet-5", "twice"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -109,14 +111,14 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
     class Stop(Exception):
         pass
 
-    def stop(path: Path, value: dict[str, Any]) -> None:
-        assert path == second
+    def stop(checkpoint: Checkpoint, value: dict[str, Any]) -> None:
+        assert checkpoint.path == second
         assert len(value["curves"]) > 1
         raise Stop
 
-    monkeypatch.setattr(train, "_write_checkpoint", stop)  # reached after the first new epoch
+    monkeypatch.setattr(Checkpoint, "write", stop)  # reached after the first new epoch
     with pytest.raises(Stop):
-        run("compress", "lenet-5", "twice")
+        run("stage", "compress", "lenet-5", "twice")
 
 
 def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,29 +126,29 @@ def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkey
     values |= {"models": ["mobilenet-v2"], "width": 0.25, "targets": [ATOM, MAXQ], "methods": ["few", "few-fp16"]}
     values["recipes"] |= {"few": [smaller, {"retrain": RETRAIN}], "few-fp16": [smaller, "fp16"]}
     (trained / "params.yaml").write_text(yaml.safe_dump(values))
-    run("train", "mobilenet-v2")
-    fit, teachers = train.fit, []
+    run("stage", "train", "mobilenet-v2")
+    fit, teachers = loop.fit, []
 
     def spy(*arguments: Any) -> Any:
         teachers.append(arguments[-1])
         return fit(*arguments)
 
-    monkeypatch.setattr(train, "fit", spy)
+    monkeypatch.setattr(loop, "fit", spy)
     for method, target in (("few", ATOM), ("few-fp16", MAXQ)):
-        run("compress", "mobilenet-v2", method)
-        run("export", "mobilenet-v2", method)
-        run("retest", "mobilenet-v2", method, target)
+        run("stage", "compress", "mobilenet-v2", method)
+        run("stage", "export", "mobilenet-v2", method)
+        run("stage", "retest", "mobilenet-v2", method, target)
     few, half = (
-        read_result(layout.result("mobilenet-v2", method, target))
+        read_result(layout.result("emulated", "mobilenet-v2", method, target))
         for method, target in (("few", ATOM), ("few-fp16", MAXQ))
     )
     assert few.input_size == half.input_size == 64
     [teacher] = teachers
-    assert teacher[0].size == (224, 224)  # regions are enlarged to the parent's own size before it answers
+    assert teacher.network[0].size == (224, 224)  # regions are enlarged to the parent's own size before it answers
 
     # The re-test cut the regions for it, and held it against the parent, which sees more.
     regions = Regions(open_dataset(layout.DATASET), replace(models.spec("mobilenet-v2"), input_size=64), "test")
-    graph = load_onnx(layout.candidate("mobilenet-v2", "few") / "model.onnx")
+    graph = load_onnx(made("few", "mobilenet-v2").graph)
     answers = np.concatenate([run_onnx(graph, batch).argmax(1) for batch in regions.batches(4)])
     assert few.predictions == answers.tolist()
     metrics = json.loads((layout.parent("mobilenet-v2") / "metrics.json").read_text())
@@ -154,15 +156,15 @@ def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkey
     assert few.accuracy.fp32.percent == metrics["test_accuracy_percent"]
     assert half.accuracy.target is not None
 
-    recipe = json.loads((layout.exported("mobilenet-v2", "few-fp16") / "tensorrt" / "recipe.json").read_text())
+    recipe = json.loads((made("few-fp16", "mobilenet-v2").exported / "tensorrt" / "recipe.json").read_text())
     assert "4x3x64x64" in recipe["trtexec"]
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("method", ["shared-int8", "shared-fp16"])
 def test_the_same_seed_gives_the_same_candidate(trained: Path, method: str) -> None:
-    run("compress", "lenet-5", method)
-    file = layout.candidate("lenet-5", method) / "model.onnx"
+    run("stage", "compress", "lenet-5", method)
+    file = made(method).graph
     before = file.read_bytes()
-    run("compress", "lenet-5", method)
+    run("stage", "compress", "lenet-5", method)
     assert file.read_bytes() == before

@@ -17,17 +17,25 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import models
-from pipeline import files, layout
-from pipeline.config import load_params
-from pipeline.dataset import open_dataset
-from pipeline.export import run_onnx
-from pipeline.results import RoundedLayer, read_result
-from pipeline.train import Epoch, fit, load_parent, predict
-from runners.edge.regions import normalise
-from runners.edge.unpack import unpack
-from tests.stages.conftest import METHODS, run
+from pipeline.data.dataset import open_dataset
+from pipeline.formats.from_torch import run_onnx
+from pipeline.project import layout
+from pipeline.project.params import load_params
+from pipeline.records.results import RoundedLayer, read_result
+from pipeline.system import files
+from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.curves import Epoch
+from pipeline.train.loop import fit, predict
+from pipeline.train.parent import load_parent
+from runners.contract import engine_recipe, model_input
+from runners.contract.engine_recipe import Recipe
+from runners.contract.model_input import ModelInput
+from runners.edge.loop.regions import normalise
+from runners.edge.update.unpack import unpack
+from tests.stages.conftest import METHODS, made, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CODE = "as it is"  # the identity of the code that trains
 
 
 @pytest.fixture
@@ -47,44 +55,42 @@ def test_the_onnx_file_calculates_what_pytorch_does(here: Path) -> None:
     dataset = open_dataset(layout.DATASET)
     spec = models.spec("lenet-5")
     images, _ = dataset.load("test", spec.input_size)
-    model = onnx.load(layout.candidate("lenet-5", "fp32") / "model.onnx")
+    model = onnx.load(made("fp32").graph)
     assert model.opset_import[0].version == 13
-    expected = predict(load_parent("lenet-5", load_params(), 3), images, spec)
+    parent = load_parent(layout.parent_weights("lenet-5"), "lenet-5", 3, load_params().width)
+    expected = predict(parent, images, spec)
     np.testing.assert_allclose(run_onnx(model, normalise(images, spec.mean, spec.std)), expected, atol=1e-4)
-    np.testing.assert_allclose(np.load(layout.parent_logits("lenet-5")), expected, atol=1e-4)
+    np.testing.assert_allclose(np.load(layout.parent_logits("lenet-5", "test")), expected, atol=1e-4)
 
 
 def test_each_method_leaves_its_mark_on_the_graph(here: Path) -> None:
-    operations = {
-        method: {node.op_type for node in onnx.load(layout.candidate("lenet-5", method) / "model.onnx").graph.node}
-        for method in METHODS
-    }
+    operations = {method: {node.op_type for node in onnx.load(made(method).graph).graph.node} for method in METHODS}
     assert "QuantizeLinear" in operations["int8"] & operations["pruned-int8"]
     assert "QuantizeLinear" not in operations["fp32"] | operations["fp16"]
-    half = onnx.load(layout.candidate("lenet-5", "fp16") / "model.onnx")
+    half = onnx.load(made("fp16").graph)
     assert {item.data_type for item in half.graph.initializer} >= {onnx.TensorProto.FLOAT16}
     parameters = {
-        method: json.loads((layout.candidate("lenet-5", method) / "candidate.json").read_text())["parameters"]
-        for method in METHODS
+        method: json.loads((made(method).compressed / "candidate.json").read_text())["parameters"] for method in METHODS
     }
     assert parameters["pruned-int8"] < 0.9 * parameters["fp32"] == 0.9 * parameters["int8"]
 
 
 def test_layers_that_overflow_fp16_are_kept_and_named_from_the_candidate_to_the_board(trained: Path) -> None:
-    weights = layout.parent("lenet-5") / "weights.safetensors"
+    weights = layout.parent_weights("lenet-5")
     state = load_file(weights)
     for name, factor in (("features.0.weight", 1e6), ("features.0.bias", 1e6), ("features.3.weight", 1e-6)):
         state[name] *= factor
     save_file(state, weights)
-    assert "kept in FP32: /features/" in run("compress", "lenet-5", "fp16")
-    run("export", "lenet-5", "fp16")
-    run("retest", "lenet-5", "fp16", "jetson-tx2-maxq")
-    kept = json.loads((layout.candidate("lenet-5", "fp16") / "candidate.json").read_text())["fp32_layers"]
+    assert "kept in FP32: /features/" in run("stage", "compress", "lenet-5", "fp16")
+    run("stage", "export", "lenet-5", "fp16")
+    run("stage", "retest", "lenet-5", "fp16", "jetson-tx2-maxq")
+    kept = json.loads((made("fp16").compressed / "candidate.json").read_text())["fp32_layers"]
     assert [name.split("/")[2] for name in kept] == [f"features.{index}" for index in range(5)]
-    recipe = json.loads((layout.exported("lenet-5", "fp16") / "tensorrt" / "recipe.json").read_text())
+    recipe = json.loads((made("fp16").exported / "tensorrt" / "recipe.json").read_text())
     assert recipe["fp32_layers"] == kept
-    assert "--fp32-layers recipe.json" in recipe["python"]
-    result = read_result(layout.result("lenet-5", "fp16", "jetson-tx2-maxq"))
+    assert "build_engine recipe.json" in recipe["python"]
+    assert "trtexec" not in recipe  # it could not hold them
+    result = read_result(layout.result("emulated", "lenet-5", "fp16", "jetson-tx2-maxq"))
     assert [layer.overflow for layer in result.layers if isinstance(layer, RoundedLayer)] == [0] * len(result.layers)
     assert len(result.layers) > 0
     assert result.accuracy.target == result.accuracy.cloud
@@ -92,47 +98,59 @@ def test_layers_that_overflow_fp16_are_kept_and_named_from_the_candidate_to_the_
 
 def test_exports_hold_what_each_runtime_loads_and_their_hashes(here: Path, tmp_path: Path) -> None:
     expected = {
-        "fp32": {"openvino/model.xml", "openvino/model.bin", "tensorrt/model.onnx"},
+        "fp32": {"openvino/model.xml", "openvino/model.bin", "tensorrt/model.onnx", "tensorrt/recipe.json"},
         "fp16": {"tensorrt/model.onnx"},
         "int8": {"openvino/model.xml", "openvino/model.bin"},
     }
     for method, names in expected.items():
-        folder = layout.exported("lenet-5", method)
+        folder = made(method).exported
         (tmp_path / method).mkdir()
         manifest = json.loads((folder / "manifest.json").read_text())
         assert names <= manifest["files"].keys()
         for name, facts in manifest["files"].items():
             assert files.sha256(folder / name) == facts["sha256"]
-        for pack in folder.glob("*.pack"):
-            runtime, facts = folder / pack.stem, manifest["files"][pack.name]
-            assert facts["size_bytes"] == pack.stat().st_size < sum(path.stat().st_size for path in runtime.iterdir())
-            unpack(str(pack), str(tmp_path / method / pack.stem))
+        runtimes = [path for path in folder.iterdir() if path.is_dir()]
+        assert {path.name for path in folder.glob("*.tar.xz")} == {f"{runtime.name}.tar.xz" for runtime in runtimes}
+        for runtime in runtimes:
+            download = folder / f"{runtime.name}.tar.xz"
+            size = manifest["files"][download.name]["size_bytes"]
+            assert size == download.stat().st_size < sum(path.stat().st_size for path in runtime.iterdir())
+            unpacked = tmp_path / method / runtime.name
+            unpack(str(download), str(unpacked))
+            assert {path.name for path in unpacked.iterdir()} == {path.name for path in runtime.iterdir()}
             for path in runtime.iterdir():
-                assert (tmp_path / method / pack.stem / path.name).read_bytes() == path.read_bytes()
-        assert {pack.stem for pack in folder.glob("*.pack")} == {
-            path.name for path in folder.iterdir() if path.is_dir()
-        }
-    recipe = json.loads((layout.exported("lenet-5", "fp16") / "tensorrt" / "recipe.json").read_text())
+                assert (unpacked / path.name).read_bytes() == path.read_bytes()
+    assert engine_recipe.read(str(made("fp16").exported / "tensorrt" / "recipe.json")) == Recipe(32, True, [])
+    recipe = json.loads((made("fp16").exported / "tensorrt" / "recipe.json").read_text())
     assert "--fp16" in recipe["trtexec"]
     assert "--optShapes=input:4x3x32x32" in recipe["trtexec"]
     assert recipe["fp32_layers"] == []
 
 
+def test_every_runtime_is_told_how_its_model_wants_images(here: Path) -> None:
+    spec = models.spec("lenet-5")
+    wanted = ModelInput(spec.input_size, spec.mean, spec.std, ["blue", "green", "red"])
+    folders = [folder for method in METHODS for folder in made(method).exported.iterdir() if folder.is_dir()]
+    assert {folder.name for folder in folders} == {"openvino", "tensorrt", "onnxruntime"}
+    for folder in folders:
+        assert model_input.read(str(folder / "input.json")) == wanted
+
+
 def test_results_say_what_was_measured_and_what_was_not(here: Path) -> None:
-    atom = read_result(layout.result("lenet-5", "int8", "atom-x5-e3940"))
+    atom = read_result(layout.result("emulated", "lenet-5", "int8", "atom-x5-e3940"))
     assert atom.accuracy.target is not None
     assert atom.accuracy.target.n == len(open_dataset(layout.DATASET).split("test"))
     assert np.trace(atom.confusion) == atom.accuracy.target.correct
     assert len(atom.predictions) == atom.accuracy.target.n
-    download = layout.exported("lenet-5", "int8") / "openvino.pack"
+    download = made("int8").exported / "openvino.tar.xz"
     assert atom.size_bytes is not None
     assert 0 < download.stat().st_size == atom.download_bytes < atom.size_bytes
     assert atom.measured is None
     assert atom.grade == "unaudited"
-    parker = read_result(layout.result("lenet-5", "fp16", "jetson-tx2-maxq"))
+    parker = read_result(layout.result("emulated", "lenet-5", "fp16", "jetson-tx2-maxq"))
     assert parker.grade == "bounded"
     assert parker.accuracy.target in parker.bounds.values()
-    refused = read_result(layout.result("lenet-5", "int8", "jetson-tx2-maxq"))
+    refused = read_result(layout.result("emulated", "lenet-5", "int8", "jetson-tx2-maxq"))
     assert "DP4A" in str(refused.refused)
 
 
@@ -146,15 +164,15 @@ def test_the_report_shows_every_candidate(here: Path) -> None:
 
 def test_training_again_gives_the_same_bytes(trained: Path) -> None:
     before = {path.name: path.read_bytes() for path in layout.parent("lenet-5").iterdir()}
-    run("train", "lenet-5")
+    run("stage", "train", "lenet-5")
     assert {path.name: path.read_bytes() for path in layout.parent("lenet-5").iterdir()} == before
 
 
 @pytest.mark.nightly
 def test_compressing_and_re_testing_again_gives_the_same_bytes(trained: Path) -> None:
     method = "pruned-int8"
-    result = layout.result("lenet-5", method, "atom-x5-e3940")
-    folders = [layout.candidate("lenet-5", method), layout.exported("lenet-5", method)]
+    result = layout.result("emulated", "lenet-5", method, "atom-x5-e3940")
+    folders = [made(method).compressed, made(method).exported]
 
     def content() -> dict[str, bytes]:
         return {str(p): p.read_bytes() for f in folders for p in f.rglob("*") if p.is_file()} | {
@@ -164,7 +182,7 @@ def test_compressing_and_re_testing_again_gives_the_same_bytes(trained: Path) ->
     runs = []
     for _ in range(2):  # each stage in a process of its own, as DVC runs it: libraries number nodes by process
         for stage in (["compress"], ["export"], ["retest", "atom-x5-e3940"]):
-            command = [sys.executable, "-m", "pipeline", stage[0], "lenet-5", method, *stage[1:]]
+            command = [sys.executable, "-m", "pipeline", "stage", stage[0], "lenet-5", method, *stage[1:]]
             subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=True, capture_output=True)
         runs.append(content())
     assert runs[0] == runs[1]
@@ -181,22 +199,24 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         torch.manual_seed(1)
         return models.build("lenet-5", 3)
 
-    whole, curves = fit(start(), spec, dataset, settings, 1, trained / "whole.pt")
+    whole, curves = fit(start(), spec, dataset, settings, 1, Checkpoint(trained / "whole.pt", CODE))
 
-    checkpoint = trained / "killed.pt"
+    checkpoint = Checkpoint(trained / "killed.pt", CODE)
     script = (
         "import torch, models\n"
         "from pathlib import Path\n"
-        "from pipeline import layout, train\n"
-        "from pipeline.config import load_params\n"
-        "from pipeline.dataset import open_dataset\n"
-        "write = train._write_checkpoint\n"
+        "from pipeline.data.dataset import open_dataset\n"
+        "from pipeline.project import layout\n"
+        "from pipeline.project.params import load_params\n"
+        "from pipeline.train.checkpoint import Checkpoint\n"
+        "from pipeline.train.loop import fit\n"
+        "write = Checkpoint.write\n"
         "def slow(*a):\n    write(*a)\n    print('epoch', flush=True)\n    import time; time.sleep(0.5)\n"
-        "train._write_checkpoint = slow\n"
+        "Checkpoint.write = slow\n"
         "torch.manual_seed(1)\n"
         "s = load_params().train.model_copy(update={'epochs': 4, 'patience': 4})\n"
-        "train.fit(models.build('lenet-5', 3), models.spec('lenet-5'), open_dataset(layout.DATASET), s, 1,"
-        " Path('killed.pt'))\n"
+        "fit(models.build('lenet-5', 3), models.spec('lenet-5'), open_dataset(layout.DATASET), s, 1,"
+        f" Checkpoint(Path('killed.pt'), '{CODE}'))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as child:
@@ -204,7 +224,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         assert child.stdout.readline() == b"epoch\n"
         assert child.stdout.readline() == b"epoch\n"
         child.send_signal(signal.SIGKILL)
-    assert checkpoint.exists()
+    assert checkpoint.path.exists()
     resumed, resumed_curves = fit(start(), spec, dataset, settings, 1, checkpoint)
     assert resumed_curves == curves
     for name, tensor in whole.state_dict().items():
@@ -214,12 +234,12 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
 def test_a_checkpoint_of_another_training_is_not_continued(trained: Path) -> None:
     params = load_params()
     dataset, spec = open_dataset(layout.DATASET), models.spec("lenet-5")
-    checkpoint = trained / "other.pt"
+    checkpoint = Checkpoint(trained / "other.pt", CODE)
     fit(models.build("lenet-5", 3), spec, dataset, params.train, 5, checkpoint)
-    damaged = checkpoint.read_bytes()[:100]
+    damaged = checkpoint.path.read_bytes()[:100]
     _, curves = fit(models.build("lenet-5", 3), spec, dataset, params.train, 6, checkpoint)
     assert len(curves) == params.train.epochs
-    checkpoint.write_bytes(damaged)
+    checkpoint.path.write_bytes(damaged)
     _, curves = fit(models.build("lenet-5", 3), spec, dataset, params.train, 6, checkpoint)
     assert len(curves) == params.train.epochs
 
@@ -227,19 +247,35 @@ def test_a_checkpoint_of_another_training_is_not_continued(trained: Path) -> Non
 def test_a_checkpoint_for_other_pixels_is_not_continued(trained: Path) -> None:
     params, dataset, spec = load_params(), open_dataset(layout.DATASET), models.spec("lenet-5")
 
-    def curves(size: int, checkpoint: Path) -> list[Epoch]:
+    def curves(size: int, file: str) -> list[Epoch]:
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+        checkpoint = Checkpoint(trained / file, CODE)
         return fit(network, replace(spec, input_size=size), dataset, params.train, 5, checkpoint)[1]
 
-    curves(32, trained / "pixels.pt")
-    assert curves(48, trained / "pixels.pt") == curves(48, trained / "fresh.pt")
+    curves(32, "pixels.pt")
+    assert curves(48, "pixels.pt") == curves(48, "fresh.pt")
+
+
+def test_a_checkpoint_of_other_code_is_not_continued(trained: Path) -> None:
+    params, dataset, spec = load_params(), open_dataset(layout.DATASET), models.spec("lenet-5")
+    before, now = (Checkpoint(trained / "code.pt", code) for code in ("as it was", "as it is now"))
+
+    def start() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return models.build("lenet-5", 3)
+
+    fit(start(), spec, dataset, params.train, 5, before)
+    assert before.read(before.key(params.train, 5, spec, dataset, start()))
+    assert now.read(now.key(params.train, 5, spec, dataset, start())) is None
 
 
 def test_training_in_two_processes_learns_too(trained: Path) -> None:
     """As on a machine with two GPUs, over gloo instead of NCCL."""
-    before = (layout.parent("lenet-5") / "weights.safetensors").read_bytes()
-    command = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node=2 -m pipeline train lenet-5"
+    before = layout.parent_weights("lenet-5").read_bytes()
+    command = (
+        f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node=2 -m pipeline stage train lenet-5"
+    )
     done = subprocess.run(
         command.split(),
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
@@ -248,6 +284,6 @@ def test_training_in_two_processes_learns_too(trained: Path) -> None:
         timeout=180,
     )
     assert done.returncode == 0, done.stderr
-    assert (layout.parent("lenet-5") / "weights.safetensors").read_bytes() != before
+    assert layout.parent_weights("lenet-5").read_bytes() != before
     metrics = json.loads((layout.parent("lenet-5") / "metrics.json").read_text())
     assert metrics["test_accuracy_percent"] > metrics["majority_class_percent"] + 30

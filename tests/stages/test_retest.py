@@ -1,7 +1,9 @@
 """The re-test's child process: held to its limits, and never left behind."""
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from pipeline import layout
-from pipeline.errors import InputError
-from pipeline.retest import capped_isa, child
-from pipeline.retest.child import Place, run
-from pipeline.targets import load_target
-from tests.stages.conftest import workers_left
+from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards import child
+from pipeline.boards.child import Place, run
+from pipeline.cli import cli
+from pipeline.project import layout
+from pipeline.project.candidate import FACTS
+from pipeline.records.targets import load_target
+from pipeline.system.errors import InputError
+from tests.stages import conftest
+from tests.stages.conftest import made, workers_left
 
 ATOM = load_target("atom-x5-e3940")
 CAPPED, HOST = capped_isa.target_place(ATOM), capped_isa.host_place(ATOM)
@@ -37,7 +44,7 @@ def answers(model: Path, values: np.ndarray, *places: Place) -> list[np.ndarray]
 
 @pytest.fixture
 def model(prepared: Path) -> Path:
-    return prepared / layout.exported("lenet-5", "int8") / "openvino" / "model.xml"
+    return made("int8", project=prepared).loaded_by("openvino")
 
 
 def test_a_batch_that_is_not_full_is_cut_off_again(model: Path) -> None:
@@ -77,7 +84,7 @@ print([hashlib.sha256(cv2.resize(image, (64, 64), interpolation=kind).tobytes())
 """
     cap = {**os.environ, **ATOM.emulation.environment}
     plain, capped = (
-        subprocess.run(["python", "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
         for environment in (dict(os.environ), cap)
     )
     assert plain == capped
@@ -118,12 +125,12 @@ def test_a_runtime_that_crashes_is_named(model: Path, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\nkill -SEGV $$\n")
     program.chmod(0o755)
     with pytest.raises(InputError, match=r"model\.xml: the runtime crashed \(signal 11\)"):
-        answers(model, samples(4), Place("crash", "openvino_cpu", 1, launcher=[str(program)]))
+        answers(model, samples(4), Place("crash", "pipeline.boards.backends.openvino_cpu", 1, launcher=[str(program)]))
 
 
 def test_a_failure_in_one_place_stops_the_others(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        answers(model, samples(4), HOST, Place("nowhere", "no_such_backend", 1))
+        answers(model, samples(4), HOST, Place("nowhere", "pipeline.boards.backends.no_such", 1))
     assert workers_left() == ""
 
 
@@ -151,3 +158,28 @@ def test_a_damaged_model_is_named_with_the_runtime_s_words(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"model\.xml: the runtime refused it") as caught:
         answers(damaged, samples(4), CAPPED)
     assert "\n" not in str(caught.value)
+
+
+def test_a_candidate_for_another_state_of_the_target_is_refused(trained: Path) -> None:
+    """What was fitted to a target's numbers says nothing of the target with others."""
+    conftest.run("stage", "compress", "lenet-5", "shared-int8")
+    conftest.run("stage", "export", "lenet-5", "shared-int8")
+    facts = made("shared-int8").compressed / FACTS
+    content = json.loads(facts.read_text())
+    assert content["targets"] == {ATOM.name: ATOM.sha256}
+    facts.write_text(json.dumps({**content, "targets": {ATOM.name: "0" * 64}}))
+    refused = CliRunner().invoke(cli, ["stage", "retest", "lenet-5", "shared-int8", ATOM.name])
+    assert refused.exit_code == 2
+    (line,) = refused.stderr.strip().splitlines()
+    assert line.startswith("edgeproof: ")
+    assert "was made for another state of atom-x5-e3940" in line
+    assert "`dvc repro compress@lenet-5-shared-int8`" in line
+    assert not layout.result("emulated", "lenet-5", "shared-int8", ATOM.name).exists()
+
+
+def test_what_a_candidate_was_not_made_for_may_change(trained: Path) -> None:
+    facts = made("int8").compressed / FACTS
+    content = json.loads(facts.read_text())
+    assert content["targets"] == {}
+    facts.write_text(json.dumps({**content, "targets": {"jetson-tx2-maxq": "0" * 64}}))
+    conftest.run("stage", "retest", "lenet-5", "int8", ATOM.name)

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import layout
-from pipeline.config import Params, load_params
-from pipeline.dataset import open_dataset
-from pipeline.results import read_result
-from pipeline.retest.stage import retest
-from pipeline.train import load_parent, predict
+from pipeline.data.dataset import open_dataset
+from pipeline.project import layout
+from pipeline.project.params import Params, load_params
+from pipeline.records.results import read_result
+from pipeline.records.targets import load_target
+from pipeline.stages.retest import retest
+from pipeline.system.errors import InputError
+from pipeline.train.loop import predict
+from pipeline.train.parent import load_parent
+from tests.stages.conftest import made
 
 TARGET, TRIALS = "atom-x5-e3940", 3
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -146,7 +150,7 @@ def test_the_recipe_can_be_pasted_and_only_the_winner_s_model_stays(searched: Pa
     assert steps == winner["recipe"]
     Params.model_validate({**params, **pasted, "methods": [name], "targets": [TARGET]})
     models = [path.name for path in (searched / layout.SEARCH).glob("*/lenet-5/*")]
-    assert models == [f"{layout.TRIAL}{winner['trial']}"] * 2
+    assert models == [winner["trial"]] * 2
     assert sorted(path.name for path in (searched / "artifacts/candidates/lenet-5").iterdir()) == [
         "fp16", "fp32", "int8", "pruned-int8",
     ]  # fmt: skip
@@ -155,6 +159,7 @@ def test_the_recipe_can_be_pasted_and_only_the_winner_s_model_stays(searched: Pa
 def test_a_recipe_that_cannot_be_is_a_failure_of_its_own(trained: Path) -> None:
     target = trained / "runners"
     shutil.copytree(REPOSITORY / "runners", target, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "dvc.yaml", trained)  # which names the code that a trial depends on
     for name in ("pipeline", "models"):
         shutil.copytree(REPOSITORY / name, trained / name, ignore=shutil.ignore_patterns("__pycache__"))
     profile = target / "targets" / f"{TARGET}.yaml"
@@ -169,17 +174,21 @@ def test_a_recipe_that_cannot_be_is_a_failure_of_its_own(trained: Path) -> None:
 
 
 def test_the_parent_s_accuracy_on_another_split_is_its_own(trained: Path) -> None:
-    params, data = load_params(), open_dataset(layout.DATASET)
-    found = retest("lenet-5", "int8", TARGET, params, data, "val")
+    params, data, target = load_params(), open_dataset(layout.DATASET), load_target(TARGET)
+    found = retest(made("int8"), target, data, "val")
     images, labels = data.load("val", 32)
     import models
 
-    logits = predict(load_parent("lenet-5", params, 3), images, models.spec("lenet-5"))
+    parent = load_parent(layout.parent_weights("lenet-5"), "lenet-5", 3, params.width)
+    logits = predict(parent, images, models.spec("lenet-5"))
     assert found.accuracy.fp32 is not None
     assert found.accuracy.fp32.correct == (logits.argmax(1) == labels).sum()
-    [kept] = layout.SEARCH.glob("parents/*.npy")
-    kept.write_bytes(b"damaged")
-    assert retest("lenet-5", "int8", TARGET, params, data, "val") == found
-    test = read_result(layout.result("lenet-5", "int8", TARGET))
+    test = read_result(layout.result("emulated", "lenet-5", "int8", TARGET))
     assert test.accuracy.fp32 is not None
     assert test.accuracy.fp32.n == len(data.split("test"))
+    for damaged in (b"damaged", layout.parent_logits("lenet-5", "test").read_bytes()):  # no answers; another split's
+        layout.parent_logits("lenet-5", "val").write_bytes(damaged)
+        with pytest.raises(InputError, match="run `dvc repro train@lenet-5`") as refusal:
+            retest(made("int8"), target, data, "val")
+        assert "\n" not in str(refusal.value)
+        assert retest(made("int8"), target, data).accuracy == test.accuracy

@@ -16,16 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.check.inputs import Preprocessing, Samples, open_samples, random_samples
-from pipeline.errors import InputError
-from runners.edge import regions
+import models
+from pipeline.data.batches import Regions
+from pipeline.data.cutting import Split, build
+from pipeline.data.dataset import open_dataset
+from pipeline.data.importing import import_data
+from pipeline.data.own import LabelledSamples, Preprocessing, is_imported, open_samples, random_samples
+from pipeline.system.errors import InputError
+from runners.contract.model_input import ModelInput
+from runners.edge.loop import regions
 from tests.conftest import write_images
 from tests.damage import damaged
 
 SHAPE = (3, 16, 16)
 
 
-def read(samples: Samples, batch: int = 4) -> NDArray[np.float32]:
+def read(samples: LabelledSamples, batch: int = 4) -> NDArray[np.float32]:
     """All samples in one array; their number and types are as promised."""
     batches = list(samples.batches(batch))
     assert all(len(found) == batch for found in batches[:-1])
@@ -36,7 +42,7 @@ def read(samples: Samples, batch: int = 4) -> NDArray[np.float32]:
     return inputs
 
 
-def open_(source: Path, **options: Any) -> Samples:
+def open_(source: Path, **options: Any) -> LabelledSamples:
     return open_samples(source, **{"shape": SHAPE, **options})
 
 
@@ -263,7 +269,7 @@ class TestImages:
 
     def test_the_fingerprint_is_of_files_and_labels(self, tree: Path, tmp_path: Path) -> None:
         first = open_(tree).sha256
-        assert open_(tree, preprocessing=Preprocessing.of("tensorflow")).sha256 == first
+        assert open_(tree, preprocessing=Preprocessing.chosen("tensorflow")).sha256 == first
         (tmp_path / "names").write_text("red\ngreen\nblue")
         others = [open_(tree, limit=5).sha256, open_(tree, labels=tmp_path / "names").sha256]
         cv2.imwrite(str(tree / "red" / "000.png"), np.zeros((50, 50, 3), np.uint8))
@@ -278,12 +284,57 @@ class TestPreprocessing:
         expected = regions.normalise(np.stack([regions.fit(image, 16) for image in images]), mean, std)
         np.testing.assert_array_equal(Preprocessing(mean, std, "stretch")(images, SHAPE, "nchw"), expected)
 
+    def test_square_is_what_the_pipeline_does_with_imported_images(self) -> None:
+        images = [np.random.default_rng(i).integers(0, 256, (40 + i, 32, 3), np.uint8) for i in range(3)]
+        images.append(np.random.default_rng(3).integers(0, 256, (20, 61, 3), np.uint8))
+        mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+        fitted = np.stack([regions.fit(regions.squared(image), 16) for image in images])
+        found = Preprocessing(mean, std, "square")(images, SHAPE, "nchw")
+        np.testing.assert_array_equal(found, regions.normalise(fitted, mean, std))
+        assert not np.array_equal(found, Preprocessing(mean, std, "stretch")(images, SHAPE, "nchw"))
+
+    def test_a_check_sees_an_imported_image_as_training_and_re_test_do(self, images: Path, project: Path) -> None:
+        import_data(images, project / "data")
+        build(project / "data", project / "out", Split(train=(0, 1), val=(2, 3), test=(4, 5)))
+        spec = models.spec("lenet-5")
+        expected = Regions(open_dataset(project / "out"), spec, "test")
+        own = ModelInput(spec.input_size, spec.mean, spec.std, ["blue", "green", "red"])
+        chosen = Preprocessing.chosen(own=own, imported=is_imported(project / "data"))
+        shape = (3, spec.input_size, spec.input_size)
+        samples = open_(project / "data", shape=shape, classes=3, preprocessing=chosen)
+        np.testing.assert_array_equal(read(samples), np.concatenate(list(expected.batches(8))))
+        np.testing.assert_array_equal(samples.labels, expected.labels)
+
     def test_crop_keeps_the_aspect_and_takes_the_centre(self) -> None:
         # With a short side of 256 nothing is resized: the middle 224x224 pixels remain.
         image = np.random.default_rng(0).integers(0, 256, (256, 300, 3), np.uint8)
         found = Preprocessing((0.0,), (1.0,))([image], (3, 224, 224), "nchw")[0]
         expected = image[16:240, 38:262, ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         np.testing.assert_array_equal(found, expected)
+
+    IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    OWN = ModelInput(224, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), ["a", "b"])
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({}, (*IMAGENET, "crop")),
+            ({"preset": "imagenet"}, (*IMAGENET, "crop")),
+            ({"preset": "tensorflow"}, ((0.5,), (0.5,), "crop")),
+            ({"imported": True}, (*IMAGENET, "square")),
+            ({"own": OWN}, (OWN.mean, OWN.std, "square")),
+            ({"own": OWN, "imported": True}, (OWN.mean, OWN.std, "square")),
+            ({"own": OWN, "preset": "imagenet"}, (*IMAGENET, "square")),
+            ({"own": OWN, "std": (1.0,)}, (OWN.mean, (1.0,), "square")),
+            ({"own": OWN, "mean": (0.0,), "resize": "crop"}, ((0.0,), OWN.std, "crop")),
+            ({"imported": True, "resize": "stretch"}, (*IMAGENET, "stretch")),
+        ],
+    )
+    def test_what_the_user_says_counts_before_what_the_model_says_and_that_before_imagenet(
+        self, options: dict[str, Any], expected: tuple[Any, ...]
+    ) -> None:
+        chosen = Preprocessing.chosen(**options)
+        assert (chosen.mean, chosen.std, chosen.resize) == expected
 
     def test_a_model_by_rows_gets_the_same_values(self) -> None:
         image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -300,7 +351,7 @@ class TestPreprocessing:
         st.integers(1, 90),
         st.integers(1, 90),
         st.tuples(st.integers(1, 40), st.integers(1, 40)),
-        st.sampled_from(["crop", "stretch"]),
+        st.sampled_from(["crop", "stretch", "square"]),
     )
     def test_every_size_gives_what_the_network_takes(
         self, height: int, width: int, size: tuple[int, int], resize: Any

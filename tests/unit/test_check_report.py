@@ -4,14 +4,28 @@ from typing import Any
 
 import pytest
 
-from pipeline.check import terminal
+from pipeline.check import printout
 from pipeline.check.advice import advise
-from pipeline.check.record import AccuracyPercent, CheckReport, Data, Model
-from pipeline.gates import at_least, at_most
-from pipeline.results import Audit, RoundedLayer, SaturatedLayer
-from pipeline.targets import load_target
+from pipeline.check.record import CheckReport, Data, Model
+from pipeline.records.gates import Check, Value, judge
+from pipeline.records.results import Accuracies, Accuracy, Audit, RoundedLayer, SaturatedLayer
+from pipeline.records.targets import load_target
 
 ATOM, JETSON = load_target("atom-x5-e3940"), load_target("jetson-tx2-maxq")
+
+
+def lost(points: float | None) -> tuple[Check, ...]:
+    """The accuracy that a model loses, held against one point."""
+    return judge({"accuracy_drop_points": Value(points)}, {"accuracy_drop_points": 1.0})
+
+
+def speed(regions_per_s: float | None) -> tuple[Check, ...]:
+    """A predicted speed, held against 120 regions/s."""
+    return judge({"regions_per_s": Value(regions_per_s, predicted=True)}, {"regions_per_s": 120})
+
+
+def of_250(correct: int) -> Accuracy:
+    return Accuracy(correct=correct, n=250)
 
 
 def layer(name: str, error: float, share: float, left: float) -> SaturatedLayer:
@@ -22,7 +36,6 @@ def layer(name: str, error: float, share: float, left: float) -> SaturatedLayer:
 
 
 def report(**fields: Any) -> CheckReport:
-    checks = [at_most("accuracy_drop_points", 5.6, 1.0), at_least("regions_per_s", 150, 120, predicted=True)]
     usual: dict[str, Any] = {
         "target": ATOM.name,
         "precision": "int8",
@@ -33,12 +46,12 @@ def report(**fields: Any) -> CheckReport:
         "data": Data(description="data.npz, 250 inputs", samples=250, labelled=True, random=False, sha256="0" * 64),
         "verdict": "fail",
         "advice": "Do this.",
-        "accuracy": AccuracyPercent(fp32=87.2, cloud=87.2, host=87.2, target=81.6),
+        "accuracy": Accuracies(fp32=of_250(218), cloud=of_250(218), host=of_250(218), target=of_250(204)),
         "cloud_basis": "measured",
         "grade": "exact",
         "audit": Audit(emulator="denverton", samples=8, tolerance=0, qemu_version="7.2", agrees=True),
         "layers": [layer("features.0/conv", 0.5, 70.0, 0.1), layer("features.1/conv", 0.3, 30.0, 0.4)],
-        "checks": checks,
+        "checks": [*lost(5.6), *speed(150)],
         "host_isa": "avx512_vnni",
         "versions": {},
     }  # fmt: skip
@@ -46,7 +59,7 @@ def report(**fields: Any) -> CheckReport:
 
 
 def text(found: CheckReport) -> str:
-    return terminal.render(found, ATOM)
+    return printout.render(found, ATOM)
 
 
 def test_the_page_names_the_loss_its_place_and_the_proof() -> None:
@@ -80,7 +93,7 @@ def test_a_simulated_cloud_says_so() -> None:
 
 
 def test_what_is_missing_stays_missing() -> None:
-    page = text(report(accuracy=AccuracyPercent(), layers=[], not_measured={"accuracy": "the samples have no labels"}))
+    page = text(report(accuracy=Accuracies(), layers=[], not_measured={"accuracy": "the samples have no labels"}))
     assert "not measured: accuracy: the samples have no labels" in page
     assert " 0.00 %" not in page
 
@@ -95,14 +108,14 @@ def test_what_is_missing_stays_missing() -> None:
     ],
 )
 def test_advice_names_the_fewest_layers_that_matter(layers: list[SaturatedLayer], words: str) -> None:
-    assert words in advise([at_most("accuracy_drop_points", 5.0, 1.0)], layers, ATOM)
+    assert words in advise(lost(5.0), layers, ATOM)
 
 
 def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     loud = RoundedLayer(name="grow", op="Conv", elements=9, overflow=3, subnormal=0, flushed=0, max_abs=1e5)
-    assert advise([at_most("accuracy_drop_points", 5.0, 1.0)], [loud], JETSON).endswith("in FP32: grow.")
-    slow = advise([at_least("regions_per_s", 60, 120, predicted=True)], [], ATOM)
+    assert advise(lost(5.0), [loud], JETSON).endswith("in FP32: grow.")
+    slow = advise(speed(60), [], ATOM)
     assert "shrink to about 50% of its time" in slow
-    assert "not all was measured" in advise([at_most("accuracy_drop_points", None, 1.0)], [], ATOM)
-    assert "a board has to show" in advise([at_least("regions_per_s", None, 120, predicted=True)], [], ATOM)
-    assert "keeps every limit" in advise([at_most("accuracy_drop_points", 0.2, 1.0)], [], ATOM)
+    assert "not all was measured" in advise(lost(None), [], ATOM)
+    assert "a board has to show" in advise(speed(None), [], ATOM)
+    assert "keeps every limit" in advise(lost(0.2), [], ATOM)

@@ -5,9 +5,9 @@ import errno
 import pytest
 from click.testing import CliRunner
 
-from pipeline import dataset
 from pipeline.cli import cli
-from pipeline.errors import InputError
+from pipeline.data import cutting
+from pipeline.system.errors import BadData, InputError
 
 
 @pytest.mark.parametrize(
@@ -18,26 +18,36 @@ from pipeline.errors import InputError
         (OSError(errno.EROFS, "Read-only file system", "artifacts/x"), "artifacts/x: the file system is read-only"),
         (OSError(errno.EFBIG, "File too large"), "size limit"),
         (InputError("two\nlines"), "two lines"),
+        (BadData("photo.png: not an image"), "photo.png: not an image"),
+        (ModuleNotFoundError("No module named 'cv2'", name="cv2"), "this needs the package cv2"),
     ],
 )
 def test_one_line_and_exit_code_2(project: None, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(dataset, "build", fail)
-    result = CliRunner().invoke(cli, ["dataset"])
+    monkeypatch.setattr(cutting, "build", fail)
+    result = CliRunner().invoke(cli, ["stage", "dataset"])
     assert result.exit_code == 2
     assert result.output.startswith("edgeproof: ")
     assert words in result.output
     assert result.output.count("\n") == 1
 
 
-def test_our_own_mistakes_are_not_hidden(project: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EBADF, "Bad file descriptor"),
+        ModuleNotFoundError("No module named 'pipeline.nowhere'", name="pipeline.nowhere"),
+        ValueError("nobody expected this"),
+    ],
+)
+def test_our_own_mistakes_are_not_hidden(project: None, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object) -> None:
-        raise OSError(errno.EBADF, "Bad file descriptor")
+        raise error
 
-    monkeypatch.setattr(dataset, "build", fail)
-    assert isinstance(CliRunner().invoke(cli, ["dataset"]).exception, OSError)
+    monkeypatch.setattr(cutting, "build", fail)
+    assert CliRunner().invoke(cli, ["stage", "dataset"]).exception is error
 
 
 @pytest.mark.parametrize(
@@ -45,8 +55,11 @@ def test_our_own_mistakes_are_not_hidden(project: None, monkeypatch: pytest.Monk
     [
         ["--help"],
         ["data", "--help"],
+        ["stage", "--help"],
         ["gate", "--help"],
+        ["cache-key"],
         ["models"],
+        ["methods"],
         ["targets"],
         ["targets", "show", "jetson-tx2-maxq"],
     ],

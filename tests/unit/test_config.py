@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import targets
-from pipeline.config import Cluster, Prune, Quantize, Resize, load_params
-from pipeline.errors import InputError
-from pipeline.targets import load_target, target_names
+from pipeline.compress.recipe import Recipe
+from pipeline.compress.steps.cluster import Cluster
+from pipeline.compress.steps.prune import Prune
+from pipeline.compress.steps.quantize import Quantize
+from pipeline.compress.steps.resize import Resize
+from pipeline.project.params import load_params
+from pipeline.records import targets
+from pipeline.records.targets import load_target, target_names
+from pipeline.system.errors import InputError
 from tests.conftest import TINY_PARAMS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,11 +43,14 @@ def test_a_method_is_a_list_of_steps_and_its_last_step_decides_the_precision(pro
         ({"seed": "many"}, "seed"),
         ({"sead": 3}, "sead: Extra inputs"),
         ({"split": {"train": [0, 50], "val": [40, 60], "test": [70, 80]}}, "follow each other in time"),
-        ({"recipes": {"fp32": [], "int8": [{"quantise": {}}]}}, "recipes.int8"),
+        ({"recipes": {"fp32": [], "int8": [{"quantise": {}}]}}, "recipes.int8.*did you mean 'quantize'"),
+        ({"recipes": {"fp32": [], "int8": [3]}}, "recipes.int8.*a step is a name"),
+        ({"recipes": {"fp32": [], "int8": [{"fp16": {}, "cluster": {"bits": 4}}]}}, "recipes.int8.*a step is a name"),
         (
             {"recipes": {"fp32": [], "int8": ["fp16", {"quantize": {"calibration_samples": 1}}]}},
-            "can be the last step only",
+            "fp16 and quantize exclude each other",
         ),
+        ({"recipes": {"fp32": [], "int8": ["fp16", {"cluster": {"bits": 4}}]}}, "can be the last step only"),
         ({"recipes": {"fp32": [], "int8": [{"quantize": {"calibration_samples": 0}}]}}, "calibration_samples"),
         ({"gates": {"accuracy_drop_points": float("nan")}}, "accuracy_drop_points"),
     ],
@@ -82,7 +90,7 @@ SMALLER = {"resize": {"size": 160}}
         ([SHARED, SMALLER], "resize goes before cluster"),
         ([CALIBRATED, HALF_MACS], "prune goes before quantize"),
         ([SHARED, HALF_MACS], "prune goes before cluster"),
-        ([SHARED, CALIBRATED], "cluster goes after quantize"),
+        ([SHARED, CALIBRATED], "quantize goes before cluster"),
         ([CALIBRATED, CALIBRATED], "quantize can be there once only"),
         ([SHARED, SHARED], "cluster can be there once only"),
         ([CALIBRATED, "fp16"], "fp16 and quantize exclude each other"),
@@ -108,6 +116,14 @@ def test_steps_in_their_order_are_taken(edit_params: Callable[..., None]) -> Non
     recipe = load_params().recipe("mine")
     assert [type(step) for step in recipe.steps] == [Resize, Prune, Quantize, Cluster]
     assert recipe.precision == "int8"
+    assert recipe.targets == ["atom-x5-e3940"]
+
+
+def test_a_recipe_is_written_as_params_yaml_has_it_and_read_back_the_same(project: Path) -> None:
+    for name, steps in TINY_PARAMS["recipes"].items():
+        recipe = load_params().recipe(name)
+        assert recipe.as_yaml() == steps
+        assert Recipe.model_validate({"steps": recipe.as_yaml()}) == recipe
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2", b"- a\n- b", b"\xff\xfe\x00", b"just words"])

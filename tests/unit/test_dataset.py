@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import dataset
-from pipeline.config import Split
-from pipeline.dataset import build, import_data, open_dataset
-from pipeline.errors import InputError
-from pipeline.fetch import CLIP_NAME
-from runners.edge import regions
+from pipeline.data import own
+from pipeline.data.clip import CLIP_NAME
+from pipeline.data.cutting import Split, build
+from pipeline.data.dataset import SPLITS, open_dataset
+from pipeline.data.images import read_image
+from pipeline.data.importing import import_data
+from pipeline.system.errors import InputError
+from runners.edge.loop import regions
 
 SPLIT = Split(train=(0, 5), val=(7, 9), test=(11, 19))
 
@@ -44,8 +46,13 @@ class TestImport:
         assert not quarantined
         counts = Counter((sample.split, sample.label) for sample in samples)
         assert sum(counts.values()) == 60
-        assert all(counts[split, label] >= 2 for split in dataset.SPLITS for label in ("red", "green", "blue"))
+        assert all(counts[split, label] >= 2 for split in SPLITS for label in ("red", "green", "blue"))
         assert all((project / "data" / sample.file).exists() for sample in samples)
+
+    def test_the_folder_says_that_it_was_imported(self, images: Path, project: Path) -> None:
+        import_data(images, project / "data")
+        assert own.is_imported(project / "data")
+        assert not own.is_imported(images)
 
     def test_the_same_import_gives_the_same_split(self, images: Path, project: Path) -> None:
         assert import_data(images, project / "a") == import_data(images, project / "b")
@@ -135,7 +142,7 @@ class TestBuild:
         import_data(images, project / "data")
         build(project / "data", project / "out", SPLIT)
         opened = open_dataset(project / "out")
-        region = dataset.read_image(opened.folder / opened.samples[0].file)
+        region = read_image(opened.folder / opened.samples[0].file)
         assert region.shape == (40, 40, 3), "the 40x32 image was made square by its edges, not stretched"
 
     def test_an_image_that_went_bad_since_the_import_is_quarantined(self, images: Path, project: Path) -> None:
@@ -179,4 +186,4 @@ def test_no_bytes_crash_the_image_reader(content: bytes) -> None:
         path = Path(folder) / "captured.jpg"
         path.write_bytes(content)
         with suppress(InputError):
-            assert dataset.read_image(path).ndim == 3
+            assert read_image(path).ndim == 3

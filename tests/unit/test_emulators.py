@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cache, debian, emulators
+from pipeline import emulators
 from pipeline.cli import cli
 from pipeline.emulators import cortex_a57, parts, qemu
-from pipeline.errors import InputError
-from pipeline.targets import load_target, target_names
+from pipeline.records.targets import load_target, target_names
+from pipeline.system import cache, debian
+from pipeline.system.errors import InputError
 
 QEMU = """#!/bin/sh
 if [ "$1" = --version ]; then echo "qemu-any version {version} (stand-in)"; exit; fi

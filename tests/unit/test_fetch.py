@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import cache, fetch, files
-from pipeline.errors import InputError
+from pipeline.data import fetch
+from pipeline.data.clip import CLIP_NAME
+from pipeline.system import cache, files
+from pipeline.system.errors import InputError
 
 CLIP_MD5 = "d401fe2028f78dd585e2ade0a0d678c0"  # of the real clip, by which DVC knows it
 CLIP = b"RIFF" + bytes(range(256)) * 400
@@ -147,7 +149,7 @@ def test_from_the_debian_package(clip: bytes, project: Path, monkeypatch: pytest
 def test_data_dvc_names_the_clip_with_today_s_labels() -> None:
     """As DVC hashes a folder; where the labels change, `dvc add data` has to follow."""
     labels = hashlib.md5(fetch.LABELS.read_bytes()).hexdigest()
-    listed = [{"md5": labels, "relpath": "labels.csv"}, {"md5": CLIP_MD5, "relpath": fetch.CLIP_NAME}]
+    listed = [{"md5": labels, "relpath": "labels.csv"}, {"md5": CLIP_MD5, "relpath": CLIP_NAME}]
     folder = hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest()
     pointer = yaml.safe_load((Path(__file__).resolve().parents[2] / "data.dvc").read_text())
     assert pointer["outs"][0]["md5"] == f"{folder}.dir"

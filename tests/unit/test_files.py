@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files
+from pipeline.system import files
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:

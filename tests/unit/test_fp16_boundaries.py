@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from pipeline.compress import half_precision
-from pipeline.errors import InputError
-from pipeline.retest.backends.parker_fp16 import Counts
-from pipeline.retest.fp16_boundaries import rewrite
+from pipeline.arithmetic import kinds
+from pipeline.arithmetic.fp16.boundaries import rewrite
+from pipeline.arithmetic.fp16.engine import Counts
+from pipeline.compress.half_precision import to_half_precision
+from pipeline.system.errors import InputError
 from tests.graphs import Arrays, backend, half, infer, model, node, ones, random
 
 Array = NDArray[Any]
@@ -368,7 +369,7 @@ def test_a_model_converted_to_fp16_calculates_the_same(accumulate: str) -> None:
     made = model(nodes, {name: weights[name] for name in ("w1", "b1", "w2", "w3", "w6", "b6")}, ("n", 3, 8, 8))
     x = random(0, 2, 3, 8, 8)
     expected = infer(made, accumulate, x)
-    converted = half_precision.apply(made, Arrays(x))
+    converted = to_half_precision(made, Arrays(x), [kinds.named("fp16-boundaries")])
     assert (infer(converted, accumulate, x) == expected).all()
     assert ops(converted) == ops(made)
 

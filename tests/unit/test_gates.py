@@ -1,18 +1,56 @@
-"""Verdicts: a missing measurement is never a pass and never a zero."""
+"""Verdicts: one judge for everybody, for whom a missing measurement is never a pass, never a fail and never a zero."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Gates
-from pipeline.gates import EXIT_CODES, Judgement, judge, target_verdict, worst
-from pipeline.results import Accuracies, Accuracy, Measured, Predicted, Result
-from pipeline.targets import load_target
+from pipeline.records.board import Fingerprint, Health, Measured, Watts
+from pipeline.records.gates import (
+    AT_LEAST,
+    EXIT_CODES,
+    Check,
+    Judgement,
+    Quantity,
+    Value,
+    judge,
+    judge_result,
+    target_verdict,
+    worst,
+)
+from pipeline.records.predictions import Prediction
+from pipeline.records.results import Accuracies, Accuracy, Result
+from pipeline.records.targets import load_target
+from pipeline.records.words import broken
 
 TARGET = load_target("atom-x5-e3940")
-GATES = Gates(accuracy_drop_points=2.0)
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+LOST_POINTS = 2.0
+
+
+def predicted(inferences_per_s: float) -> Prediction:
+    return Prediction(
+        target=TARGET.name, precision="int8", batch=4, inferences_per_s=inferences_per_s,
+        frames_per_s=inferences_per_s / 4, latency_ms=4000 / inferences_per_s, power_w=None, power_basis="unknown",
+        error_percent=15, power_error_percent=None, notes=(),
+    )  # fmt: skip
+
+
+def board(rate: float = 125, watts: float | None = 9.0, **health: Health) -> Measured:
+    power = Watts(rail="package-0", sampler="rapl", sample_hz=10, sustained_w=watts)
+    return Measured(
+        fingerprint=Fingerprint(board="UP Squared"), regions_per_frame=4, latency_ms=[8.0], regions_per_s=rate,
+        power=power, **health,
+    )  # fmt: skip
+
+
+def accuracy(fp32: int | None, target: int | None) -> Accuracies:
+    return Accuracies(
+        fp32=None if fp32 is None else Accuracy(correct=fp32, n=100),
+        target=None if target is None else Accuracy(correct=target, n=100),
+    )
 
 
 def result(**values: Any) -> Result:
@@ -22,17 +60,66 @@ def result(**values: Any) -> Result:
         "target": TARGET.name,
         "lane": "emulated",
         "precision": "int8",
-        "accuracy": Accuracies(fp32=Accuracy(correct=90, n=100), target=Accuracy(correct=89, n=100)),
-        "predicted": Predicted(inferences_per_s=130, latency_ms=8, error_percent=15),
+        "accuracy": accuracy(90, 89),
+        "predicted": predicted(130),
     }
     return Result(**{**defaults, **values})
 
 
-def accuracy(fp32: int | None, target: int | None) -> Accuracies:
-    return Accuracies(
-        fp32=None if fp32 is None else Accuracy(correct=fp32, n=100),
-        target=None if target is None else Accuracy(correct=target, n=100),
+def judged(record: Result, lost_points: float = LOST_POINTS) -> Judgement:
+    return judge_result(record, TARGET.objective, lost_points)
+
+
+# --- the judge ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+@given(value=st.floats(-1e6, 1e6), limit=st.floats(-1e6, 1e6), predicted=st.booleans())
+def test_a_speed_must_reach_its_limit_and_anything_else_must_not_exceed_it(
+    name: Quantity, value: float, limit: float, predicted: bool
+) -> None:
+    kept = value >= limit if name == "regions_per_s" else value <= limit
+    expected = Check(name, value, limit, "pass" if kept else "fail", predicted)
+    assert judge({name: Value(value, predicted)}, {name: limit}) == (expected,)
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_a_limit_that_is_met_exactly_is_kept(name: Quantity) -> None:
+    assert judge({name: Value(3.0)}, {name: 3.0})[0].verdict == "pass"
+
+
+def test_of_all_quantities_the_speed_alone_has_to_be_large() -> None:
+    assert AT_LEAST == ("regions_per_s",)
+
+
+@given(st.sampled_from(QUANTITIES), st.floats(-10, 10), st.booleans())
+def test_a_limit_without_a_value_is_not_measured_whatever_it_asks(
+    name: Quantity, limit: float, predicted: bool
+) -> None:
+    assert judge({}, {name: limit}) == (Check(name, None, limit, "not_measured"),)
+    assert judge({name: Value(None, predicted)}, {name: limit}) == (
+        Check(name, None, limit, "not_measured", predicted),
     )
+
+
+@given(st.permutations(QUANTITIES), st.sets(st.sampled_from(QUANTITIES)))
+def test_every_limit_is_judged_once_in_its_order_and_nothing_else_is(
+    names: list[Quantity], limited: set[Quantity]
+) -> None:
+    limits: dict[Quantity, float] = {name: 1.0 for name in names if name in limited}
+    checks = judge({name: Value(1.0) for name in QUANTITIES}, limits)
+    assert [check.name for check in checks] == list(limits)
+
+
+def test_a_broken_limit_has_a_name_that_people_read() -> None:
+    checks = judge(
+        {name: Value(0.0 if name == "regions_per_s" else 9.0) for name in QUANTITIES},
+        dict.fromkeys(QUANTITIES, 1.0),
+    )
+    assert broken(checks) == ["accuracy", "changed answers", "speed", "power"]
+
+
+# --- records -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -44,43 +131,70 @@ def accuracy(fp32: int | None, target: int | None) -> Accuracies:
         ({"accuracy": accuracy(90, None)}, "not_measured"),
         ({"accuracy": accuracy(None, 90)}, "not_measured"),
         ({"predicted": None}, "not_measured"),
-        ({"predicted": Predicted(inferences_per_s=119, latency_ms=8, error_percent=15)}, "fail"),
+        ({"predicted": predicted(119)}, "fail"),
+        ({"predicted": predicted(120)}, "pass"),
         ({"accuracy": accuracy(90, 80), "predicted": None}, "fail"),
     ],
 )
 def test_emulated_lane(values: dict[str, Any], verdict: str) -> None:
-    assert judge(result(**values), GATES, TARGET).verdict == verdict
+    assert judged(result(**values)).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("measured", "verdict"),
     [
-        (Measured(latency_ms=[8.0], regions_per_s=125, power_w=9.0), "pass"),
-        (Measured(latency_ms=[8.0], regions_per_s=125, power_w=None), "not_measured"),
-        (Measured(latency_ms=[8.0], regions_per_s=125, power_w=10.5), "fail"),
-        (Measured(latency_ms=[8.0], regions_per_s=100, power_w=9.0), "fail"),
+        (board(), "pass"),
+        (board(watts=10.0), "pass"),
+        (board(watts=None), "not_measured"),
+        (board().model_copy(update={"power": None}), "not_measured"),
+        (board(watts=10.5), "fail"),
+        (board(rate=100), "fail"),
+        (board(rate=100, watts=None), "fail"),
         (None, "not_measured"),
     ],
 )
 def test_on_a_board_only_measurements_count(measured: Measured | None, verdict: str) -> None:
-    assert judge(result(lane="device", measured=measured), GATES, TARGET).verdict == verdict
+    assert judged(result(lane="device", measured=measured)).verdict == verdict
 
 
-def test_predicted_values_are_marked_as_such() -> None:
-    marked = {check.name: check.predicted for check in judge(result(), GATES, TARGET).checks}
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+@pytest.mark.parametrize("rate", [100, 125])
+def test_a_board_that_held_itself_back_has_measured_nothing(moment: str, rate: float) -> None:
+    cool = dict.fromkeys(("before", "during", "after"), Health(throttled=False))
+    assert judged(result(lane="device", measured=board(**cool))).verdict == "pass"
+    hot = board(rate, **{**cool, moment: Health(throttled=True)})
+    judgement = judged(result(lane="device", measured=hot))
+    assert judgement.verdict == "not_measured"
+    assert [(check.name, check.value) for check in judgement.checks[1:]] == [("regions_per_s", None), ("power_w", None)]
+    assert judged(result(lane="device", measured=hot, accuracy=accuracy(90, 80))).verdict == "fail", "its answers count"
+
+
+def test_the_emulated_lane_has_no_watts_to_be_judged() -> None:
+    names = [[check.name for check in judged(result(lane=lane)).checks] for lane in ("emulated", "device")]
+    assert names == [["accuracy_drop_points", "regions_per_s"], ["accuracy_drop_points", "regions_per_s", "power_w"]]
+
+
+def test_predicted_values_are_marked_as_such_and_never_stand_for_measured_ones() -> None:
+    marked = {check.name: check.predicted for check in judged(result()).checks}
     assert marked == {"accuracy_drop_points": False, "regions_per_s": True}
+    checks = judged(result(lane="device", measured=board(rate=121))).checks
+    assert {check.name: check.predicted for check in checks} == {
+        "accuracy_drop_points": False, "regions_per_s": False, "power_w": False,
+    }  # fmt: skip
+    assert checks[1].value == 121
+    assert judged(result(measured=board(rate=1))).checks == judged(result()).checks
 
 
 def test_a_refused_candidate_takes_no_part() -> None:
-    refused = judge(result(refused="no INT8"), GATES, TARGET)
-    good = judge(result(), GATES, TARGET)
+    refused, good = judged(result(refused="no INT8")), judged(result())
+    assert refused.checks == ()
     assert target_verdict([refused]) == "not_measured"
     assert target_verdict([refused, good]) == "pass"
 
 
 def test_a_target_passes_with_one_good_candidate_and_fails_only_when_all_were_measured() -> None:
-    good, bad = judge(result(), GATES, TARGET), judge(result(accuracy=accuracy(90, 50)), GATES, TARGET)
-    unknown = judge(result(predicted=None), GATES, TARGET)
+    good, bad = judged(result()), judged(result(accuracy=accuracy(90, 50)))
+    unknown = judged(result(predicted=None))
     assert target_verdict([bad, good]) == "pass"
     assert target_verdict([bad, bad]) == "fail"
     assert target_verdict([bad, unknown]) == "not_measured"
@@ -94,12 +208,17 @@ def test_the_worst_verdict_wins_and_nothing_is_never_a_pass(verdicts: list[Any])
     assert EXIT_CODES[found] == (1 if "fail" in verdicts else 0 if found == "pass" else 3)
 
 
+@given(st.lists(st.sampled_from(["pass", "fail", "not_measured"]), min_size=1))
+def test_a_judgement_is_as_good_as_its_worst_check(verdicts: list[Any]) -> None:
+    check = judged(result()).checks[0]
+    assert Judgement(result(), tuple(replace(check, verdict=found) for found in verdicts)).verdict == worst(verdicts)
+
+
 @given(st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 100))
 def test_the_accuracy_limit_is_exact(parent: int, candidate: int, limit: float) -> None:
     record = result(
         accuracy=Accuracies(fp32=Accuracy(correct=parent, n=1000), target=Accuracy(correct=candidate, n=1000))
     )
-    judgement: Judgement = judge(record, Gates(accuracy_drop_points=limit), TARGET)
     drop = record.accuracy_drop_points
     assert drop is not None
-    assert (judgement.verdict == "pass") == (drop <= limit)
+    assert (judged(record, limit).verdict == "pass") == (drop <= limit)

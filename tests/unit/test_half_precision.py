@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from onnx import ModelProto, NodeProto, TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from pipeline.compress import half_precision
-from pipeline.errors import InputError
-from pipeline.export import run_onnx
-from pipeline.retest import fp16_range
-from pipeline.retest.fp16_boundaries import simplified
+from pipeline.arithmetic import kinds
+from pipeline.arithmetic.fp16 import reach
+from pipeline.arithmetic.fp16.boundaries import simplified
+from pipeline.compress.half_precision import to_half_precision
+from pipeline.formats.from_torch import run_onnx
+from pipeline.formats.mixed_precision import fp32_layers
+from pipeline.system.errors import InputError
 from tests.graphs import Array, Arrays, backend, infer, model, node, ones, random
 
 VARIANTS = ("fp32", "fp16")
@@ -41,6 +43,11 @@ def plain(of: ModelProto) -> ModelProto:
     return converted
 
 
+def in_half(of: ModelProto, x: Array) -> ModelProto:
+    """`of` with its tensors in FP16, as it is made for a board whose FP16 is known by its layers' boundaries."""
+    return to_half_precision(of, Arrays(x), [kinds.named("fp16-boundaries")])
+
+
 def overflow(of: ModelProto, accumulate: str, x: Array) -> int:
     engine = backend(of, accumulate)
     engine.infer(x)
@@ -49,7 +56,7 @@ def overflow(of: ModelProto, accumulate: str, x: Array) -> int:
 
 def assert_good(of: ModelProto, x: Array, atol: float = 0.01) -> ModelProto:
     """`of` in FP16 has no overflow, whatever the sums, and calculates what FP32 does; the answer is the conversion."""
-    made = half_precision.apply(of, Arrays(x))
+    made = in_half(of, x)
     onnx.checker.check_model(made, full_check=True)
     for accumulate in VARIANTS:
         assert overflow(made, accumulate, x) == 0
@@ -73,7 +80,7 @@ def named(of: ModelProto, name: str) -> NodeProto:
 def test_nothing_is_kept_where_nothing_overflows() -> None:
     of = chain(3.0, 0.5)
     made = assert_good(of, X)
-    assert half_precision.fp32_layers(made) == []
+    assert fp32_layers(made) == []
     assert [found.op_type for found in made.graph.node] == ["Cast", "Conv", "Conv", "LeakyRelu", "Cast"]
     assert {tensor.data_type for tensor in made.graph.initializer} == {TensorProto.FLOAT16}
     for accumulate in VARIANTS:
@@ -84,13 +91,13 @@ def test_the_layers_that_write_and_read_what_overflows_are_kept() -> None:
     of = chain(1.0, 5e4, 2e-5, 1.0)
     assert overflow(plain(of), "fp32", X) > 0
     assert np.isinf(infer(plain(of), "fp32", X)).all()
-    assert half_precision.fp32_layers(assert_good(of, X)) == ["c1", "c2"]
+    assert fp32_layers(assert_good(of, X)) == ["c1", "c2"]
 
 
 def test_values_stay_fp32_between_layers_kept() -> None:
     of = chain(1.0, 5e4, 3.0, 1.0, 1e-6, 1.0)
     made = assert_good(of, X)
-    kept = half_precision.fp32_layers(made)
+    kept = fp32_layers(made)
     assert kept == ["c1", "c2", "c3", "c4"]
     for writer, reader in pairwise(kept):
         between = named(made, writer).output[0]
@@ -110,14 +117,14 @@ def test_a_result_read_by_a_layer_kept_and_by_another_reaches_both() -> None:
     ]
     weights = {"up": ones(1, 1, 1, 1, value=5e4), "down": ones(1, 1, 1, 1, value=2e-5)}
     made = assert_good(model(nodes, weights, ("n", 1, 4, 4)), X)
-    assert half_precision.fp32_layers(made) == ["a", "b", "c", "d"]
+    assert fp32_layers(made) == ["a", "b", "c", "d"]
 
 
 def test_a_weight_beyond_fp16_keeps_its_layer_where_no_value_overflows() -> None:
     x = X * 1e-4
     of = chain(1e5, 0.1)
     assert np.abs(infer(plain(of), "fp32", x) - run_onnx(of, x)).max() > 0.05  # 1e5 became 65504
-    assert half_precision.fp32_layers(assert_good(of, x)) == ["c0"]
+    assert fp32_layers(assert_good(of, x)) == ["c0"]
 
 
 def opposite_terms() -> ModelProto:
@@ -132,7 +139,7 @@ def test_an_overflow_in_the_sums_alone_keeps_the_whole_layer() -> None:
     assert (overflow(plain(of), "fp32", x), overflow(plain(of), "fp16", x) > 0) == (0, True)
     assert np.isinf(infer(plain(of), "fp16", x)).all()
     made = assert_good(of, x)
-    assert half_precision.fp32_layers(made) == ["c", "r"]
+    assert fp32_layers(made) == ["c", "r"]
     assert types(made)[named(made, "c").output[0]] == TensorProto.FLOAT
 
 
@@ -145,12 +152,12 @@ def test_a_clip_that_hides_the_overflow_of_its_sum_is_kept_with_it() -> None:
     ]
     weights = {"w": ones(1, 1, 1, 1, value=4e4), "v": ones(1, 1, 1, 1), "low": np.float32(0)[...]}
     of = model(nodes, weights | {"high": np.float32(6)[...]}, ("n", 1, 4, 4))
-    assert half_precision.fp32_layers(assert_good(of, X)) == ["c", "k"]
+    assert fp32_layers(assert_good(of, X)) == ["c", "k"]
 
 
 def test_an_input_beyond_fp16_is_read_in_fp32() -> None:
     made = assert_good(chain(1e-5, 1.0), X * 4e4)
-    assert half_precision.fp32_layers(made) == ["c0"]
+    assert fp32_layers(made) == ["c0"]
     assert named(made, "c0").input[0] == "x"
 
 
@@ -158,7 +165,7 @@ def test_an_output_beyond_fp16_is_written_in_fp32() -> None:
     weights = {"w": ones(1, 1, 1, 1), "v": ones(1, 1, 1, 1, value=5e4)}
     of = model([node("Conv", "x w", "c"), node("Conv", "c v", "y")], weights, ("n", 1, 4, 4))
     made = assert_good(of, X)
-    assert half_precision.fp32_layers(made) == ["y"]
+    assert fp32_layers(made) == ["y"]
     assert named(made, "y").output[0] == "y"
 
 
@@ -175,27 +182,25 @@ def quotient(divisor: float) -> ModelProto:
 def test_what_shows_in_the_emulation_alone_is_kept() -> None:
     of = quotient(2e-3)
     assert overflow(plain(of), "fp32", X) > 0
-    assert half_precision.fp32_layers(assert_good(of, X)) == ["c", "d", "q", "e"]
+    assert fp32_layers(assert_good(of, X)) == ["c", "d", "q", "e"]
 
 
 def test_a_network_without_finite_answers_is_refused() -> None:
     with pytest.raises(InputError, match="not numbers"):
-        half_precision.apply(quotient(0.0), Arrays(X * 0))
+        in_half(quotient(0.0), X * 0)
 
 
 def test_a_margin_is_left_for_data_that_is_no_sample() -> None:
     of = chain(1.0, 1.5e4, 5e-5, 1.0)
-    made = half_precision.apply(of, Arrays(X))
+    made = in_half(of, X)
     assert overflow(plain(of), "fp32", X) == 0
-    assert half_precision.fp32_layers(made) == ["c1", "c2"]
+    assert fp32_layers(made) == ["c1", "c2"]
     assert overflow(made, "fp32", X * 3) == 0 < overflow(plain(of), "fp32", X * 3)
 
 
 def test_a_network_of_which_nothing_fits_is_refused() -> None:
     with pytest.raises(InputError, match="every layer overflows FP16"):
-        half_precision.apply(
-            model([node("Conv", "x w", "y")], {"w": ones(1, 1, 1, 1, value=1e6)}, ("n", 1, 4, 4)), Arrays(X)
-        )
+        in_half(model([node("Conv", "x w", "y")], {"w": ones(1, 1, 1, 1, value=1e6)}, ("n", 1, 4, 4)), X)
 
 
 # --- names, batches, what else a graph may have -------------------------------------------------------------------
@@ -207,8 +212,8 @@ def test_nodes_without_a_name_of_their_own_get_one(name: str) -> None:
     for found in of.graph.node:
         found.name = name
     before = of.SerializeToString(deterministic=True)
-    made = half_precision.apply(of, Arrays(X))
-    assert half_precision.fp32_layers(made) == ["Conv_1", "Conv_2"]
+    made = in_half(of, X)
+    assert fp32_layers(made) == ["Conv_1", "Conv_2"]
     assert overflow(made, "fp32", X) == 0
     assert of.SerializeToString(deterministic=True) == before
 
@@ -216,14 +221,14 @@ def test_nodes_without_a_name_of_their_own_get_one(name: str) -> None:
 def test_a_name_that_is_made_up_is_nobody_elses() -> None:
     of = chain(1.0, 5e4, 2e-5, 1.0)
     of.graph.node[1].name, of.graph.node[3].name = "", "Conv_1"
-    assert half_precision.fp32_layers(assert_good(of, X)) == ["Conv_1_", "c2"]
+    assert fp32_layers(assert_good(of, X)) == ["Conv_1_", "c2"]
 
 
 def test_the_last_batch_of_a_fixed_size_may_be_short() -> None:
     of = chain(1.0, 5e4, 2e-5, 1.0)
     of.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     loud = np.concatenate([X[:2] * 1e-5, X[:1]])
-    assert half_precision.fp32_layers(half_precision.apply(of, Arrays(loud))) == ["c1", "c2"]
+    assert fp32_layers(in_half(of, loud)) == ["c1", "c2"]
 
 
 def test_casts_of_the_network_itself_stay() -> None:
@@ -233,13 +238,13 @@ def test_casts_of_the_network_itself_stay() -> None:
     weights = {"up": ones(1, 1, 1, 1, value=1.5), "down": ones(1, 1, 1, 1, value=0.5)}
     x = X * 0.9
     made = assert_good(model(nodes, weights, ("n", 1, 4, 4)), x)
-    assert half_precision.fp32_layers(made) == []
+    assert fp32_layers(made) == []
     weights["up"], weights["down"] = weights["up"] * 1e5, weights["down"] * 1e-5
-    assert half_precision.fp32_layers(assert_good(model(nodes, weights, ("n", 1, 4, 4)), x)) == ["a", "b"]
+    assert fp32_layers(assert_good(model(nodes, weights, ("n", 1, 4, 4)), x)) == ["a", "b"]
 
 
 def test_an_fp32_graph_has_no_layers_kept() -> None:
-    assert half_precision.fp32_layers(chain(1.0, 2.0)) == []
+    assert fp32_layers(chain(1.0, 2.0)) == []
 
 
 # --- any shape ---------------------------------------------------------------------------------------------------
@@ -281,7 +286,7 @@ def networks(draw: Callable[[Any], Any]) -> tuple[ModelProto, Array]:
 @given(networks())
 def test_a_network_of_any_shape_keeps_its_answers(network: tuple[ModelProto, Array]) -> None:
     of, x = network
-    made = half_precision.apply(of, Arrays(x))
+    made = in_half(of, x)
     expected = run_onnx(of, x)
     for accumulate in VARIANTS:
         assert overflow(made, accumulate, x) == 0
@@ -314,7 +319,7 @@ def test_the_bound_of_a_sum_is_reached_by_one_order_and_exceeded_by_none(
         of = model([node("Conv", "x w", "y", group=groups)], {"w": w}, ("n", *x.shape[1:]))
         parts = x.reshape(2, groups, 1, -1) * w.reshape(1, groups, 2, -1).astype(np.float64)
         terms = np.moveaxis(parts, -1, 0)
-    [bound] = fp16_range.measure(simplified(of), [x]).sums.values()
+    [bound] = reach.measure(simplified(of), [x]).sums.values()
     reached = np.maximum(np.where(terms > 0, terms, 0).sum(0), np.where(terms < 0, -terms, 0).sum(0)).max()
     assert bound == pytest.approx(reached, rel=1e-4)
     for _ in range(5):
@@ -323,6 +328,6 @@ def test_the_bound_of_a_sum_is_reached_by_one_order_and_exceeded_by_none(
 
 
 def test_values_are_the_largest_of_all_batches() -> None:
-    found = fp16_range.measure(simplified(chain(3.0, -2.0)), [X, -2 * X, X])
+    found = reach.measure(simplified(chain(3.0, -2.0)), [X, -2 * X, X])
     assert found.values == pytest.approx({"x": 4, "c0": 12, "c1": 24, "y": 24})
     assert found.sums == pytest.approx({"c0": 12, "c1": 24})

@@ -1,11 +1,13 @@
 """Opening model files: what they say of themselves, and that damage never goes further than one line."""
 
+import json
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.check.model_file import open_model
-from pipeline.errors import InputError
-from pipeline.files import sha256
+from pipeline.formats.model_file import open_model
+from pipeline.system.errors import BadModel, InputError
+from pipeline.system.files import sha256, write_json
+from runners.contract import model_input
+from runners.contract.model_input import ModelInput
 from tests.damage import damaged
 from tests.graphs import Arrays
 
@@ -74,7 +78,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    from pipeline.compress import half_precision
+    from pipeline.arithmetic import kinds
+    from pipeline.compress.half_precision import to_half_precision
 
     folder = tmp_path_factory.mktemp("models")
     onnx.save(graph(), folder / "fp32.onnx")
@@ -90,7 +95,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     quantize_static(folder / "fp32.onnx", folder / "ort.onnx", Reader())
     onnx.save(nncf.quantize(graph(), nncf.Dataset([{"x": value} for value in inputs])), folder / "nncf.onnx")
-    onnx.save(half_precision.apply(graph(), Arrays(np.concatenate(inputs))), folder / "fp16.onnx")
+    boundaries = kinds.named("fp16-boundaries")
+    onnx.save(to_half_precision(graph(), Arrays(np.concatenate(inputs)), [boundaries]), folder / "fp16.onnx")
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 16), torch.nn.Flatten()).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -176,12 +182,77 @@ class TestDescription:
 
     def test_no_runtime_is_loaded(self, saved: Path) -> None:
         code = (
-            "import sys; from pathlib import Path; from pipeline.check.model_file import open_model;"
+            "import sys; from pathlib import Path; from pipeline.formats.model_file import open_model;"
             "[open_model(Path(name)) for name in sys.argv[1:]];"
             "assert not {'openvino', 'onnxruntime', 'torch'} & set(sys.modules)"
         )
         names = [str(saved / name) for name in ("int8.xml", "nncf.onnx")]
         subprocess.run([sys.executable, "-c", code, *names], check=True, cwd=Path(__file__).parents[2])
+
+
+WANTED = ModelInput(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), ["cat", "dog", "bird", "none"])
+
+
+def wanted(**values: Any) -> str:
+    """An input.json with some values changed."""
+    return json.dumps({**model_input.as_json(WANTED), **values})
+
+
+class TestInputBeside:
+    """input.json, by which a model that this project exported says how it wants its images."""
+
+    def test_what_was_exported_is_read(self, file: Path) -> None:
+        write_json(file.parent / "input.json", model_input.as_json(WANTED))
+        assert open_model(file).wanted == WANTED
+
+    def test_an_ir_has_it_too(self, saved: Path, tmp_path: Path) -> None:
+        for suffix in (".xml", ".bin"):
+            (tmp_path / f"model{suffix}").write_bytes((saved / f"fp32{suffix}").read_bytes())
+        write_json(tmp_path / "input.json", model_input.as_json(WANTED))
+        assert open_model(tmp_path / "model.xml").wanted == WANTED
+
+    def test_anybody_elses_model_says_nothing(self, file: Path) -> None:
+        assert open_model(file).wanted is None
+        (file.parent / "input.json").mkdir()
+        assert open_model(file).wanted is None
+
+    def test_it_is_no_part_of_the_model(self, file: Path) -> None:
+        before = open_model(file)
+        (file.parent / "input.json").write_text(wanted())
+        assert replace(open_model(file), wanted=None) == before
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            *(b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 100_000, b" " * (2 << 20)),
+            *(wanted(size=size) for size in (0, -1, 16.0, "16", True, None)),
+            *(wanted(mean=mean) for mean in (None, 0.5, "abc", [0.5], [0.5] * 4, ["0", "0", "0"], [True] * 3)),
+            *(wanted(mean=[0, 0, value]) for value in (float("nan"), float("inf"), 10**400)),
+            *(wanted(std=[1, 1, value]) for value in (0, -0.1, float("nan"), float("inf"), None)),
+            *(wanted(classes=classes) for classes in (None, "cat", {"cat": 1}, [1, 2], ["cat", None])),
+        ],
+        ids=lambda content: str(content)[:60],
+    )
+    def test_a_damaged_one_is_one_line(self, file: Path, content: bytes | str) -> None:
+        (file.parent / "input.json").write_bytes(content.encode() if isinstance(content, str) else content)
+        with pytest.raises(
+            BadModel, match=r"input\.json: does not say how .* export it again, or take that file"
+        ) as found:
+            open_model(file)
+        assert "\n" not in str(found.value)
+
+    @settings(max_examples=200)
+    @given(content=damaged(wanted().encode()))
+    def test_no_damage_goes_further_than_one_line(
+        self, tmp_path_factory: pytest.TempPathFactory, content: bytes
+    ) -> None:
+        path = tmp_path_factory.getbasetemp() / "input.json"
+        path.write_bytes(content)
+        with suppress(ValueError):
+            found = model_input.read(str(path))
+            assert found.size > 0
+            assert len(found.mean) == len(found.std) == 3
+            assert min(found.std) > 0
 
 
 class TestInput:

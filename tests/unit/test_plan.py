@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.errors import InputError
-from pipeline.plan import Plan, plan
+from pipeline.ci.plan import Plan, plan
+from pipeline.system.errors import InputError
 
 # DVC's own, on every graph
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -51,6 +51,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         git("init", "--quiet", "--initial-branch", "main")
         git("add", "--all")
         git("commit", "--quiet", "--message", "base")
+        git("tag", "start")
     return folder
 
 
@@ -59,6 +60,7 @@ def planned(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """What is planned for an edit, when it is committed on top of main."""
     monkeypatch.chdir(repository)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path))
+    git("checkout", "--quiet", "-B", "main", "start")
     git("checkout", "--quiet", "-B", "change", "main")
 
     def commit_and_plan(edit: Edit) -> Plan:
@@ -81,6 +83,15 @@ def append(path: str, text: str = "\n# changed\n") -> Edit:
     return lambda: Path(path).write_text((Path(path).read_text() if Path(path).exists() else "") + text)
 
 
+def replace(path: str, old: str, new: str) -> Edit:
+    def edit() -> None:
+        text = Path(path).read_text()
+        assert old in text
+        Path(path).write_text(text.replace(old, new))
+
+    return edit
+
+
 def set_value(group: str, name: str, value: object) -> Edit:
     return lambda: set_params(**{group: {**yaml.safe_load(Path("params.yaml").read_text())[group], name: value}})
 
@@ -101,8 +112,8 @@ def test_what_no_stage_reads_plans_nothing(planned: Callable[[Edit], Plan]) -> N
 @pytest.mark.parametrize(
     "edit",
     [
-        append("pipeline/dataset.py"),
-        append("runners/edge/regions.py"),
+        append("pipeline/data/dataset.py"),
+        append("runners/edge/loop/regions.py"),
         append("models/new.py"),
         lambda: Path("data.dvc").write_text("outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  path: data\n"),
         set_value("train", "epochs", 99),
@@ -126,8 +137,57 @@ def test_recipe_that_no_method_uses_plans_nothing(planned: Callable[[Edit], Plan
     assert planned(set_value("recipes", "spare", ["fp16"])) == NOTHING
 
 
-def test_compression_code_plans_all_candidates(planned: Callable[[Edit], Plan]) -> None:
-    assert planned(append("pipeline/compress/new.py")) == Plan([], EVERYTHING.candidate, EVERYTHING.retest, report=True)
+NO_TRAINING = Plan([], EVERYTHING.candidate, EVERYTHING.retest, report=True)
+RETESTS = Plan([], [], EVERYTHING.retest, report=True)
+REPORT = Plan([], [], [], report=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("pipeline/compress/steps/new.py", NO_TRAINING),
+        ("pipeline/records/targets.py", NO_TRAINING),
+        ("pipeline/predict/published/measurements.csv", NO_TRAINING),
+        ("pipeline/formats/onnx_file.py", NO_TRAINING),
+        ("pipeline/arithmetic/saturation/kernel.py", NO_TRAINING),
+        ("pipeline/emulators/denverton.py", RETESTS),
+        ("pipeline/retest/audit.py", RETESTS),
+        ("pipeline/records/results.py", RETESTS),
+        ("pipeline/records/gates.py", REPORT),
+        ("pipeline/report/plots.py", REPORT),
+        ("pipeline/check/advice.py", NOTHING),
+        ("pipeline/data/own/images.py", NOTHING),
+        ("pipeline/search/space.py", NOTHING),
+        ("pipeline/cli/file_verbs.py", NOTHING),
+        ("docs/architecture.md", NOTHING),
+        ("runners/edge/meters/rapl.py", NOTHING),
+    ],
+)
+def test_code_plans_what_runs_it_and_no_more(planned: Callable[[Edit], Plan], path: str, expected: Plan) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    assert planned(append(path)) == expected
+
+
+def test_an_objective_plans_the_candidates_that_were_made_for_it(planned: Callable[[Edit], Plan]) -> None:
+    git("checkout", "--quiet", "main")
+    set_value("recipes", "int8", [{"quantize": {"calibration_samples": 3, "target": TARGETS[0]}}])()
+    git("commit", "--quiet", "--all", "--message", "a recipe for the Atom")
+    git("checkout", "--quiet", "-B", "change")
+    found = planned(replace(f"runners/targets/{TARGETS[0]}.yaml", "frames_per_s: 30", "frames_per_s: 60"))
+    assert found.train == []
+    assert found.candidate == [{"model": model, "method": "int8"} for model in MODELS]
+    assert found.retest == retests(target=TARGETS[0])
+    assert found.report
+
+
+def test_a_remark_on_a_target_makes_no_candidate_again(planned: Callable[[Edit], Plan]) -> None:
+    git("checkout", "--quiet", "main")
+    set_value("recipes", "int8", [{"quantize": {"calibration_samples": 3, "target": TARGETS[0]}}])()
+    git("commit", "--quiet", "--all", "--message", "a recipe for the Atom")
+    git("checkout", "--quiet", "-B", "change")
+    found = planned(replace(f"runners/targets/{TARGETS[0]}.yaml", "description: Intel", "description: An Intel"))
+    assert found.candidate == []
+    assert found.retest == retests(target=TARGETS[0])
 
 
 def test_target_plans_its_own_retests(planned: Callable[[Edit], Plan]) -> None:

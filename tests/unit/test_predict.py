@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 from pydantic import ValidationError
 
-from pipeline.errors import InputError
+from pipeline.formats.network_file import load
 from pipeline.predict import BoardResult, family_fit, family_power, predict
 from pipeline.predict.fit import fit
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.measurements import LAYERS_FILE, published, write_layer_lists
-from pipeline.predict.network_file import load
 from pipeline.predict.networks import ARCHITECTURES, published_layers
 from pipeline.predict.networks.net import Net
-from pipeline.targets import Precision, Target, load_target
+from pipeline.records.targets import Precision, Target, load_target
+from pipeline.system.errors import InputError
 
 # family, precision, worst error that the median over models and any one row may have (per cent)
 ERRORS: list[tuple[str, Precision, float, float]] = [

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
+from pipeline.formats.network_file import load
 from pipeline.predict import predict
 from pipeline.predict.layers import Layer, layers_of
-from pipeline.predict.network_file import load
-from pipeline.targets import load_target
+from pipeline.records.targets import load_target
+from pipeline.system.errors import InputError
 from tests.damage import damaged
 
 ATOM = load_target("atom-x5-e3940")
@@ -36,7 +36,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     import openvino
 
     import models
-    from pipeline.export import to_onnx
+    from pipeline.formats.from_torch import to_onnx
 
     folders: dict[str, Path] = {}
 

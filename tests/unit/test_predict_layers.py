@@ -6,10 +6,10 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from pipeline.errors import InputError
 from pipeline.predict import Prediction, predict
 from pipeline.predict.networks.net import Net
-from pipeline.targets import load_target
+from pipeline.records.targets import load_target
+from pipeline.system.errors import InputError
 from tests.unit.test_predict import read, saved
 
 

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import nncf
 import numpy as np
@@ -10,49 +9,32 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import nn
 
 import models
 from models import ModelSpec
-from pipeline.compress import prune
-from pipeline.compress.budget import Objective, budget_of, macs
-from pipeline.config import Prune
-from pipeline.dataset import Dataset
-from pipeline.errors import InputError
-from pipeline.export import INPUT, to_onnx, trace
+from pipeline.compress.budget import Objective, macs
+from pipeline.compress.channels import MOST, ROUND_TO, _add_gradients, _without_channels
+from pipeline.compress.steps.prune import Prune
+from pipeline.formats.from_torch import to_onnx, trace
+from pipeline.formats.graph.graph import Graph
+from pipeline.formats.graph.onnx_graph import graph_of
 from pipeline.predict import predict_graph
-from pipeline.predict.graph import Graph
-from pipeline.predict.onnx_graph import graph_of
-from pipeline.targets import Precision, load_target
+from pipeline.records.targets import Precision, load_target
+from pipeline.system.errors import InputError
+from runners.contract.engine_recipe import INPUT
+from tests.states import CLASSES, Noise, small, state_of
 
-ATOM, CLASSES = "atom-x5-e3940", 3
-
-
-class Noise(Dataset):
-    """Random images of random classes, the same each time."""
-
-    def __init__(self, count: int = 8) -> None:
-        super().__init__(Path(), ["a", "b", "c"], [])
-        object.__setattr__(self, "count", count)
-
-    def load(self, name: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        random = np.random.default_rng(0)
-        images = random.integers(0, 255, (self.count, size, size, 3), np.uint8)  # type: ignore[attr-defined]
-        return images, random.integers(0, CLASSES, len(images))
-
-
-def small(name: str, size: int, width: float = 1.0) -> tuple[nn.Module, ModelSpec]:
-    torch.manual_seed(0)
-    network = models.build(name, CLASSES, width, pretrained=False).eval()
-    return network, replace(models.spec(name), input_size=size)
+ATOM = "atom-x5-e3940"
 
 
 def pruned(
     network: nn.Module, spec: ModelSpec, precision: Precision = "int8", seed: int = 0, **budget: object
 ) -> nn.Module:
-    step = Prune.model_validate({"step": "prune", **budget})
-    return prune.apply(network, spec, Noise(), step, precision, seed)
+    state = state_of(network, spec, precision, seed)
+    Prune.model_validate(budget).apply(state)
+    assert state.spec == spec
+    return state.network
 
 
 def graph(network: nn.Module, spec: ModelSpec) -> Graph:
@@ -87,9 +69,9 @@ def test_a_target_s_speed_is_reached_and_not_far_exceeded(target: str, precision
 
 
 def test_the_target_s_own_objective_is_the_default() -> None:
-    network, spec = small("lenet-5", 32)
-    step = Prune(step="prune", target=ATOM)
-    assert budget_of(step, "int8", graph(network, spec)) == Objective(load_target(ATOM), "int8", 120)
+    assert Prune(target=ATOM).objective(ATOM, "int8") == Objective(load_target(ATOM), "int8", 120)
+    asked = Prune(target=ATOM, regions_per_s=60).objective(ATOM, "fp32")
+    assert asked == Objective(load_target(ATOM), "fp32", 60)
 
 
 def test_the_precision_that_the_recipe_ends_in_decides_how_much_goes() -> None:
@@ -106,8 +88,8 @@ def test_counts_are_what_kernels_like_and_no_layer_is_starved() -> None:
     before, after = channels(network), channels(left)
     assert before[-1] == after[-1] == CLASSES
     for was, now in zip(before[:-1], after[:-1], strict=True):
-        assert now == was or now % prune.ROUND_TO == 0
-        assert now >= min(was, prune.ROUND_TO, (1 - prune.MOST) * was)
+        assert now == was or now % ROUND_TO == 0
+        assert now >= min(was, ROUND_TO, (1 - MOST) * was)
     assert sum(after) < 0.7 * sum(before)
 
 
@@ -120,8 +102,8 @@ def test_the_channels_that_nothing_depends_on_go_first() -> None:
     network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network.append(nn.Linear(16, CLASSES)).eval()
     spec = replace(models.spec("lenet-5"), input_size=12)
-    prune._add_gradients(network, spec, Noise(), 0)
-    half = prune._without_channels(network, spec, 0.5)
+    _add_gradients(network, spec, Noise(), 0)
+    half = _without_channels(network, spec, 0.5)
     assert channels(half) == [16, 8, CLASSES]
     kept = {tuple(row) for row in first.weight.flatten(1).tolist()}
     assert {tuple(row) for row in half[0].weight.flatten(1).tolist()} <= kept  # type: ignore[index]
@@ -171,7 +153,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
 )
 def test_the_float_network_is_predicted_as_its_quantized_file(name: str, tolerance: float) -> None:
     network, spec = small(name, 64)
-    left = prune._without_channels(with_gradients(network), spec, 0.4)
+    left = _without_channels(with_gradients(network), spec, 0.4)
     images = np.random.default_rng(1).standard_normal((2, 1, 3, 64, 64)).astype(np.float32)
     quantized = nncf.quantize(to_onnx(left, spec), nncf.Dataset([{INPUT: image} for image in images]))
     expected = predict_graph(graph_of(quantized, name), load_target(ATOM), "int8", batch=4).inferences_per_s
@@ -220,7 +202,7 @@ def test_odd_networks_work_and_only_shrink(layers: list[tuple[str, int]], ratios
     torch.manual_seed(0)
     network = with_gradients(odd_network(layers))
     spec = replace(models.spec("lenet-5"), input_size=8)
-    smaller, smallest = (prune._without_channels(network, spec, ratio) for ratio in sorted(ratios))
+    smaller, smallest = (_without_channels(network, spec, ratio) for ratio in sorted(ratios))
     for result in (smaller, smallest):
         assert result(torch.zeros(2, 3, 8, 8)).shape == (2, CLASSES)
         assert all(0 < now <= was for now, was in zip(channels(result), channels(network), strict=True))

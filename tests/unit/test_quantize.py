@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import models
-from pipeline.compress.quantize import quantize
-from pipeline.errors import InputError
-from pipeline.export import to_onnx
+from pipeline.compress.calibration import quantize
+from pipeline.formats.from_torch import to_onnx
+from pipeline.system.errors import InputError
 
 
 class Noise:

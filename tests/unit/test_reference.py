@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.reference import reference
+from pipeline.cli.reference import reference
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runners.edge.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, Proposer, crop, cut, fit, iou, normalise, to_frame
-from runners.edge.tracks import Tracker
+from runners.edge.loop.regions import (
+    FRAME_HEIGHT,
+    FRAME_WIDTH,
+    Box,
+    Proposer,
+    crop,
+    cut,
+    fit,
+    iou,
+    normalise,
+    squared,
+    to_frame,
+)
+from runners.edge.loop.tracks import Tracker
 
 FRAME = np.random.default_rng(0).integers(0, 255, (FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
 
@@ -52,6 +64,15 @@ def test_any_image_fits_into_the_frame_without_distortion(width: int, height: in
     ys, xs = np.nonzero(frame[..., 0])
     found = (np.ptp(xs) + 1) / (np.ptp(ys) + 1)
     assert found == pytest.approx(width / height, rel=0.2)
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_an_image_is_squared_by_repeating_its_edges_and_nothing_of_it_is_lost(height: int, width: int) -> None:
+    image = FRAME[:height, :width]
+    side = max(height, width)
+    above, before = (side - height) // 2, (side - width) // 2
+    around = ((above, side - height - above), (before, side - width - before), (0, 0))
+    assert np.array_equal(squared(image), np.pad(image, around, mode="edge"))
 
 
 @given(boxes, boxes)
@@ -105,10 +126,22 @@ def test_a_lost_track_gets_a_new_number() -> None:
     assert track([here, Box(600, 100, 50, 100)]) == [1, 2]
 
 
+def test_a_track_does_not_jump_to_what_barely_touches_it() -> None:
+    track = Tracker(min_iou=0.3)
+    here, beside, far = Box(100, 100, 50, 100), Box(140, 100, 50, 100), Box(600, 100, 50, 100)
+    assert 0 < iou(here, beside) < 0.3
+    assert track([here]) == [0]
+    assert track([beside]) == [1]
+    assert track([far]) == [2]
+    assert track([here]) == [0], "the first one was missed for two frames only"
+
+
 def test_the_device_s_code_needs_nothing_of_the_cloud_s() -> None:
     code = (
-        "import sys, runners.edge.tracks; print([m for m in sys.modules if m.split('.')[0] in ('pipeline','models')])"
+        "import sys, runners.edge.loop.tracks, runners.edge.update.unpack, runners.edge.backends.build_engine, "
+        "runners.contract.engine_recipe, runners.contract.model_input; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('pipeline','models')])"
     )
     repository = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[]", done.stderr

@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import files, layout
-from pipeline.errors import InputError
-from pipeline.report import plots, summary, write_report
-from pipeline.report.collect import collect
-from pipeline.report.markdown import escape
+from pipeline.project import layout
+from pipeline.project.params import load_params
+from pipeline.records.gates import Verdict
+from pipeline.records.results import LANES, Lane, Result
+from pipeline.records.targets import load_target
+from pipeline.records.words import percent
+from pipeline.report import plots, write_report
+from pipeline.report import summary as summary_of
+from pipeline.report.collect import Collected, collect
 from pipeline.report.markdown import render as render_markdown
-from pipeline.report.words import percent
-from pipeline.results import Result
+from pipeline.system import files
+from pipeline.system.console import escape_markdown
+from pipeline.system.errors import InputError
 
 MODEL, ATOM, JETSON, CORTEX = "lenet-5", "atom-x5-e3940", "jetson-tx2-maxq", "tegra-parker-a57"
 HOSTILE = "<script>alert('|')</script>"
@@ -58,7 +63,26 @@ def put(method: str, target: str, **fields: Any) -> None:
         "model": MODEL, "method": method, "target": target, "lane": "emulated", "precision": method,
         "classes": CLASSES, "not_measured": {"measured": BOARD}, **fields,
     }  # fmt: skip
-    Result.model_validate(record).write(layout.result(MODEL, method, target))
+    if record.get("predicted"):
+        record["predicted"] = {"target": target, "precision": method, **record["predicted"]}
+    Result.model_validate(record).write(layout.result(record["lane"], MODEL, method, target))
+
+
+def predicted(rate: float, error: float) -> dict[str, Any]:
+    """A speed in regions/s with its error in percent, four regions at a time."""
+    return {
+        "batch": 4, "inferences_per_s": rate, "frames_per_s": rate / 4, "latency_ms": 4000 / rate, "power_w": None,
+        "power_basis": "unknown", "error_percent": error, "power_error_percent": None, "notes": [],
+    }  # fmt: skip
+
+
+def measured(rate: float, watts: float) -> dict[str, Any]:
+    """What a board showed."""
+    return {
+        "fingerprint": {"board": "UP Squared"}, "regions_per_frame": 4, "latency_ms": [4000 / rate],
+        "regions_per_s": rate, "during": {"throttled": False},
+        "power": {"rail": "package-0", "sampler": "rapl", "sample_hz": 10, "sustained_w": watts},
+    }  # fmt: skip
 
 
 def audit(**fields: Any) -> dict[str, Any]:
@@ -101,7 +125,7 @@ def emulated(*, target: int, cloud: int, rate: float = 200.0, host_isa: str = "a
         "predictions": predictions,
         "size_bytes": 3_600_000,
         "download_bytes": 2_900_000,
-        "predicted": {"inferences_per_s": rate, "latency_ms": 4000 / rate, "error_percent": 15.0},
+        "predicted": predicted(rate, error=15.0),
         "host_isa": host_isa,
     }
 
@@ -126,19 +150,27 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put("fp32", ATOM, **emulated(target=10, cloud=10, rate=60.0))
     put("fp16", ATOM, refused=f"{ATOM} refuses fp16: no half-precision arithmetic")
     put("int8", ATOM, **emulated(target=24, cloud=12, rate=130.0))
-    prediction = {"inferences_per_s": 400.0, "latency_ms": 10.0, "error_percent": 30.0}
+    prediction = predicted(400.0, error=30.0)
     for method in ("fp32", "fp16"):
         put(method, JETSON, not_measured={"measured": BOARD, "accuracy.target": NO_FP16}, predicted=prediction)
     put("int8", JETSON, refused=f"{JETSON} refuses int8: no DP4A")
     return tmp_path
 
 
+def summary() -> tuple[dict[str, Verdict], str, dict[str, Any]]:
+    return summary_of(load_params())
+
+
 def page() -> str:
-    return write_report().read_text(encoding="utf-8")
+    return write_report(load_params()).read_text(encoding="utf-8")
+
+
+def collected() -> Collected:
+    return collect(load_params())
 
 
 def markdown() -> str:
-    return render_markdown(collect())
+    return render_markdown(collected())
 
 
 def everywhere() -> list[str]:
@@ -271,7 +303,7 @@ def test_what_was_not_measured_says_so_with_its_reason_and_is_never_zero() -> No
 
 
 def test_metrics_hold_measured_numbers_only() -> None:
-    write_report()
+    page()
     metrics = json.loads(layout.METRICS.read_text())[MODEL]
     assert metrics["int8"][ATOM] == {
         "fp32_accuracy_percent": 95.0,
@@ -305,7 +337,7 @@ def test_the_record_tells_how_each_number_came_about() -> None:
 
 
 def test_an_audit_is_told_with_what_it_compared() -> None:
-    exact = "Emulation: exact (8 samples of each candidate equal bit for bit on QEMU's Denverton)."
+    exact = "Lane: emulated, exact (8 samples of each candidate equal bit for bit on QEMU's Denverton)."
     assert all(exact in text for text in everywhere())
     put("fp32", ATOM, **emulated(target=10, cloud=10) | {"audit": audit(tolerance=1e-5)})
     assert (
@@ -319,7 +351,7 @@ def test_what_runs_on_an_emulated_cpu_needs_no_audit() -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     for method in ("fp32", "int8"):
         put(method, CORTEX, **emulated(target=10, cloud=10) | {"audit": None})
-    assert "Emulation: exact (every sample calculated on QEMU's Cortex-A57)." in markdown()
+    assert "Lane: emulated, exact (every sample calculated on QEMU's Cortex-A57)." in markdown()
 
 
 def test_an_audit_that_could_not_be_made_is_a_note() -> None:
@@ -329,7 +361,7 @@ def test_an_audit_that_could_not_be_made_is_a_note() -> None:
     assert re.search(r"int8 +95\.00 94\.00 94\.00¹", text)
     assert f"¹ not audited: {UNAUDITED}" in text
     proof = "8 samples of each candidate equal bit for bit on QEMU's Denverton"
-    assert f"Emulation: exact (fp32: {proof}); unaudited (int8)." in " ".join(text.split())
+    assert f"Lane: emulated, exact (fp32: {proof}); unaudited (int8)." in " ".join(text.split())
 
 
 def test_an_audit_that_disagrees_leaves_no_number_and_says_where() -> None:
@@ -463,17 +495,61 @@ def test_what_a_prediction_says_of_its_own_limits_is_told() -> None:
 
 
 def test_a_board_s_own_numbers_are_called_measured() -> None:
-    measured = {"latency_ms": [25.0], "regions_per_s": 155.0, "power_w": 8.2, "power_rail": "package-0"}
-    put("int8", ATOM, **{**emulated(target=11, cloud=11), "lane": "device", "measured": measured})
+    on_board("int8", watts=8.2)
+    verdicts, _, _ = summary()
+    assert verdicts[f"{ATOM} (board)"] == "pass"
+    for text in everywhere():
+        assert f"{ATOM} (board)" in text
+        assert "155 measured" in text
+        assert "Lane: device, measured on a board." in text
+        assert f"Power: {MODEL}/int8 on {ATOM} 8.20 W." in text
+
+
+def test_a_board_stands_beside_its_emulation_and_never_in_its_place() -> None:
+    put("int8", ATOM, **emulated(target=12, cloud=11, rate=130.0))
+    before = summary()
+    on_board("int8", watts=8.2)
+    verdicts, _, record = summary()
+    assert record["answer"] == before[2]["answer"]
+    assert verdicts == {**before[0], f"{ATOM} (board)": "pass"}
+    assert list(verdicts) == [ATOM, f"{ATOM} (board)", JETSON]
+    page()
+    metrics = json.loads(layout.METRICS.read_text())[MODEL]["int8"]
+    assert metrics[ATOM]["predicted_regions_per_s"] == 130.0
+    assert "measured_regions_per_s" not in metrics[ATOM]
+    board = metrics[f"{ATOM} (board)"]
+    assert (board["measured_regions_per_s"], board["measured_power_w"]) == (155.0, 8.2)
+    assert "predicted_regions_per_s" not in board
+    assert [item["lane"] for item in record["results"]].count("device") == 3
+
+
+def test_what_no_board_has_run_is_not_measured_there_and_what_it_refuses_is_told_once() -> None:
+    on_board("int8", watts=8.2)
+    put("fp16", ATOM, refused=load_target(ATOM).refusal("fp16"))
+    missing = f"accuracy: no board has run this candidate ({MODEL}/fp32 on {ATOM} (board))"
+    assert missing in " ".join(markdown().replace("\\_", "_").split())
+    assert "no board has run this candidate" in summary()[1]
+    assert markdown().count(f"- {MODEL}/fp16: {ATOM} refuses fp16") == 1
+    [board] = [target for target in collected().targets if target.lane == "device"]
+    assert [judgement.verdict for judgement in board.tested] == ["not_measured", "pass"]
+
+
+def test_a_board_that_takes_too_much_power_fails_by_it() -> None:
+    on_board("int8", watts=18.2)
     verdicts, text, _ = summary()
-    assert verdicts[ATOM] == "pass"
-    assert "155 measured" in text
-    assert f"Power: {MODEL}/int8 on {ATOM} 8.20 W." in text
+    assert verdicts[f"{ATOM} (board)"] == "not_measured", "another candidate may still pass there"
+    assert re.search(r"155 measured FAIL power", " ".join(text.split()))
+
+
+def on_board(method: str, watts: float) -> None:
+    """A candidate that a board ran at 155 regions/s, with half a point lost."""
+    found = {"accuracy": {"fp32": accuracy(10), "target": accuracy(11)}, "measured": measured(155.0, watts)}
+    put(method, ATOM, lane="device", not_measured={"accuracy.cloud": "not of a board"}, **found)
 
 
 def test_the_same_results_give_the_same_bytes() -> None:
     def everything() -> dict[str, bytes]:
-        write_report()
+        page()
         written = [layout.METRICS, *sorted(layout.REPORT.iterdir())]
         return {path.name: path.read_bytes() for path in written}
 
@@ -497,8 +573,8 @@ def test_names_are_text_and_never_markup() -> None:
 
 
 def test_escaping_leaves_plain_text_alone() -> None:
-    assert escape("87.86 % (int8, pruned-int8)") == "87.86 % (int8, pruned-int8)"
-    assert escape("a_b | <i>*x*</i> http://x") == r"a\_b &#124; &#60;i&#62;\*x\*&#60;/i&#62; http:&#47;&#47;x"
+    assert escape_markdown("87.86 % (int8, pruned-int8)") == "87.86 % (int8, pruned-int8)"
+    assert escape_markdown("a_b | <i>*x*</i> http://x") == r"a\_b &#124; &#60;i&#62;\*x\*&#60;/i&#62; http:&#47;&#47;x"
 
 
 def test_the_page_loads_nothing_from_outside_and_is_well_formed() -> None:
@@ -584,21 +660,21 @@ def test_damaged_training_curves_only_leave_a_gap(content: str | None) -> None:
 def test_plots_of_one_epoch_and_of_far_apart_speeds() -> None:
     (layout.parent(MODEL) / "curves.csv").write_text("epoch,train_loss,val_loss,val_accuracy_percent\n1,1,1,50\n")
     put("int8", ATOM, **emulated(target=24, cloud=12, rate=90_000.0))
-    collected = collect()
-    plot = plots.accuracy_against_speed(collected, collected.targets[0])
+    found = collected()
+    plot = plots.accuracy_against_speed(found, found.targets[0])
     assert plot
     assert "var(--fail)" in plot.svg
     assert "#0102" not in plot.svg
     assert plot.numbered == []
-    assert plots.accuracy_against_speed(collected, collected.targets[1]) is None
+    assert plots.accuracy_against_speed(found, found.targets[1]) is None
     page()
 
 
 def test_with_several_models_the_plot_shows_numbers_and_the_legend_names_them() -> None:
     Path("params.yaml").write_text(yaml.safe_dump({**PARAMS, "models": [MODEL, "alexnet"]}), encoding="utf-8")
-    for path in sorted((layout.RESULTS / MODEL).rglob("*.json")):
+    for path in sorted(layout.result("emulated", MODEL, "int8", ATOM).parents[1].rglob("*.json")):
         record = {**json.loads(path.read_bytes()), "model": "alexnet"}
-        files.write_json(layout.result("alexnet", record["method"], record["target"]), record)
+        files.write_json(layout.result("emulated", "alexnet", record["method"], record["target"]), record)
     html = page()
     for number, name in enumerate([f"{MODEL}/fp32", f"{MODEL}/int8", "alexnet/fp32", "alexnet/int8"], start=1):
         assert f"<li><i>{number}</i> {name}</li>" in html
@@ -614,21 +690,23 @@ def test_the_pareto_front_holds_what_nothing_beats() -> None:
 
 def test_results_of_other_candidates_are_ignored() -> None:
     before = page()
-    files.write_bytes(layout.result("old-model", "int8", ATOM), b"not even JSON")
+    files.write_bytes(layout.result("emulated", "old-model", "int8", ATOM), b"not even JSON")
     assert page() == before
 
 
 def test_a_missing_result_is_bad_input_and_keeps_the_old_report() -> None:
     before = page()
-    layout.result(MODEL, "int8", ATOM).unlink()
+    layout.result("emulated", MODEL, "int8", ATOM).unlink()
     with pytest.raises(InputError, match="dvc repro"):
-        write_report()
+        page()
     with pytest.raises(InputError, match="dvc repro"):
         summary()
     assert (layout.REPORT / "index.html").read_text(encoding="utf-8") == before
 
 
-def test_a_record_of_another_candidate_is_bad_input() -> None:
-    layout.result(MODEL, "int8", ATOM).write_bytes(layout.result(MODEL, "fp32", ATOM).read_bytes())
-    with pytest.raises(InputError, match=f"is the record of {MODEL}/fp32"):
+@pytest.mark.parametrize("lane", LANES)
+def test_a_record_of_another_candidate_or_lane_is_bad_input(lane: Lane) -> None:
+    record = layout.result("emulated", MODEL, "fp32", ATOM).read_bytes()
+    files.write_bytes(layout.result(lane, MODEL, "int8" if lane == "emulated" else "fp32", ATOM), record)
+    with pytest.raises(InputError, match=rf"is the record of {MODEL}/fp32 on {ATOM} \(emulated\)"):
         summary()

@@ -9,26 +9,30 @@ from torch import nn
 
 import models
 from models import ModelSpec
-from pipeline.compress import resize
 from pipeline.compress.budget import Objective
-from pipeline.config import Resize
-from pipeline.errors import InputError
-from pipeline.export import trace
-from pipeline.predict import Prediction, predict_graph
-from pipeline.predict.onnx_graph import graph_of
-from pipeline.targets import Precision, load_target
+from pipeline.compress.steps.resize import STEP, Resize
+from pipeline.formats.from_torch import trace
+from pipeline.formats.graph.onnx_graph import graph_of
+from pipeline.predict import predict_graph
+from pipeline.records.predictions import Prediction
+from pipeline.records.targets import Precision, load_target
+from pipeline.system.errors import InputError
+from pipeline.train.distillation import at_its_size
+from tests.states import small, state_of
 
 ATOM, MAXQ = "atom-x5-e3940", "jetson-tx2-maxq"
 
 
 def mobilenet(size: int = 96) -> tuple[nn.Module, ModelSpec]:
-    torch.manual_seed(0)
-    network = models.build("mobilenet-v2", 3, pretrained=False).eval()
-    return network, replace(models.spec("mobilenet-v2"), input_size=size)
+    return small("mobilenet-v2", size)
 
 
 def resized(network: nn.Module, spec: ModelSpec, precision: Precision = "int8", **budget: object) -> ModelSpec:
-    return resize.apply(network, spec, Resize.model_validate({"step": "resize", **budget}), precision)
+    state = state_of(network, spec, precision)
+    Resize.model_validate(budget).apply(state)
+    assert state.network is network  # with all its weights
+    assert state.parent_spec == spec
+    return state.spec
 
 
 def predicted(network: nn.Module, spec: ModelSpec, target: str, precision: Precision) -> Prediction:
@@ -59,7 +63,7 @@ def test_it_goes_on_until_the_watts_fit_as_well() -> None:
     network, spec = mobilenet(128)
     found = resized(network, spec, "fp16", target=MAXQ)
     larger, here = (predicted(network, size, MAXQ, "fp16") for size in (spec, found))
-    assert found.input_size == spec.input_size - resize.STEP
+    assert found.input_size == spec.input_size - STEP
     assert larger.power_w is not None
     assert here.power_w is not None
     assert larger.inferences_per_s >= 120  # so that it is the watts that decide
@@ -106,11 +110,10 @@ def test_a_teacher_sees_smaller_regions_at_its_own_size() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images
 
-    _, spec = mobilenet(224)
     ramp = torch.linspace(0, 1, 128).expand(1, 3, 128, 128).contiguous()
-    seen = resize.to_its_size(Sees(), spec, replace(spec, input_size=128))(ramp)
+    seen = at_its_size(Sees(), 224, 128)(ramp)
     assert seen.shape == (1, 3, 224, 224)
     assert seen.diff(dim=3).min() >= 0  # still a ramp from left to right, of the same brightness
     assert seen.mean().item() == pytest.approx(0.5, abs=1e-3)
     teacher = Sees()
-    assert resize.to_its_size(teacher, spec, spec) is teacher
+    assert at_its_size(teacher, 224, 224) is teacher

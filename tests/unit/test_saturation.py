@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.retest.saturation.kernel import Geometry, accumulate, convolve, excess
+from pipeline.arithmetic.saturation.kernel import Geometry, accumulate, convolve, excess
 
 sizes = st.integers(1, 4)
 

@@ -8,15 +8,24 @@ import optuna
 import pytest
 from click.testing import CliRunner
 
-from pipeline import dataset, layout
 from pipeline.cli import cli
-from pipeline.config import Params, Prune, Quantize, Resize, Retrain, load_params
-from pipeline.dataset import Dataset
-from pipeline.results import Accuracies, Accuracy, Predicted, Result
+from pipeline.compress.steps.prune import Prune
+from pipeline.compress.steps.quantize import Quantize
+from pipeline.compress.steps.resize import Resize
+from pipeline.compress.steps.retrain import Retrain
+from pipeline.data.cutting import build
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.importing import import_data
+from pipeline.project import layout
+from pipeline.project.candidate import Candidate
+from pipeline.project.params import Params, load_params
+from pipeline.records.gates import judge_result
+from pipeline.records.predictions import Prediction
+from pipeline.records.results import Accuracies, Accuracy, Result
+from pipeline.records.targets import Target, load_target, target_names
 from pipeline.search import halving, space, trial
 from pipeline.search.halving import Entry, survivors
 from pipeline.search.trial import Record
-from pipeline.targets import Target, load_target, target_names
 
 TARGET = load_target("atom-x5-e3940")
 OBJECTIVE = TARGET.objective.regions_per_s
@@ -26,15 +35,22 @@ OBJECTIVE = TARGET.objective.regions_per_s
 def ready(images: Path) -> tuple[Params, Dataset]:
     """Parameters and data; the parent is there in name only, as nothing is calculated."""
     params = load_params()
-    dataset.import_data(images, layout.DATA)
-    dataset.build(layout.DATA, layout.DATASET, params.split)
+    import_data(images, layout.DATA)
+    build(layout.DATA, layout.DATASET, params.split)
     layout.parent("lenet-5").mkdir(parents=True)
-    (layout.parent("lenet-5") / "weights.safetensors").write_bytes(b"weights")
-    return params, dataset.open_dataset(layout.DATASET)
+    layout.parent_weights("lenet-5").write_bytes(b"weights")
+    return params, open_dataset(layout.DATASET)
+
+
+def prediction(rate: float) -> Prediction:
+    return Prediction(
+        target=TARGET.name, precision="int8", batch=4, inferences_per_s=rate, frames_per_s=rate / 4, latency_ms=1,
+        power_w=None, power_basis="not predicted", error_percent=5, power_error_percent=None, notes=(),
+    )  # fmt: skip
 
 
 def result(correct: int, rate: float | None, size: int = 100) -> Result:
-    predicted = Predicted(inferences_per_s=rate, latency_ms=1, error_percent=5) if rate else None
+    predicted = prediction(rate) if rate else None
     target = Accuracy(correct=correct, n=100)
     return Result(
         model="lenet-5", method="m", target=TARGET.name, lane="emulated", precision="int8",
@@ -44,16 +60,16 @@ def result(correct: int, rate: float | None, size: int = 100) -> Result:
 
 def entry(number: int, correct: int, rate: float | None = OBJECTIVE, size: int = 100) -> Entry:
     point = space.Point(model="lenet-5", speed=1.0, learning_rate=0.001, distill=0.5)
-    method = point.method(TARGET, load_params(), 0)
+    recipe = point.recipe(TARGET, load_params(), 0)
     record = Record(id=str(number), result=result(correct, rate, size), seconds={})
-    return Entry(number, point, 0, trial.Trial(str(number), "lenet-5", method), record, OBJECTIVE)
+    return Entry(number, point, 0, Candidate("lenet-5", str(number), recipe, layout.SEARCH), record, TARGET)
 
 
-def finish(one: trial.Trial, target: Target, correct: int) -> Path:
+def finish(one: Candidate, target: Target, correct: int) -> Path:
     """Write the record that an evaluation would."""
-    path = layout.trial_record(target.name, one.id)
+    path = layout.trial_record(target.name, one.method)
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = Record(id=one.id, result=result(correct, OBJECTIVE), seconds={"compress": 1.0})
+    record = Record(id=one.method, result=result(correct, OBJECTIVE), seconds={"compress": 1.0})
     path.write_text(record.model_dump_json())
     return path
 
@@ -66,20 +82,20 @@ def test_only_valid_recipes_are_proposed_for_every_target(project: Path, name: s
     for _ in range(20):
         point = space.propose(study.ask(), target, params)
         for rung in space.RUNGS:
-            method = point.method(target, params, rung)
-            written = {"recipes": {"searched": space.recipe(method)}, "methods": ["searched"], "targets": [name]}
-            assert Params.model_validate({**params.model_dump(), **written}).recipe("searched") == method
-            assert target.refusal(method.precision) is None
-            retrained = [step for step in method.steps if isinstance(step, Retrain)]
+            recipe = point.recipe(target, params, rung)
+            written = {"recipes": {"searched": recipe.as_yaml()}, "methods": ["searched"], "targets": [name]}
+            assert Params.model_validate({**params.model_dump(), **written}).recipe("searched") == recipe
+            assert target.refusal(recipe.precision) is None
+            retrained = [step for step in recipe.steps if isinstance(step, Retrain)]
             assert len(retrained) == (0 if rung == 0 else 1 + point.aware)
-            seen.add(json.dumps(space.recipe(method)))
+            seen.add(json.dumps(recipe.as_yaml()))
     assert len(seen) > 40
 
 
 def test_pruning_aims_at_the_speed_or_at_a_share_where_nobody_can_predict_it(project: Path) -> None:
     params = load_params()
     point = space.Point(model="lenet-5", speed=1.2, learning_rate=0.001, distill=0.5)
-    [prune, quantize] = point.method(TARGET, params, 0).steps
+    [prune, quantize] = point.recipe(TARGET, params, 0).steps
     assert isinstance(prune, Prune)
     assert (prune.target, prune.regions_per_s) == (TARGET.name, pytest.approx(1.2 * OBJECTIVE))
     assert isinstance(quantize, Quantize)
@@ -92,7 +108,7 @@ def test_re_training_is_short_at_first_and_shortest_in_8_bits(project: Path) -> 
     params = load_params()
     point = space.Point(model="lenet-5", speed=1.0, learning_rate=0.001, distill=0.5, aware=True)
     lengths = [
-        [step.epochs for step in point.method(TARGET, params, rung).steps if isinstance(step, Retrain)]
+        [step.epochs for step in point.recipe(TARGET, params, rung).steps if isinstance(step, Retrain)]
         for rung in space.RUNGS
     ]
     whole = params.train.epochs
@@ -106,7 +122,7 @@ def test_models_that_take_any_size_are_tried_on_fewer_pixels(edit_params: Callab
     assert {point.size for point in points if point.model == "lenet-5"} == {None}
     assert {point.size for point in points if point.model == "mobilenet-v2"} == {None, 192, 160, 128}
     smaller = next(point for point in points if point.size == 160)
-    resize, prune = smaller.method(TARGET, params, 0).steps[:2]
+    resize, prune = smaller.recipe(TARGET, params, 0).steps[:2]
     assert isinstance(resize, Resize)
     assert resize.size == 160
     assert isinstance(prune, Prune)  # which changes nothing where this is fast enough
@@ -114,10 +130,10 @@ def test_models_that_take_any_size_are_tried_on_fewer_pixels(edit_params: Callab
 
 def test_the_plan_is_the_same_every_time_and_depends_on_the_seed(ready: tuple[Params, Dataset]) -> None:
     params, data = ready
-    plans = [[one.trial.id for one in halving.bracket(TARGET, params, data, 8).pending] for _ in range(2)]
+    plans = [[one.trial.method for one in halving.bracket(TARGET, params, data, 8).pending] for _ in range(2)]
     assert plans[0] == plans[1]
     other = params.model_copy(update={"seed": 1})
-    assert [one.trial.id for one in halving.bracket(TARGET, other, data, 8).pending] != plans[0]
+    assert [one.trial.method for one in halving.bracket(TARGET, other, data, 8).pending] != plans[0]
 
 
 def test_rounds_narrow_down_to_a_best_one(ready: tuple[Params, Dataset]) -> None:
@@ -164,10 +180,31 @@ def test_a_missing_measurement_is_no_value(project: Path) -> None:
         Record(id="0", failed="no such budget", seconds={}),
         None,
     ):
-        without = Entry(0, one.point, 0, one.trial, record, OBJECTIVE)
+        without = Entry(0, one.point, 0, one.trial, record, TARGET)
         assert without.value is None
         assert halving.rank([without]) == []
         assert halving.Bracket([[without]]).best is None
+
+
+@pytest.mark.parametrize("rate", [0.5 * OBJECTIVE, OBJECTIVE - 0.001, OBJECTIVE, 2 * OBJECTIVE])
+def test_who_is_fast_enough_is_decided_as_for_any_other_candidate(project: Path, rate: float) -> None:
+    one = entry(0, 80, rate)
+    assert one.record is not None
+    assert one.record.result is not None
+    assert one.value is not None
+    checks = judge_result(one.record.result, TARGET.objective, 2.0).checks
+    [speed] = [check for check in checks if check.name == "regions_per_s"]
+    assert (one.value >= 1) == (speed.verdict == "pass")
+    assert one.value == pytest.approx(1.8 if rate >= OBJECTIVE else rate / OBJECTIVE - 1)
+
+
+def test_a_trial_is_a_candidate_of_its_own(ready: tuple[Params, Dataset]) -> None:
+    params, data = ready
+    recipe = entry(0, 1).trial.recipe
+    found = trial.identify("lenet-5", recipe, TARGET, params, data)
+    assert (found.model, found.recipe, found.precision) == ("lenet-5", recipe, "int8")
+    assert found.compressed == layout.SEARCH / "candidates" / "lenet-5" / found.method
+    assert found.exported == layout.SEARCH / "export" / "lenet-5" / found.method
 
 
 @pytest.mark.parametrize(
@@ -187,23 +224,23 @@ def test_a_damaged_record_is_none(ready: tuple[Params, Dataset], damage: Callabl
     path = finish(pending[0].trial, TARGET, 70)
     assert halving.bracket(TARGET, params, data, 4).pending == pending[1:]
     damage(path)
-    assert [one.trial.id for one in halving.bracket(TARGET, params, data, 4).pending] == [
-        one.trial.id for one in pending
+    assert [one.trial.method for one in halving.bracket(TARGET, params, data, 4).pending] == [
+        one.trial.method for one in pending
     ]
 
 
 def test_records_of_another_parent_seed_or_target_are_not_taken(ready: tuple[Params, Dataset]) -> None:
     params, data = ready
-    method = entry(0, 1).trial.method
+    recipe = entry(0, 1).trial.recipe
 
     def identity(target: Target = TARGET, params: Params = params) -> str:
-        return trial.identify("lenet-5", method, target, params, data).id
+        return trial.identify("lenet-5", recipe, target, params, data).method
 
     before = identity()
     assert identity() == before
     assert identity(target=load_target("atom-x5-e3930")) != before
     assert identity(params=params.model_copy(update={"seed": 3})) != before
-    (layout.parent("lenet-5") / "weights.safetensors").write_bytes(b"other weights")
+    layout.parent_weights("lenet-5").write_bytes(b"other weights")
     assert identity() != before
 
 
@@ -226,7 +263,7 @@ def test_an_unknown_trial_and_an_untrained_parent_are_one_line(ready: tuple[Para
     answer = CliRunner().invoke(cli, ["search", "--target", TARGET.name, "--trial", "abc"])
     assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1)
     assert "no trial 'abc' now" in answer.stderr
-    (layout.parent("lenet-5") / "weights.safetensors").unlink()
+    layout.parent_weights("lenet-5").unlink()
     answer = CliRunner().invoke(cli, ["search", "--target", TARGET.name, "--plan"])
     assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1)
     assert "dvc repro train@lenet-5" in answer.stderr

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import sheets
-from pipeline.errors import InputError
-from pipeline.sheets import Label, Region, Segment
-from runners.edge.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, iou
+from pipeline.data import sheets
+from pipeline.data.sheets import Label, Region, Segment
+from pipeline.system.errors import InputError
+from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, iou
 
 LABELS = Path(sheets.__file__).parent / "labels"
 FRAMES, WALKS_FROM = 80, 56

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline import stopwatch
-from pipeline.stopwatch import part, recording
+from pipeline.system import stopwatch
+from pipeline.system.stopwatch import part, recording
 
 
 @pytest.fixture

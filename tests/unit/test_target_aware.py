@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.compress.qdq import QdqGraph
+from pipeline.arithmetic.saturation.kernel import Geometry, accumulate, convolve
 from pipeline.compress.target_aware import fit_to_target
-from pipeline.retest.saturation.kernel import Geometry, accumulate, convolve
+from pipeline.formats.qdq import QdqGraph
 
 STEP = 0.05  # of the activations
 

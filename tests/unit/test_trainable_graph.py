@@ -14,13 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from models import spec
-from pipeline.compress import cluster, saturating_sums
-from pipeline.compress.cluster import share_weights
+from pipeline.arithmetic.saturation import kernel
+from pipeline.compress import saturating_sums, shared_weights
 from pipeline.compress.saturating_sums import Input, excess
+from pipeline.compress.shared_weights import share_weights
 from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
-from pipeline.errors import InputError
-from pipeline.export import to_onnx
-from pipeline.retest.saturation import kernel
+from pipeline.formats.from_torch import to_onnx
+from pipeline.system.errors import InputError
 from tests.graphs import Arrays
 from tests.unit.test_target_aware import STEP, models
 
@@ -197,7 +197,7 @@ def test_sharing_leaves_every_channel_its_mean(monkeypatch: pytest.MonkeyPatch) 
     corrected = shared(model, 2, images)
     assert all(len(layer.weight.unique()) == 4 for layer in corrected.layers.values())  # type: ignore[union-attr, operator]
     torch.testing.assert_close(corrected(images).mean(0), whole(images).mean(0), rtol=0, atol=1e-5)
-    monkeypatch.setattr(cluster, "_correct_biases", lambda *_: None)
+    monkeypatch.setattr(shared_weights, "_correct_biases", lambda *_: None)
     plain = shared(model, 2, images)
     off = [(network(unseen) - whole(unseen)).square().mean() for network in (corrected, plain)]
     assert off[0] < 0.5 * off[1]

@@ -29,6 +29,11 @@ def test_first_run_makes_everything_once(both: Both) -> None:
     assert "atom-x5-e3940" in run.summary
 
 
+def test_downloads_are_kept_under_a_key_that_edgeproof_gives(both: Both, project: Project) -> None:
+    key = project.call("edgeproof", "cache-key")
+    assert f"no entry downloads-{key}" in both.run.output["train lenet-5"]
+
+
 def test_first_run_gives_what_a_laptop_gives(both: Both) -> None:
     report = both.run.artifacts / "report"
     assert (report / METRICS).read_text() == (both.laptop / METRICS).read_text()
@@ -60,7 +65,8 @@ def test_change_runs_what_it_affects_and_not_measured_is_a_warning(both: Both, p
     expected = ["int8 atom-x5-e3940", "fp32 jetson-tx2-maxq", "int8 tegra-parker-a57", "fp32 tegra-parker-a57"]
     assert set(run.jobs[2:6]) == {f"retest lenet-5 {pair}" for pair in expected}
     assert run.jobs[6:] == ["report"]
-    assert stages_run(run.output["candidate lenet-5 int8"]) == ["compress@lenet-5-int8", "export@lenet-5-int8"]
+    made = ["resolve@int8", "compress@lenet-5-int8", "export@lenet-5-int8"]
+    assert stages_run(run.output["candidate lenet-5 int8"]) == made
     assert stages_run(run.output["report"]) == ["retest@lenet-5-int8-jetson-tx2-maxq", "report"], (
         "one record of refusal"
     )
@@ -76,5 +82,8 @@ def test_broken_limit_is_red(both: Both, project: Project) -> None:
     run = project.propose("a limit that nothing keeps")
     assert run.code == 1
     assert run.jobs == ["plan", "retest lenet-5 fp32 atom-x5-e3940", "report"]
+    # The recipe does not name the target: resolved again it is the same, and so is its candidate.
+    again = ["resolve@fp32", "retest@lenet-5-fp32-atom-x5-e3940"]
+    assert stages_run(run.output["retest lenet-5 fp32 atom-x5-e3940"]) == again
     assert not run.warnings
     assert (run.artifacts / "report/artifacts/report/report.md").exists(), "the report of a red run is kept"

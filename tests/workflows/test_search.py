@@ -38,6 +38,6 @@ def test_the_report_s_machine_evaluates_nothing_itself(searched: Run) -> None:
         assert (report / record).read_bytes() == (folder / TARGET / record).read_bytes()
     assert len(list((report / "trials").glob("*.json"))) == len(made) + 1, "records, and the winner's test"
     outcome = json.loads((report / "report.json").read_text())
-    kept = searched.artifacts / "search" / "candidates" / "lenet-5" / f"trial.{outcome['winner']['trial']}"
+    kept = searched.artifacts / "search" / "candidates" / "lenet-5" / outcome["winner"]["trial"]
     handed_on = made[outcome["winner"]["trial"]] / "candidates" / "lenet-5" / kept.name
     assert (kept / "model.onnx").read_bytes() == (handed_on / "model.onnx").read_bytes()

@@ -1,15 +1,15 @@
 """The networks behind the published measurements. Not needed to predict, only to write their layer lists anew.
 
-`python -m pipeline.predict.networks` writes `runners/targets/published-layers.csv`, which the fit reads.
+`python -m pipeline.predict.networks` writes `pipeline/predict/published/published-layers.csv`, which the fit reads.
 """
 
 from collections.abc import Callable
 from functools import partial
 
+from pipeline.formats.graph.onnx_graph import graph_of
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.networks import dense, inception, mobilenet, resnet
 from pipeline.predict.networks.net import Net
-from pipeline.predict.onnx_graph import graph_of
 
 ARCHITECTURES: dict[str, Callable[[], Net]] = {
     "googlenet": partial(inception.inception_v1, 5),

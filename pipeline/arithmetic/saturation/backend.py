@@ -1,0 +1,29 @@
+"""The saturation report as a backend: each batch is analysed, the facts are the layers' reports."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arithmetic.saturation.analysis import SaturationReport
+from pipeline.boards.backends.openvino_cpu import read
+
+
+def open_backend(job: dict[str, Any]) -> "Saturation":
+    """Load `model` for `shape` inputs."""
+    return Saturation(job)
+
+
+class Saturation:
+    """Analyses full batches only: a padded one would count its padding."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._report = SaturationReport(read(job))
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Analyse a full batch (N, ...)."""
+        return self._report.add(batch)
+
+    def facts(self) -> dict[str, Any]:
+        """One report for each layer that could saturate, in the order of the network."""
+        return {"layers": [layer.model_dump() for layer in self._report.layers()]}

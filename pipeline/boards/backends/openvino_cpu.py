@@ -1,0 +1,98 @@
+"""OpenVINO on the CPU, for an IR or an ONNX file."""
+
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from pipeline.formats.layer_names import clean_name
+
+BOUNDARIES = ("FakeQuantize",)
+LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+
+
+def read(job: dict[str, Any]) -> openvino.Model:
+    """The model of a job (an IR, or an ONNX file converted to one) for its fixed shape."""
+    is_onnx = job["model"].endswith(".onnx")
+    model = openvino.convert_model(job["model"]) if is_onnx else openvino.Core().read_model(job["model"])
+    model.reshape({0: openvino.PartialShape(job["shape"])})
+    return model
+
+
+def open_backend(job: dict[str, Any]) -> "OpenVino":
+    """Load `model` for `shape` inputs with `threads`; see `OpenVino`."""
+    return OpenVino(job)
+
+
+class OpenVino:
+    """A compiled model.
+
+    Without `saturating`, quantized layers are calculated in floating point, whose sums cannot overflow. With `layers`,
+    the answer is every layer's output instead of the network's, side by side.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._shape = tuple(job["shape"])
+        model = read(job)
+        self._layers: list[dict[str, Any]] = []
+        if job.get("layers"):
+            model = _showing_layers(model, self._layers)
+        settings: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": job["threads"],
+            "NUM_STREAMS": 1,
+            # Newer server CPUs would otherwise calculate FP32 layers in BF16.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        if not job.get("saturating", True):
+            settings["LP_TRANSFORMS_MODE"] = "NO"
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The first output for `batch` (n, ...), n at most the batch it was compiled for."""
+        padded = np.zeros(self._shape, np.float32)
+        padded[: len(batch)] = batch
+        answers = self._compiled(padded)
+        if self._layers:
+            shown = [np.asarray(answers[index], np.float32).reshape(len(padded), -1) for index in range(len(answers))]
+            for layer, values in zip(self._layers, shown, strict=True):
+                layer["values"] = values.shape[1]
+            return np.concatenate(shown, axis=1)[: len(batch)]
+        answer = np.asarray(answers[0], np.float32)
+        # A first output that has no row for each sample goes out as it is, for the parent to refuse.
+        return answer[: len(batch)] if answer.shape[:1] == self._shape[:1] else answer
+
+    def facts(self) -> dict[str, Any]:
+        """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and the CPU OpenVINO sees."""
+        nodes = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ops()]
+        kernels = {
+            node["primitiveType"].astype(str)
+            for node in nodes
+            if node["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul")
+        }
+        device = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+        return {"kernels": sorted(kernels), "device": str(device).strip(), "layers": self._layers}
+
+
+def _showing_layers(model: Any, layers: list[dict[str, Any]]) -> Any:
+    """The model with the output of every quantizer of activations, or without any of every layer, as its outputs."""
+    constants = {"Constant", "Convert"}
+    kinds = [op.get_type_name() for op in model.get_ordered_ops()]
+    wanted = BOUNDARIES if "FakeQuantize" in kinds else LAYERS
+    shown = []
+    for op in model.get_ordered_ops():
+        source = op.input_value(0).get_node().get_type_name() if op.get_input_size() else "Constant"
+        if op.get_type_name() in wanted and source not in constants:
+            shown.append(op.output(0))
+            layers.append({"name": _layer_name(op)})
+    last = model.output(0).get_node().input_value(0)
+    shown.append(last)
+    layers.append({"name": _layer_name(last.get_node())})
+    return openvino.Model(shown, model.get_parameters())
+
+
+def _layer_name(op: Any) -> str:
+    """The layer whose result an operation holds: itself, or the nearest layer above a quantizer."""
+    while op.get_type_name() not in LAYERS and op.get_input_size():
+        op = op.input_value(0).get_node()
+    return clean_name(str(op.get_friendly_name()))

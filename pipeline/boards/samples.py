@@ -1,0 +1,19 @@
+"""What a model is fed with, wherever it runs."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class Samples(Protocol):
+    """Inputs that can be gone through more than once, held a batch at a time."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[Floats]:
+        """Batches (n <= size, ...) of float32 inputs as the model takes them."""
+        ...

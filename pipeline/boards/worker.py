@@ -1,0 +1,52 @@
+"""The child process of a re-test: one runtime, one model, batch after batch.
+
+A process of its own because runtimes read their limits once, when they load, and because a damaged model may crash
+or hang them. It imports nothing of the project but the backend and the standard library, so that it also starts
+under an emulator with a bare system. It gets its job as one JSON argument, answers with one JSON line when the model
+is loaded and one after each batch, and shares inputs and outputs with its parent through mapped files.
+"""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def main(job: dict[str, Any]) -> None:
+    """Answer a line {"samples": n} on standard input with the outputs of the first n inputs; {} with the facts."""
+    # What a runtime prints must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    backend = importlib.import_module(job["backend"]).open_backend(job)
+    inputs = np.memmap(job["inputs"], np.float32, "r", shape=tuple(job["shape"]))
+    outputs: Any = None
+    print(json.dumps({"ready": True}), file=answers)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "samples" not in request:
+            print(json.dumps({**backend.facts(), "peak_memory_mib": _peak_memory_mib()}), file=answers)
+            continue
+        found = backend.infer(np.array(inputs[: request["samples"]]))
+        if found.shape[:1] == (request["samples"],):  # else the parent refuses the shape
+            if outputs is None:
+                shape = (job["shape"][0], *found.shape[1:])
+                outputs = np.memmap(job["outputs"], np.float32, "w+", shape=shape)
+            outputs[: len(found)] = found
+        print(json.dumps({"shape": found.shape}), file=answers)
+
+
+def _peak_memory_mib() -> int | None:
+    """Most memory this process ever held; getrusage would count what the parent held when it forked."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM")), None)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,173 @@
+"""What any model file can be asked, with no pipeline and no training: check, compress, predict."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.counts import print_fp32_layers
+from pipeline.cli.options import SIZE, image_options
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
+@click.option("--data", type=click.Path(path_type=Path), help="Manifest CSV, folder of images or .npz; else noise.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Class names or indices, where --data has none.")
+@click.option("--reference", type=click.Path(path_type=Path), help="The FP32 original.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
+@click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
+@image_options
+@click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
+@click.option("--limit", type=click.IntRange(1), help="Take this many samples, spread evenly.")
+@click.option("--max-drop", type=click.FloatRange(0), default=1.0, show_default=True, help="Points it may lose.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the record here.")
+def check(
+    model: Path,
+    target: str,
+    data: Path | None,
+    labels: Path | None,
+    reference: Path | None,
+    precision: Any,
+    size: Any,
+    layout: Any,
+    limit: int | None,
+    max_drop: float,
+    json_file: Path | None,
+    **images: Any,
+) -> None:
+    """Will MODEL, any ONNX file or OpenVINO IR, do on a device what it does here?
+
+    Runs it on this machine and in the target's own arithmetic over the same samples, says what it loses there and in
+    which layers, and predicts its speed. With --data and labels the accuracy counts; with --data or noise and
+    --reference, how often the answer stays that of the FP32 original; with nothing, how far the outputs differ.
+
+    \b
+    edgeproof check int8.onnx --target atom-x5-e3940 --data imagenet/manifest.csv --reference fp32.onnx
+    edgeproof check model.xml --target atom-x5-e3940 --data samples.npz --json check.json
+    """
+    from pipeline.check import check, printout
+    from pipeline.data import own
+    from pipeline.formats import model_file
+    from pipeline.records.gates import EXIT_CODES
+    from pipeline.records.targets import load_target
+    from pipeline.system import files
+
+    if json_file:
+        files.check_writable(json_file)
+    profile = load_target(target)
+    opened = model_file.open_model(model, size=size, layout=layout)
+    original = model_file.open_model(reference, size=size, layout=layout) if reference else None
+    if data is None:
+        samples: own.LabelledSamples = own.random_samples(opened.sample_shape, limit or check.RANDOM_SAMPLES)
+    else:
+        samples = _samples(data, opened, labels, limit, images)
+    report = check.check(
+        opened,
+        profile,
+        samples,
+        precision=precision,
+        reference=original,
+        random=data is None,
+        max_drop_points=max_drop,
+    )
+    if json_file:
+        files.write_json(json_file, report.model_dump(mode="json"))
+    click.echo(printout.render(report, profile))
+    sys.exit(EXIT_CODES[report.verdict])
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--method", type=click.Choice(["int8", "fp16"]), required=True, help="What weights become.")
+@click.option("--target", required=True, help="The device it is for; `edgeproof targets` lists them.")
+@click.option(
+    "--calibration", type=click.Path(path_type=Path), required=True, help="Manifest CSV, folder of images or .npz."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="What to check the outcome on; else the calibration's.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write, replaced if it is there."
+)
+@click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Samples to calibrate on.")
+@image_options
+def compress(
+    model: Path,
+    method: Any,
+    target: str,
+    calibration: Path,
+    data: Path | None,
+    output: Path,
+    limit: int,
+    **images: Any,
+) -> None:
+    """Compress MODEL, anyone's FP32 ONNX file, so that it survives the arithmetic of a device.
+
+    \b
+    edgeproof compress fp32.onnx --method int8 --target atom-x5-e3940 --calibration photos/ --output int8/
+
+    Needs no pipeline. It writes model.onnx (and an OpenVINO IR, where the target takes one), then says what
+    `edgeproof check` says of it; the exit code is the verdict's.
+    """
+    from pipeline.check import check, printout
+    from pipeline.compress.any_file import compress_file
+    from pipeline.formats import model_file
+    from pipeline.formats.mixed_precision import fp32_layers
+    from pipeline.formats.onnx_file import load_onnx
+    from pipeline.records.gates import EXIT_CODES
+    from pipeline.records.targets import load_target
+
+    profile, original = load_target(target), model_file.open_model(model)
+    samples = _samples(calibration, original, None, limit, images)
+    made = model_file.open_model(compress_file(original, method, profile, samples, output))
+    print_fp32_layers(fp32_layers(load_onnx(made.path)))
+    judged_on = samples if data is None else _samples(data, original, None, None, images)
+    report = check.check(made, profile, judged_on, reference=original)
+    click.echo(printout.render(report, profile))
+    sys.exit(EXIT_CODES[report.verdict])
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all, with per-layer times, here.")
+def predict(model: Path, target: str, precision: Any, batch: int, json_file: Path | None) -> None:
+    """Predict the speed of MODEL (ONNX or OpenVINO IR) on a device, from published measurements of others."""
+    from pipeline.predict import predict
+    from pipeline.records.targets import load_target
+    from pipeline.system import files
+
+    if json_file:
+        files.check_writable(json_file)
+    profile = load_target(target)
+    found = predict(model, profile, precision, batch)
+    if json_file:
+        files.write_json(json_file, found.model_dump(mode="json"))
+    click.echo(
+        f"{model} on {target}, {precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s (predicted, "
+        f"+-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s of {profile.objective.regions_per_frame} "
+        f"regions, {found.latency_ms:.1f} ms"
+    )
+    if found.power_w is not None:
+        click.echo(f"{found.power_w:.1f} W ({found.power_basis})")
+    for note in found.notes:
+        click.echo(f"note: {note}")
+
+
+def _samples(source: Path, model: Any, labels: Path | None, limit: int | None, images: dict[str, Any]) -> Any:
+    from pipeline.data import own
+
+    return own.open_samples(
+        source,
+        shape=model.sample_shape,
+        layout=model.layout,
+        classes=model.classes,
+        preprocessing=own.Preprocessing.chosen(**images, own=model.wanted, imported=own.is_imported(source)),
+        labels=labels,
+        limit=limit,
+    )
+
+
+COMMANDS = [check, compress, predict]

@@ -1,0 +1,57 @@
+"""The command `edgeproof` itself. Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured."""
+
+import errno
+import sys
+from typing import Any
+
+import click
+
+from pipeline.system.errors import InputError
+
+MENDABLE = {
+    errno.ENOSPC: "no space left on the disk; free some and run it again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run it again",
+    errno.EFBIG: "the file would grow over the size limit; raise it (`ulimit -f`) and run it again",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+class Group(click.Group):
+    """Turns what a user can mend into one line and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; exit 2 with one line for bad input, a full disk, a missing permission or package."""
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            _stop(str(error))
+        except ModuleNotFoundError as error:
+            # A module of ours that is not there is a fault of ours.
+            if (error.name or "").split(".")[0] in ("pipeline", "models", "runners"):
+                raise
+            _stop(f"this needs the package {error.name}: `pip install 'edgeproof[cloud]'`")
+        except OSError as error:
+            # NumPy reports a short write without an error number.
+            code = errno.ENOSPC if "requested and" in str(error) else error.errno
+            if code not in MENDABLE:
+                raise
+            _stop(f"{error.filename or 'writing'}: {MENDABLE[code]}")
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """A model that passes here passes on the device.
+
+    The pipeline runs as DVC stages: `dvc repro` calls `edgeproof stage ...` in order and repeats only what changed.
+    Settings are in params.yaml, devices in runners/targets/. `check`, `compress` and `predict` take any model file and
+    need no pipeline.
+
+    Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured.
+    """
+
+
+def _stop(message: str) -> None:
+    click.echo(f"edgeproof: {' '.join(message.split())}", err=True)
+    sys.exit(2)

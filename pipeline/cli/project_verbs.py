@@ -1,0 +1,84 @@
+"""What is asked of the project as a whole: verdicts, plans, the search."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.system.errors import InputError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+def gate(as_json: bool) -> None:
+    """Print every candidate's verdict; the exit code is that of the worst target.
+
+    A target passes when one of its candidates keeps every limit.
+    """
+    from pipeline.project.params import load_params
+    from pipeline.records.gates import EXIT_CODES, worst
+    from pipeline.report import summary
+
+    verdicts, table, record = summary(load_params())
+    click.echo(json.dumps(record, indent=2) if as_json else table)
+    sys.exit(EXIT_CODES[worst(verdicts.values())])
+
+
+@click.command()
+@click.option("--base", help="Plan only what the change since this commit needs.")
+def plan(base: str | None) -> None:
+    """Print the jobs to run, as JSON matrices for GitHub Actions."""
+    from pipeline.ci.plan import plan
+
+    click.echo(plan(base).as_json())
+
+
+@click.command()
+@click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
+@click.option("--trials", type=click.IntRange(1), default=12, show_default=True, help="Recipes to begin with.")
+@click.option("--plan", is_flag=True, help="Only print the trials to evaluate now, as a JSON matrix.")
+@click.option("--trial", metavar="ID", help="Only evaluate this one of them.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here.")
+def search(target: str, trials: int, plan: bool, trial: str | None, json_file: Path | None) -> None:
+    """Find the candidate that keeps the gates of a target best, over all models of params.yaml.
+
+    Varies pruning, re-training, quantization and weight sharing: many recipes without re-training first, the best
+    third with a short one, the best third of those in full. It uses all cores, and goes on where it was stopped.
+    Trials are chosen by the validation split; the exit code is the winner's verdict on the test split.
+    """
+    from pipeline.records.gates import EXIT_CODES
+    from pipeline.search import run
+    from pipeline.system import files
+
+    if json_file and (plan or trial):
+        raise InputError("--json goes with a whole search")
+    if plan:
+        click.echo(json.dumps(run.pending(target, trials), separators=(",", ":")))
+        return
+    if trial:
+        record = run.evaluate(target, trials, trial)
+        click.echo(f"{trial}: {record.failed or 'evaluated'}")
+        return
+    from pipeline.search import summary
+
+    if json_file:
+        files.check_writable(json_file)
+    outcome = run.search(target, trials)
+    summary.write(outcome)
+    if json_file:
+        files.write_json(json_file, summary.as_json(outcome))
+    click.echo(summary.text(outcome))
+    click.echo(f"report: {summary.path(outcome)}")
+    sys.exit(EXIT_CODES[summary.verdict(outcome)])
+
+
+@click.command("cache-key")
+def cache_key() -> None:
+    """Print the key under which hosted machines keep downloads: it follows the code that fetches them."""
+    from pipeline.project import code
+
+    click.echo(code.content(code.REPOSITORY, code.DOWNLOADS))
+
+
+COMMANDS = [gate, plan, search, cache_key]

@@ -1,0 +1,66 @@
+"""Post-training compression of anyone's ONNX file, with nothing of the pipeline needed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import onnx
+
+from pipeline.arithmetic import kinds
+from pipeline.boards.samples import Samples
+from pipeline.formats import node_names
+from pipeline.formats.model_file import ModelFile
+from pipeline.records.targets import Target
+from pipeline.system import files
+from pipeline.system.errors import BadModel, InputError, Refused
+
+PostTraining = Literal["int8", "fp16"]  # each is the precision of what it makes
+METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
+
+
+def compress_file(model: ModelFile, method: PostTraining, target: Target, samples: Samples, output: Path) -> Path:
+    """Write `output`/model.onnx, compressed for a target and calibrated on `samples`, whole or not at all.
+
+    An OpenVINO target gets the IR beside it, in `output`/openvino/. The answer is the ONNX file's path.
+
+    Raises:
+        InputError: the target refuses the precision, the model is not FP32 ONNX, or it cannot be compressed.
+    """
+    if refusal := target.refusal(method):
+        raise Refused(refusal)
+    if model.format != "onnx" or model.precision != "fp32":
+        raise BadModel(f"{model.path}: {model.precision} in {model.format}; give the FP32 original as ONNX")
+    graph = onnx.load(model.path)
+    try:
+        compressed = _COMPRESS[method](graph, samples, target)
+    except InputError:
+        raise
+    except Exception as error:  # NNCF, ONNX Runtime and OpenVINO each raise their own kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise Refused(f"{model.path}: cannot be compressed by {method}: {reason}") from error
+    with files.replacing_folder(output) as folder:
+        onnx.save(compressed, folder / "model.onnx")
+        if target.runtime.name == "openvino":
+            from pipeline.formats.to_openvino import write_openvino
+
+            write_openvino(folder / "model.onnx", folder / "openvino")
+    return output / "model.onnx"
+
+
+def _int8(graph: onnx.ModelProto, samples: Samples, target: Target) -> onnx.ModelProto:
+    from pipeline.compress.calibration import quantize
+
+    node_names.complete(graph)
+    return quantize(graph, samples, target)
+
+
+def _fp16(graph: onnx.ModelProto, samples: Samples, target: Target) -> onnx.ModelProto:
+    from pipeline.compress.half_precision import to_half_precision
+
+    return to_half_precision(graph, samples, [kinds.of(target)])
+
+
+_COMPRESS: dict[PostTraining, Callable[[onnx.ModelProto, Samples, Target], onnx.ModelProto]] = {
+    "int8": _int8,
+    "fp16": _fp16,
+}

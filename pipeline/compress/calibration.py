@@ -1,0 +1,87 @@
+"""INT8 post-training quantization with NNCF, on the exported graph, fitted to the arithmetic of a target."""
+
+import logging
+import sys
+from collections.abc import Iterator
+
+import nncf
+import numpy as np
+import onnx
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from tqdm import tqdm
+
+from pipeline.arithmetic import kinds
+from pipeline.boards.samples import Samples
+from pipeline.compress.target_aware import fit_to_target
+from pipeline.records.targets import Target
+from pipeline.system.errors import Refused
+
+FITTED = 24  # samples that steps and biases are fitted on; more change nothing that can be seen
+BATCH = 4
+
+
+def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, preset: str = "mixed") -> onnx.ModelProto:
+    """The graph with weights and activations in 8 bits (QDQ), calibrated on `samples`.
+
+    For a `target` whose 8-bit sums saturate, weights and biases are fitted to that. Ranges come from histograms and
+    biases are corrected layer by layer, which takes a minute more than NNCF's defaults and keeps more accuracy; where
+    NNCF cannot do either on this network, its defaults are used and a line on standard error says so.
+
+    Raises:
+        InputError: NNCF cannot quantize it.
+    """
+    nncf.set_log_level(logging.ERROR)  # its warnings are about choices made here on purpose
+    calibration = _OneByOne(samples, graph.graph.input[0].name)
+    try:
+        quantized = _by_nncf(graph, calibration, preset, finer=True)
+    except (Fail, ValueError):
+        # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, and there
+        # is no histogram of an activation that is always the same.
+        tqdm.write("NNCF cannot calibrate this network finely; its defaults may cost accuracy", file=sys.stderr)
+        try:
+            quantized = _by_nncf(graph, calibration, preset, finer=False)
+        except (Fail, ValueError, RuntimeError) as error:
+            raise Refused(f"NNCF cannot quantize the model: {' '.join(str(error).split())}") from error
+    if target is None or not kinds.of(target).saturates:
+        return quantized
+    return fit_to_target(quantized, graph, _full_batches(samples))[0]
+
+
+def _by_nncf(graph: onnx.ModelProto, calibration: "_OneByOne", preset: str, finer: bool) -> onnx.ModelProto:
+    settings = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
+    if finer:
+        settings.activations_range_estimator_params = RangeEstimatorParametersSet.HISTOGRAM
+    quantized: onnx.ModelProto = nncf.quantize(
+        graph,
+        nncf.Dataset(calibration),
+        preset=nncf.QuantizationPreset(preset),
+        subset_size=len(calibration),
+        fast_bias_correction=not finer,
+        advanced_parameters=settings,
+    )
+    return quantized
+
+
+class _OneByOne:
+    """Samples as NNCF takes them: one at a time, by the input's name, as often as it asks."""
+
+    def __init__(self, samples: Samples, name: str) -> None:
+        self._samples, self._name = samples, name
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
+        for batch in self._samples.batches(1):
+            yield {self._name: batch}
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+
+def _full_batches(samples: Samples) -> Iterator[NDArray[np.float32]]:
+    """Enough batches to fit on, all of one size."""
+    size = min(BATCH, len(samples))
+    for index, batch in enumerate(samples.batches(size)):
+        if index * size >= FITTED or len(batch) < size:
+            return
+        yield batch

@@ -1,0 +1,65 @@
+"""A network on its way through a recipe."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from onnx import ModelProto
+from torch import nn
+
+from models import ModelSpec
+from pipeline.arithmetic.kinds import Kind
+from pipeline.compress.half_precision import to_half_precision
+from pipeline.compress.recipe import Recipe
+from pipeline.compress.trainable_graph import TrainableGraph
+from pipeline.data.batches import Regions
+from pipeline.data.dataset import Dataset
+from pipeline.formats.from_torch import to_onnx
+from pipeline.records.targets import Precision
+from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.curves import Epoch
+
+
+@dataclass
+class State:
+    """A network on its way through a recipe; each step changes what it is about.
+
+    At first `network` is the trained parent. From `quantize` or `cluster` on it is the exported graph as a module
+    (trainable_graph.py), in which batch norms are folded away: a later `retrain` trains exactly what is shipped.
+    `spec` is what the network is now, `parent_spec` what its parent is. `parent` gives the parent anew, and
+    `checkpoint` a file for each training. `half` says that the finished graph goes to FP16: on which samples that is
+    calibrated and for which kinds of targets.
+    """
+
+    network: nn.Module
+    spec: ModelSpec
+    dataset: Dataset
+    precision: Precision  # that the recipe ends in
+    seed: int
+    parent: Callable[[], nn.Module]
+    checkpoint: Callable[[], Checkpoint]
+    parent_spec: ModelSpec
+    curves: list[Epoch] = field(default_factory=list)
+    half: tuple[Regions, list[Kind]] | None = None
+
+    def regions(self, samples: int) -> Regions:
+        """So many regions of the train split, drawn at random, as the network takes them."""
+        return Regions(self.dataset, self.spec, "train", samples, self.seed)
+
+    def as_graph(self) -> TrainableGraph:
+        """The network as the exported graph, which it is from here on."""
+        if not isinstance(self.network, TrainableGraph):
+            self.network = TrainableGraph(to_onnx(self.network, self.spec))
+        return self.network
+
+
+def make(recipe: Recipe, state: State) -> ModelProto:
+    """Take the network in `state` through all steps of a recipe; the answer is the candidate's graph.
+
+    Raises:
+        InputError: a step cannot be carried out on this network.
+    """
+    for step in recipe.steps:
+        step.apply(state)
+    network = state.network
+    graph = network.to_onnx() if isinstance(network, TrainableGraph) else to_onnx(network, state.spec)
+    return to_half_precision(graph, *state.half) if state.half else graph

@@ -1,0 +1,103 @@
+"""From data/ to the data set: the labelled regions are cut out and split.
+
+`data/` is either the default clip with its labels (boxes in frames) or a user's own images with a manifest.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from tqdm import tqdm
+
+from pipeline.data.clip import CLIP_NAME, read_frames
+from pipeline.data.dataset import SPLITS, Quarantined, Sample, SplitName, check_classes, rows, split_name
+from pipeline.data.images import read_image, write_png
+from pipeline.data.tables import read_table, write_table
+from pipeline.system import files
+from pipeline.system.errors import BadData, InputError
+from runners.edge.loop import regions
+
+
+class Split(BaseModel):
+    """Frame ranges [first, last] of the default clip; a user's own data states its split per file instead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train: tuple[int, int]
+    val: tuple[int, int]
+    test: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _ordered_in_time(self) -> "Split":
+        edges = [*self.train, *self.val, *self.test]
+        if edges != sorted(set(edges)):
+            raise ValueError("train, val and test must be frame ranges that follow each other in time")
+        return self
+
+
+def build(data: Path, out: Path, split: Split) -> tuple[list[Sample], list[Quarantined]]:
+    """Build the data set folder `out` from `data`.
+
+    Raises:
+        InputError: `data` holds neither the clip with labels nor a manifest, the clip is shorter than its labels,
+            or a split has no samples.
+    """
+    with files.replacing_folder(out) as folder:
+        (folder / "regions").mkdir()
+        if (data / "manifest.csv").exists():
+            samples, quarantined = _from_manifest(data, folder)
+        elif (data / "labels.csv").exists():
+            samples, quarantined = _from_clip(data / CLIP_NAME, data / "labels.csv", folder, split), []
+        else:
+            raise BadData(f"{data}/ holds no data: run `edgeproof data fetch` or `edgeproof data import DIR`")
+        check_classes(samples)
+        for name in SPLITS:
+            if not any(sample.split == name for sample in samples):
+                raise BadData(f"{data}/: the {name} split has no usable images")
+        write_table(folder / "samples.csv", ["file", "class", "split"], rows(samples))
+        write_table(folder / "quarantine.csv", ["file", "reason"], ((q.file, q.reason) for q in quarantined))
+        counts = {name: dict(sorted(Counter(s.label for s in samples if s.split == name).items())) for name in SPLITS}
+        files.write_json(folder / "summary.json", {**counts, "quarantined": len(quarantined)})
+    return samples, quarantined
+
+
+def _from_clip(clip: Path, labels: Path, folder: Path, split: Split) -> list[Sample]:
+    wanted: dict[int, list[dict[str, str]]] = {}
+    for row in read_table(labels, ("frame", "x", "y", "w", "h", "class")):
+        if (
+            row.get("certain", "1") == "1"
+        ):  # a region whose class its annotator could not tell teaches and tests nothing
+            wanted.setdefault(int(row["frame"]), []).append(row)
+    samples = []
+    number = -1
+    for number, frame in enumerate(read_frames(clip)):
+        name = _split_of_frame(number, split)
+        for row in wanted.get(number, []) if name else []:
+            box = regions.Box(*(int(row[key]) for key in "xywh"))
+            file = f"regions/{number:05d}-{box.x}-{box.y}.png"
+            write_png(folder / file, regions.cut(frame, box))
+            samples.append(Sample(file, row["class"], cast(SplitName, name)))
+    if number < max(wanted, default=0):
+        raise BadData(f"{clip} ends at frame {number}, but {labels} goes on to {max(wanted)}: not the labelled clip")
+    return samples
+
+
+def _from_manifest(data: Path, folder: Path) -> tuple[list[Sample], list[Quarantined]]:
+    samples, quarantined = [], []
+    rows = list(read_table(data / "manifest.csv", ("file", "class", "split")))
+    for index, row in enumerate(tqdm(rows, desc="reading images", unit="image", disable=None)):
+        try:
+            region = regions.squared(read_image(data / row["file"]))
+        except InputError as error:
+            quarantined.append(Quarantined(row["file"], str(error)))
+            continue
+        file = f"regions/{index:06d}.png"
+        write_png(folder / file, region)
+        samples.append(Sample(file, row["class"], split_name(row["split"], data)))
+    return samples, quarantined
+
+
+def _split_of_frame(number: int, split: Split) -> SplitName | None:
+    ranges = {"train": split.train, "val": split.val, "test": split.test}
+    return next((name for name in SPLITS if ranges[name][0] <= number <= ranges[name][1]), None)

@@ -1,0 +1,92 @@
+"""The data set that every later stage reads: labelled regions with their split.
+
+It is a folder of PNG regions at their own resolution and `samples.csv` (file, class, split).
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.images import Image, read_image
+from pipeline.data.tables import read_table
+from pipeline.system.errors import BadData
+from runners.edge.loop import regions
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image: a file below the data set's folder, its class and its split."""
+
+    file: str
+    label: str
+    split: SplitName
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that is no usable image, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A built data set, read lazily."""
+
+    folder: Path
+    classes: list[str]
+    samples: list[Sample]
+
+    def split(self, name: SplitName) -> list[Sample]:
+        """The samples of one split, in the order of the table."""
+        return [sample for sample in self.samples if sample.split == name]
+
+    def load(self, name: SplitName, size: int) -> tuple[Image, npt.NDArray[np.int64]]:
+        """All regions of a split as (N, size, size, 3) uint8 RGB with their class indices (N,)."""
+        samples = self.split(name)
+        images = np.empty((len(samples), size, size, 3), np.uint8)
+        for image, sample in zip(images, samples, strict=True):
+            image[:] = regions.fit(read_image(self.folder / sample.file), size)
+        return images, np.array([self.classes.index(sample.label) for sample in samples], np.int64)
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Open a data set that `build` made.
+
+    Raises:
+        InputError: it is missing or its table is damaged.
+    """
+    rows = list(read_table(folder / "samples.csv", ("file", "class", "split")))
+    samples = [Sample(row["file"], row["class"], split_name(row["split"], folder)) for row in rows]
+    return Dataset(folder, sorted({sample.label for sample in samples}), samples)
+
+
+def check_classes(samples: Iterable[Sample]) -> None:
+    """InputError unless there are two classes or more, each of which can name a folder."""
+    classes = {sample.label for sample in samples}
+    if len(classes) < 2:
+        raise BadData(f"need usable images of at least two classes, found {', '.join(sorted(classes)) or 'none'}")
+    for label in classes:
+        if not label or label in (".", "..") or os.sep in label:
+            raise BadData(f"class {label!r} cannot name a folder")
+
+
+def split_name(value: str, where: Path) -> SplitName:
+    """The split that `value` names; InputError if it names none."""
+    if value not in SPLITS:
+        raise BadData(f"{where}: split {value!r} is none of {', '.join(SPLITS)}")
+    return value
+
+
+def rows(samples: Iterable[Sample]) -> Iterator[tuple[str, str, str]]:
+    """The samples as rows of a table: file, class, split."""
+    return ((sample.file, sample.label, sample.split) for sample in samples)

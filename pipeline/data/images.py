@@ -1,0 +1,40 @@
+"""Image files, read and written whole or not at all."""
+
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.system.errors import BadData
+
+MAX_IMAGE_BYTES = 64 << 20
+
+Image = npt.NDArray[np.uint8]
+
+
+def read_image(path: Path) -> Image:
+    """Decode an image file as (H, W, 3) uint8 BGR.
+
+    Raises:
+        InputError: the file is missing, too large, or no image that OpenCV can decode whole.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_IMAGE_BYTES:
+            raise BadData(f"{path}: {size >> 20} MiB is more than an image should have")
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if size else None
+    except (OSError, cv2.error) as error:
+        raise BadData(f"{path}: cannot be read as an image ({type(error).__name__})") from error
+    if image is None:
+        raise BadData(f"{path}: not an image, or a damaged one")
+    return cast(Image, image)
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write (H, W, 3) uint8 BGR without loss; InputError if OpenCV cannot encode it."""
+    ok, encoded = cv2.imencode(".png", image)
+    if not ok:
+        raise BadData(f"{path}: OpenCV could not encode the region")
+    path.write_bytes(encoded.tobytes())

@@ -1,0 +1,32 @@
+"""What a reader of a model format finds in a file, in words that are the same for every format."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.records.targets import Precision
+
+Shape = tuple[int | None, ...]  # None where a dimension is free
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: `type` as NumPy names it, `shape` None where even the number of dimensions is open."""
+
+    name: str
+    type: str
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The ends of a graph, the precision of its weights, and the files it is made of, the named one first."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    precision: Precision
+    files: list[Path]
+
+
+def precision_of(quantized: bool, half: int, single: int) -> Precision:
+    """The precision of a graph, by whether it holds 8-bit weights and how many weights are FP16 and FP32."""
+    return "int8" if quantized else "fp16" if half > single else "fp32"

@@ -1,0 +1,48 @@
+"""An ONNX file as a graph, without the values of its weights."""
+
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from pipeline.formats.graph.graph import Graph, close_batch
+from pipeline.formats.graph.shapes import shapes
+from pipeline.system.errors import BadModel
+
+
+def read_onnx(path: Path) -> Graph:
+    """Read an ONNX file.
+
+    Raises:
+        InputError: the file is missing, is not ONNX, is cut short, lacks its external data, or see `graph_of`.
+    """
+    if not path.is_file():
+        raise BadModel(f"{path}: no such file")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf, ONNX and the file system each raise their own kind
+        raise BadModel(f"{path}: not an ONNX file, or cut short") from error
+    if not model.graph.node or not model.graph.input:
+        raise BadModel(f"{path}: not an ONNX file, or a network without layers")
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location" and not (path.parent / entry.value).is_file():
+                raise BadModel(f"{path}: its weights file {entry.value!r} is missing; keep both in one folder")
+    return graph_of(model, str(path))
+
+
+def graph_of(model: ModelProto, source: str) -> Graph:
+    """Check `model`, which `source` names in error messages, and set its batch to 1 where that is open.
+
+    Raises:
+        InputError: a shape other than the batch is not fixed, or shapes contradict each other.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = {}
+    for value in model.graph.input:
+        if value.name not in constants:
+            dims = value.type.tensor_type.shape.dim
+            inputs[value.name] = close_batch(source, value.name, [dim.dim_value or dim.dim_param for dim in dims])
+            dims[0].dim_value = inputs[value.name][0]
+    half = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    return Graph(source, model.graph.node, inputs, shapes(model, source), half)

@@ -1,0 +1,154 @@
+"""ONNX files: read, checked, and described without a runtime."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import onnx
+from onnx import FunctionProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
+
+from pipeline.formats.contents import Contents, Shape, Tensor, precision_of
+from pipeline.formats.stored import Stored, check_finite, check_stored
+from pipeline.system.errors import BadModel
+
+# The newest opset that every runtime here reads: TensorRT 8.2 (JetPack 4.6) stops short of later ones, and INT8
+# with a scale per channel needs 13. PyTorch's newer exporter starts at 18, hence the TorchScript one.
+OPSET = 13
+MOST_BYTES = 2 << 30  # of one protobuf message
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+# QuantizeLinear, QLinearConv, ConvInteger, QGemm and the like: operators that only quantized graphs have.
+QUANTIZED = re.compile("Quantize|Integer|^Q[A-Z]")
+
+
+def input_size(model: ModelProto) -> int:
+    """Pixels, width = height, of the regions that a candidate's model takes."""
+    return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
+
+
+def load_onnx(path: Path) -> ModelProto:
+    """Read and check an ONNX file. Weights that it keeps in other files are checked too, but not loaded.
+
+    Raises:
+        InputError: it is missing, empty, truncated or no valid model, or its weights are missing, outside its folder
+            or no numbers.
+    """
+    if not path.is_file():
+        raise BadModel(f"{path}: no such file")
+    size = path.stat().st_size
+    if not 0 < size < MOST_BYTES:
+        fault = "is empty; export it again" if not size else "is over 2 GiB; keep its weights in files beside it"
+        raise BadModel(f"{path}: {fault}")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's exception types share no base
+        raise _invalid(path, error) from error
+    # Before onnx's own check, which would not say what to do about weights that are missing.
+    check_stored(path, [_stored(path, weights) for weights in _weights(model) if _is_external(weights)])
+    try:
+        onnx.checker.check_model(path)
+    except Exception as error:  # nor do onnx's own
+        raise _invalid(path, error) from error
+    for weights in _weights(model):
+        if weights.data_type in FLOATS and not _is_external(weights):
+            try:
+                values = numpy_helper.to_array(weights)
+            except (TypeError, ValueError) as error:
+                raise _invalid(path, error) from error
+            check_finite(path, _text(weights.name), values)
+    return model
+
+
+def read(path: Path) -> Contents:
+    """What an ONNX file holds.
+
+    Raises:
+        InputError: see `load_onnx`.
+    """
+    model = load_onnx(path)
+    weights = list(_weights(model))
+    quantized = any(QUANTIZED.search(_text(node.op_type)) for graph in _graphs(model) for node in graph.node)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    return Contents(
+        # Old files list their weights as inputs too.
+        inputs=[_tensor(value) for value in model.graph.input if value.name not in constants],
+        outputs=[_tensor(value) for value in model.graph.output],
+        precision=precision_of(
+            quantized, half=_count(weights, TensorProto.FLOAT16), single=_count(weights, TensorProto.FLOAT)
+        ),
+        files=[path, *sorted({_stored(path, tensor).file for tensor in weights if _is_external(tensor)})],
+    )
+
+
+def _graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
+    """The graph, its functions, and the graphs inside their nodes."""
+    waiting: list[GraphProto | FunctionProto] = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += attribute.graphs
+                if attribute.HasField("g"):
+                    waiting.append(attribute.g)
+
+
+def _weights(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor that is stored in a model, as an initializer or in a node."""
+    for graph in _graphs(model):
+        if isinstance(graph, GraphProto):
+            yield from graph.initializer
+            yield from (tensor.values for tensor in graph.sparse_initializer)
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from attribute.tensors
+                if attribute.HasField("t"):
+                    yield attribute.t
+
+
+def _count(weights: Iterable[TensorProto], data_type: int) -> int:
+    return sum(math.prod(tensor.dims) for tensor in weights if tensor.data_type == data_type)
+
+
+def _is_external(weights: TensorProto) -> bool:
+    return weights.data_location == TensorProto.EXTERNAL
+
+
+def _stored(model: Path, weights: TensorProto) -> Stored:
+    place = {_text(entry.key): _text(entry.value) for entry in weights.external_data}
+    location = place.get("location", "")
+    parts = PurePosixPath(location)
+    if not location.isprintable() or parts.is_absolute() or ".." in parts.parts:
+        fault = f"the weights {_text(weights.name)!r} are in {location!r}, which is outside its folder"
+        raise BadModel(f"{model}: {fault}; export it with its weights beside it")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(weights.data_type) if weights.data_type in FLOATS else None
+    shape = tuple(weights.dims)
+    try:
+        offset = int(place.get("offset", 0))
+        size = int(place["length"]) if "length" in place else math.prod(shape) * (dtype.itemsize if dtype else 0)
+    except ValueError as error:
+        raise _invalid(model, error) from error
+    return Stored(_text(weights.name), model.parent / location, offset, size, shape, dtype)
+
+
+def _tensor(value: ValueInfoProto) -> Tensor:
+    kind = value.type.tensor_type
+    name = next((name for name, number in TensorProto.DataType.items() if number == kind.elem_type), "no tensor")
+    type_ = "float32" if name == "FLOAT" else name.lower()
+    return Tensor(_text(value.name), type_, _shape(value))
+
+
+def _shape(value: ValueInfoProto) -> Shape:
+    # A free dimension has a name or nothing; some exporters write 0 or -1.
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
+
+
+def _text(value: str | bytes) -> str:
+    """A string of a damaged file, which protobuf leaves as bytes where it is no UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def _invalid(path: Path, error: Exception) -> BadModel:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return BadModel(f"{path}: not a valid ONNX model ({reason}); export it again")

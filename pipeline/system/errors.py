@@ -1,0 +1,38 @@
+"""What a user can put right: raised with one clear line, printed without a traceback, exit code 2.
+
+Programs catch the kind that they can do something about; people read the line.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+
+class InputError(Exception):
+    """Something given by the user is missing or wrong; the message says what it is and what to do."""
+
+
+class BadModel(InputError):
+    """A model file is damaged, no model, or one that a runtime or a conversion does not take."""
+
+
+class BadData(InputError):
+    """Images, labels or tables are damaged, or do not fit what they are given for."""
+
+
+class Refused(InputError):
+    """A target, a network or a step does not do what it is asked for."""
+
+
+class Missing(InputError):
+    """Something has to be made, fetched or installed first."""
+
+
+class Unpredictable(InputError):
+    """Nothing comparable was ever measured, so that no number can be given."""
+
+
+def unknown(what: str, name: str, known: Sequence[str]) -> InputError:
+    """The error for a name that is none of the `known` ones, with the nearest of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return InputError(f"unknown {what} {name!r}: {hint}there are {', '.join(known)}")

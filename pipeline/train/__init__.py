@@ -1,0 +1,1 @@
+"""Training: the FP32 parents, and every re-training after compression."""

@@ -1,0 +1,42 @@
+"""What one epoch sees: which regions, in which batches, changed at random how."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.train import processes
+
+Labels = NDArray[np.int64]
+
+
+def draw(labels: Labels, samples: int, generator: torch.Generator) -> NDArray[np.int64]:
+    """Indices of one epoch: every class equally likely, so that a rare one is learned as well as a common one."""
+    weights = torch.from_numpy(1.0 / np.bincount(labels)[labels])
+    return torch.multinomial(weights, min(samples, len(labels)), replacement=True, generator=generator).numpy()
+
+
+def batches(order: NDArray[np.int64], size: int, description: str) -> Iterator[NDArray[np.int64]]:
+    """This process's part of every batch; the last batch is dropped when it is too small for batch statistics."""
+    starts = range(0, len(order), size)
+    for start in tqdm(starts, desc=description, unit="batch", disable=True if processes.rank() else None):
+        mine = processes.share_of(order[start : start + size])
+        if len(mine) > 1:
+            yield mine
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Random mirroring, shift (to 6 %) and brightness (+-20 %) of (N, S, S, 3) uint8; float 0..255."""
+    count, size = images.shape[:2]
+    images = images.float()
+    mirrored = torch.rand(count, generator=generator) < 0.5
+    images[mirrored] = images[mirrored].flip(2)
+    reach = max(1, round(0.06 * size))
+    shifts = torch.randint(-reach, reach + 1, (count, 2), generator=generator).tolist()
+    for image, (down, right) in zip(images, shifts, strict=True):
+        image.copy_(image.roll((down, right), (0, 1)))
+    brightness = 0.8 + 0.4 * torch.rand(count, 1, 1, 1, generator=generator)
+    return (images * brightness).clamp(0, 255)

@@ -1,0 +1,129 @@
+"""Region proposals: which rectangles of a frame are worth classifying.
+
+The training set is cut with this module and so is every frame on the device, so that a model never meets
+a region in production that was framed in another way than those it learned from. Must run on Python 3.6
+(JetPack 4.6) with NumPy and OpenCV only.
+"""
+
+from typing import List, NamedTuple, Optional, Sequence
+
+import cv2
+import numpy as np
+
+FRAME_WIDTH, FRAME_HEIGHT = 1280, 720
+REGION_SIZE = 224
+CONTEXT = 1.2  # side of a region as a multiple of its box's longer side: a bag held away from the body stays inside
+
+
+class Box(NamedTuple):
+    """A rectangle in the 1280x720 frame, in pixels: left, top, width and height."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    @property
+    def area(self) -> int:
+        """Pixels inside."""
+        return self.w * self.h
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    height = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = float(width * height)
+    return shared / (a.area + b.area - shared)
+
+
+def to_frame(image: np.ndarray) -> np.ndarray:
+    """Fit an image (H, W, 3; uint8 BGR) into the 1280x720 frame, keeping its aspect and padding with black."""
+    height, width = image.shape[:2]
+    if (width, height) == (FRAME_WIDTH, FRAME_HEIGHT):
+        return image
+    scale = min(FRAME_WIDTH / float(width), FRAME_HEIGHT / float(height))
+    size = (round(width * scale), round(height * scale))
+    frame = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
+    left, top = (FRAME_WIDTH - size[0]) // 2, (FRAME_HEIGHT - size[1]) // 2
+    # The _EXACT interpolations give the same bytes on every instruction set, so a region is the same everywhere.
+    frame[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR_EXACT)
+    return frame
+
+
+def cut(frame: np.ndarray, box: Box) -> np.ndarray:
+    """Cut the square around `box` with its context out of a frame (H, W, 3), at the frame's own resolution.
+
+    Where the square leaves the frame, the frame's edge pixels are repeated.
+    """
+    side = max(round(CONTEXT * max(box.w, box.h)), 8)
+    left, top = box.x + box.w // 2 - side // 2, box.y + box.h // 2 - side // 2
+    rows = np.clip(np.arange(top, top + side), 0, frame.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, frame.shape[1] - 1)
+    return frame[rows[:, None], columns]
+
+
+def squared(image: np.ndarray) -> np.ndarray:
+    """A whole image (H, W, 3) as a region: squared by repeating its edge pixels, so that nothing is distorted."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    margins = (top, side - height - top, left, side - width - left)
+    return np.asarray(cv2.copyMakeBorder(image, margins[0], margins[1], margins[2], margins[3], cv2.BORDER_REPLICATE))
+
+
+def fit(region: np.ndarray, size: int = REGION_SIZE) -> np.ndarray:
+    """Resize a region (H, W, 3; uint8 BGR) to what the network takes: (size, size, 3), uint8 RGB."""
+    resized = cv2.resize(region, (size, size), interpolation=cv2.INTER_LINEAR_EXACT)
+    return np.asarray(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB))
+
+
+def crop(frame: np.ndarray, box: Box, size: int = REGION_SIZE) -> np.ndarray:
+    """The region of `box` as the network takes it: (size, size, 3), uint8 RGB."""
+    return fit(cut(frame, box), size)
+
+
+def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """(N, S, S, 3) RGB of 0..255 as the (N, 3, S, S) float32 that a network with `mean` and `std` takes."""
+    scaled = images.astype(np.float32) / np.float32(255)
+    scaled -= np.asarray(mean, np.float32)
+    scaled /= np.asarray(std, np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+class Proposer:
+    """Background differencing (MOG2, Zivkovic 2004) on frames of a fixed camera.
+
+    Works at a fraction of the frame's size: at full size the differencing alone would take more of a 33 ms
+    frame than four classifications do.
+    """
+
+    def __init__(self, scale: float = 0.5, min_height: int = 28, min_width: int = 12, history: int = 300) -> None:
+        self.scale = scale
+        self.min_height = min_height
+        self.min_width = min_width
+        self._background = cv2.createBackgroundSubtractorMOG2(history=history, varThreshold=25, detectShadows=True)
+        self._open = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+        self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 11))  # tall: joins a head to its body
+
+    def __call__(self, frame: np.ndarray, limit: Optional[int] = None) -> List[Box]:
+        """Boxes of what moves in the next frame (720, 1280, 3; uint8 BGR), largest first, at most `limit` of them."""
+        small = cv2.resize(frame, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
+        mask = self._background.apply(small)
+        mask = cv2.threshold(mask, 200, 255, cv2.THRESH_BINARY)[1]  # MOG2 marks shadows with 127
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, self._open)
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        boxes = [self._box(row) for row in stats[1:] if self._is_plausible(row)]
+        boxes.sort(key=lambda box: -box.area)
+        return boxes[:limit]
+
+    def _is_plausible(self, row: np.ndarray) -> bool:
+        _, _, width, height, area = (int(v) for v in row)
+        return height >= self.min_height and width >= self.min_width and area >= 0.2 * width * height
+
+    def _box(self, row: np.ndarray) -> Box:
+        x, y, width, height = (round(int(v) / self.scale) for v in row[:4])
+        return Box(x, y, width, height)

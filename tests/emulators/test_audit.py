@@ -1,0 +1,128 @@
+"""The audit, for real: the capped run against QEMU's Denverton."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import emulators
+from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards import child
+from pipeline.records.targets import Target, load_target
+from pipeline.retest import audit
+from pipeline.retest.emulate import Emulation, emulate
+from pipeline.system.errors import InputError
+from tests.quantized import Layer
+
+ATOM = load_target("atom-x5-e3940")
+SHAPE = (4, 32, 8, 8)
+
+
+class Noise:
+    """Twelve samples that a quantized layer sees as the whole range of 0 to 255."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.values = layer.inputs(np.random.default_rng(0).integers(0, 256, (12, *SHAPE[1:]), np.int32))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batches(self, size: int) -> Any:
+        return (self.values[start : start + size] for start in range(0, len(self.values), size))
+
+
+LAYER = Layer(np.random.default_rng(0).integers(-127, 128, (1, 16, 32, 3, 3), np.int32), padding=1, zero_point=90)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return LAYER.write(tmp_path / "model.xml", SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits are made anew; the emulators stay where they are installed."""
+    monkeypatch.setattr(audit, "cache", SimpleNamespace(folder=lambda name: tmp_path / name))
+
+
+def emulated(model: Path, target: Target = ATOM) -> Emulation:
+    return emulate(model, "int8", Noise(LAYER), SHAPE, target)
+
+
+def test_the_capped_run_is_the_target_s_own_arithmetic_in_every_bit(model: Path) -> None:
+    found = emulated(model)
+    assert found.grade == "exact"
+    assert found.audit is not None
+    assert (found.audit.samples, found.audit.agrees, found.audit.largest_difference) == (8, True, 0)
+    assert found.layers[0].saturated > 0  # type: ignore[union-attr]
+    assert found.target is not None
+    assert found.cloud is not None
+    assert np.abs(found.target - found.cloud).max() > 1
+
+
+def test_float_sums_agree_within_the_tolerance(tmp_path: Path) -> None:
+    import openvino
+    from openvino import opset13 as op
+
+    noise = np.random.default_rng(0)
+    data = op.parameter(list(SHAPE), np.float32)
+    weights = op.constant(noise.standard_normal((16, 32, 3, 3), np.float32))
+    layer = op.relu(op.convolution(data, weights, [1, 1], [1, 1], [1, 1], [1, 1]))
+    path = tmp_path / "fp32.xml"
+    openvino.save_model(openvino.Model([layer], [data]), path, compress_to_fp16=False)
+    found = emulate(path, "fp32", Noise(LAYER), SHAPE, ATOM)
+    assert found.grade == "exact"
+    assert found.audit is not None
+    assert found.audit.tolerance == audit.FP32_TOLERANCE
+
+
+def test_another_arithmetic_is_caught_and_the_layer_is_named(model: Path) -> None:
+    """As if the cap had no effect: the same model with sums that never saturate."""
+    place = capped_isa.host_place(ATOM, saturating=False)
+    noise = Noise(LAYER)
+    [uncapped] = child.run(model, noise.batches(4), 12, SHAPE, [place])
+    emulated_place, inputs = capped_isa.audit_place(ATOM), noise.values[:4]
+    found = audit.audit(model, SHAPE, place, emulated_place, ATOM, "int8", inputs, uncapped.values[:4])
+    assert found.agrees is False
+    assert found.largest_difference is not None
+    assert found.largest_difference > 1
+    assert found.first_difference == "layer"
+
+
+def test_an_emulation_that_disagrees_is_no_measurement(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capped_isa, "target_place", lambda target: capped_isa.host_place(target, saturating=False))
+    found = emulated(model)
+    assert found.grade == "not_measured"
+    assert found.target is None
+    assert found.audit is not None
+    assert found.audit.first_difference == "layer"
+    assert found.not_measured["accuracy.target"] == "the audit on denverton disagrees, first in the layer layer"
+
+
+def test_what_qemu_answered_is_kept(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = emulated(model)
+    monkeypatch.setattr(emulators, "launcher", lambda name: ["/nowhere/qemu"])
+    again = emulated(model)
+    assert again.audit == first.audit
+
+
+def test_without_qemu_the_result_is_unaudited_and_says_how_to_get_it(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> list[str]:
+        raise InputError(f"no {name}: run `edgeproof emulators install {name}`")
+
+    monkeypatch.setattr(emulators, "launcher", missing)
+    found = emulated(model)
+    assert found.grade == "unaudited"
+    assert found.target is not None
+    assert found.audit is not None
+    assert found.audit.agrees is None
+    assert "edgeproof emulators install denverton" in str(found.audit.reason)
+
+
+def test_samples_are_spread_over_the_data() -> None:
+    assert audit.chosen(500) == [0, 71, 142, 213, 285, 356, 427, 499]
+    assert audit.chosen(3) == [0, 1, 2]
