@@ -1,0 +1,102 @@
+"""What works with the base packages alone, as on a gateway: everything else says in one line what to install."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.graphs import model, node, ones
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ONLY_BASE = """
+import importlib.abc, sys
+allowed = set(sys.argv.pop(1).split(","))
+class OnlyBase(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names or top in allowed or top.startswith("_"):
+            return None
+        raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+sys.meta_path.insert(0, OnlyBase())
+from pipeline.cli import main
+main()
+"""
+
+
+def modules_of(packages: list[str]) -> set[str]:
+    """Top-level modules of these packages and of all that they require."""
+    waiting, seen = [name_of(package) for package in packages], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for requirement in metadata.requires(name) or []:
+            if "extra ==" not in requirement:
+                try:
+                    metadata.version(name_of(requirement))
+                except metadata.PackageNotFoundError:  # for another platform
+                    continue
+                waiting.append(name_of(requirement))
+    owners = metadata.packages_distributions()
+    return {module for module, names in owners.items() if seen & {name_of(name) for name in names}}
+
+
+def name_of(requirement: str) -> str:
+    """The package of a requirement, as the index writes it."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    declared = metadata.requires("edgeproof") or []
+    modules = modules_of([one for one in declared if "extra ==" not in one]) | {"pipeline", "models", "runners"}
+    assert not modules & {"torch", "cv2", "openvino", "onnxruntime", "dvc", "nncf", "sklearn"}
+    return ",".join(sorted(modules))
+
+
+def edgeproof(base: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", ONLY_BASE, base, *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--help",), "A model that passes here"), (("targets",), "atom-x5-e3940"),
+        (("targets", "show", "tegra-parker-a57"), "QEMU"), (("models",), "efficientnet-lite0"),
+        (("methods",), "quantize"),
+    ],
+)  # fmt: skip
+def test_the_base_packages_are_enough_to_look_around(base: str, arguments: tuple[str, ...], words: str) -> None:
+    done = edgeproof(base, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert words in done.stdout
+
+
+def test_the_base_packages_are_enough_to_predict(base: str, tmp_path: Path) -> None:
+    weights = {"w": ones(8, 3, 3, 3)}
+    onnx.save(model([node("Conv", "x w", "y", kernel_shape=[3, 3])], weights, ("N", 3, 32, 32)), tmp_path / "m.onnx")
+    done = edgeproof(base, "predict", str(tmp_path / "m.onnx"), "--target", "atom-x5-e3940")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "regions/s (predicted" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("stage", "train", "lenet-5"), ("emulators",), ("data", "import", "photos")])
+def test_what_needs_more_says_what_to_install(base: str, arguments: tuple[str, ...]) -> None:
+    done = edgeproof(base, *arguments)
+    assert done.returncode == 2
+    assert re.fullmatch(r"edgeproof: this needs the package \w+: `pip install 'edgeproof\[cloud\]'`\n", done.stderr)
+
+
+@pytest.mark.nightly
+def test_a_wheel_with_the_base_packages_installs_and_runs(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    pip = [tmp_path / "venv/bin/pip", "install", "--quiet", "--constraint", REPOSITORY / "requirements.lock"]
+    subprocess.run([*pip, REPOSITORY], check=True, cwd=tmp_path)
+    command = [tmp_path / "venv/bin/edgeproof", "targets", "show", "atom-x5-e3940"]
+    assert "Goldmont" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
