@@ -55,7 +55,7 @@ def check(
     from pipeline.system import files
 
     if json_file:
-        files.check_writable(json_file)
+        files.check_writable(json_file, model, data, labels, reference)
     profile = load_target(target)
     opened = model_file.open_model(model, size=size, layout=layout)
     original = model_file.open_model(reference, size=size, layout=layout) if reference else None
@@ -87,7 +87,7 @@ def check(
 )
 @click.option("--data", type=click.Path(path_type=Path), help="What to check the outcome on; else the calibration's.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write, replaced if it is there."
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write: a new one, or what this wrote."
 )
 @click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Samples to calibrate on.")
 @image_options
@@ -110,19 +110,20 @@ def compress(
     `edgeproof check` says of it; the exit code is the verdict's.
     """
     from pipeline.check import check, printout
-    from pipeline.compress.any_file import compress_file
+    from pipeline.compress.any_file import compress_file, output_folder
     from pipeline.formats import model_file
     from pipeline.formats.mixed_precision import fp32_layers
     from pipeline.formats.onnx_file import load_onnx
     from pipeline.records.gates import EXIT_CODES
     from pipeline.records.targets import load_target
 
-    profile, original = load_target(target), model_file.open_model(model)
-    samples = _samples(calibration, original, None, limit, images)
-    made = model_file.open_model(compress_file(original, method, profile, samples, output))
-    print_fp32_layers(fp32_layers(load_onnx(made.path)))
-    judged_on = samples if data is None else _samples(data, original, None, None, images)
-    report = check.check(made, profile, judged_on, reference=original)
+    with output_folder(output, model, calibration, *([data] if data else [])).claimed():
+        profile, original = load_target(target), model_file.open_model(model)
+        samples = _samples(calibration, original, None, limit, images)
+        made = model_file.open_model(compress_file(original, method, profile, samples, output))
+        print_fp32_layers(fp32_layers(load_onnx(made.path)))
+        judged_on = samples if data is None else _samples(data, original, None, None, images)
+        report = check.check(made, profile, judged_on, reference=original)
     click.echo(printout.render(report, profile))
     sys.exit(EXIT_CODES[report.verdict])
 
@@ -140,7 +141,7 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
     from pipeline.system import files
 
     if json_file:
-        files.check_writable(json_file)
+        files.check_writable(json_file, model)
     profile = load_target(target)
     found = predict(model, profile, precision, batch)
     if json_file:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.system.errors import InputError
+from pipeline.system.errors import InputError, shown
 
 MENDABLE = {
     errno.ENOSPC: "no space left on the disk; free some and run it again",
@@ -53,5 +53,5 @@ def cli() -> None:
 
 
 def _stop(message: str) -> None:
-    click.echo(f"edgeproof: {' '.join(message.split())}", err=True)
+    click.echo(f"edgeproof: {shown(' '.join(message.split()))}", err=True)
     sys.exit(2)

@@ -11,11 +11,16 @@ from pipeline.boards.samples import Samples
 from pipeline.formats import node_names
 from pipeline.formats.model_file import ModelFile
 from pipeline.records.targets import Target
-from pipeline.system import files
 from pipeline.system.errors import BadModel, InputError, Refused
+from pipeline.system.written import Output
 
 PostTraining = Literal["int8", "fp16"]  # each is the precision of what it makes
 METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
+
+
+def output_folder(path: Path, *sources: Path) -> Output:
+    """The folder `path` as one that compressing may write; it must not hold, or lie in, what is read (`sources`)."""
+    return Output(path, "edgeproof compress", sources)
 
 
 def compress_file(model: ModelFile, method: PostTraining, target: Target, samples: Samples, output: Path) -> Path:
@@ -24,7 +29,8 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
     An OpenVINO target gets the IR beside it, in `output`/openvino/. The answer is the ONNX file's path.
 
     Raises:
-        InputError: the target refuses the precision, the model is not FP32 ONNX, or it cannot be compressed.
+        InputError: the target refuses the precision, the model is not FP32 ONNX, it cannot be compressed, or `output`
+            holds what was not written here.
     """
     if refusal := target.refusal(method):
         raise Refused(refusal)
@@ -38,7 +44,7 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
     except Exception as error:  # NNCF, ONNX Runtime and OpenVINO each raise their own kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise Refused(f"{model.path}: cannot be compressed by {method}: {reason}") from error
-    with files.replacing_folder(output) as folder:
+    with output_folder(output, model.path).replaced() as folder:
         onnx.save(compressed, folder / "model.onnx")
         if target.runtime.name == "openvino":
             from pipeline.formats.to_openvino import write_openvino

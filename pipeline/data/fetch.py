@@ -1,5 +1,6 @@
 """The default data: OpenCV's pedestrian clip, fetched from the first place that has it and checked by its hash."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,9 +30,14 @@ def fetch(data: Path) -> str:
 
     A configured DVC remote is asked first. Without one, the default clip comes from where it is public.
 
+    Nothing that is there is ever deleted or written over.
+
     Raises:
-        InputError: no source could give the data, or `data.dvc` names other data than the default.
+        InputError: no source could give the data, `data.dvc` names other data than the default, or a clip or labels of
+            that name are there that are not the default's.
     """
+    if data.exists() and not data.is_dir():
+        raise InputError(f"{data}: is a file, but has to be a folder; move it away")
     if (data / "manifest.csv").exists():
         return "imported data, already there"
     try:
@@ -39,12 +45,22 @@ def fetch(data: Path) -> str:
         return "the DVC remote"
     except Unavailable as reason:
         refusals = [f"DVC remote: {reason}"]
-    clip = data / CLIP_NAME
-    origin = "already there" if clip.exists() and files.sha256(clip) == CLIP_SHA256 else _fetch_clip(clip, refusals)
-    if not (data / "labels.csv").exists() or (data / "labels.csv").read_bytes() != LABELS.read_bytes():
-        files.write_bytes(data / "labels.csv", LABELS.read_bytes())
+    clip, labels = data / CLIP_NAME, data / "labels.csv"
+    for name, sha256 in default().items():
+        if os.path.lexists(data / name) and not ((data / name).is_file() and files.sha256(data / name) == sha256):
+            raise InputError(
+                f"{data / name}: is not the default data's; move it away and run `edgeproof data fetch` again"
+            )
+    origin = "already there" if clip.exists() else _fetch_clip(clip, refusals)
+    if not labels.exists():
+        files.write_bytes(labels, LABELS.read_bytes())
     track(data)
     return origin
+
+
+def default() -> dict[str, str]:
+    """The files of the default data by their names, with the SHA-256 of each."""
+    return {CLIP_NAME: CLIP_SHA256, "labels.csv": files.sha256(LABELS)}
 
 
 def track(data: Path, new: bool = False) -> None:

@@ -11,10 +11,12 @@ from tqdm import tqdm
 from pipeline.data.dataset import Quarantined, Sample, SplitName, check_classes, rows, split_name
 from pipeline.data.folders import read_folders, read_manifest
 from pipeline.data.images import read_image
-from pipeline.data.tables import write_table
+from pipeline.data.tables import read_table, write_table
 from pipeline.system import files
 from pipeline.system.errors import InputError
+from pipeline.system.written import Known, Output
 
+COMMAND = "edgeproof data import"
 MARK = "imported.json"  # a folder with it was made here, and its images become regions as the pipeline's do
 HELD_OUT = {"val": 0.15, "test": 0.25}
 
@@ -22,15 +24,37 @@ HELD_OUT = {"val": 0.15, "test": 0.25}
 def import_data(source: Path, data: Path) -> tuple[list[Sample], list[Quarantined]]:
     """Copy a user's own images into the folder `data` with a manifest; files that are no images stay out.
 
+    What `data` holds is replaced only where it came from here or is the default data.
+
     `source` is a manifest CSV (`file,class[,split]`; files beside it or in `images/` beside it), a folder with such a
     `manifest.csv`, or a folder of class folders, with or without `train/val/test` above them. Without a split, 15 %
     are held out for validation and 25 % for the test, by class and at random with a fixed seed. With `train` and
     `val` only, `val` becomes the test split.
 
     Raises:
-        InputError: `source` is neither, or has fewer than two classes with usable images.
+        InputError: `source` is neither, has fewer than two classes with usable images, or lies in `data` or around it;
+            `data` holds what was not written here.
     """
     manifest = source / "manifest.csv" if (source / "manifest.csv").is_file() else source
+    output = Output(data, COMMAND, (manifest,), _known, "move them to another folder, and import from there")
+    with output.claimed():
+        return _import(source, manifest, output)
+
+
+def _known(data: Path) -> Known:
+    """What earlier versions left in `data` without a record: an import, or the default data."""
+    from pipeline.data import fetch
+
+    try:
+        listed = {row["file"] for row in read_table(data / "manifest.csv", ("file", "class", "split"))}
+        list(read_table(data / "quarantine.csv", ("file", "reason")))
+    except InputError:
+        return fetch.default()
+    names = {name for name in listed if name.startswith("images/")} | {"manifest.csv", "quarantine.csv", MARK}
+    return dict.fromkeys(names)
+
+
+def _import(source: Path, manifest: Path, output: Output) -> tuple[list[Sample], list[Quarantined]]:
     listed = read_manifest(manifest) if manifest.is_file() else read_folders(source)
     good: list[tuple[Path, str, str]] = []
     quarantined = []
@@ -42,7 +66,7 @@ def import_data(source: Path, data: Path) -> tuple[list[Sample], list[Quarantine
             quarantined.append(Quarantined(str(file), str(error)))
     samples = _with_splits([(label, split) for _, label, split in good])
     check_classes(samples)
-    with files.replacing_folder(data) as folder:
+    with output.replaced() as folder:
         for sample, (file, _, _) in zip(samples, good, strict=True):
             target = folder / sample.file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +76,7 @@ def import_data(source: Path, data: Path) -> tuple[list[Sample], list[Quarantine
             for sample, (file, _, _) in zip(samples, good, strict=True)
         ]
         write_table(folder / "manifest.csv", ["file", "class", "split"], rows(stored))
-        files.write_json(folder / MARK, {"by": "edgeproof data import", "framing": "square"})
+        files.write_json(folder / MARK, {"by": COMMAND, "framing": "square"})
         write_table(folder / "quarantine.csv", ["file", "reason"], ((q.file, q.reason) for q in quarantined))
     return stored, quarantined
 

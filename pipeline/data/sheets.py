@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.clip import read_frames
+from pipeline.data.images import write_png
 from pipeline.system.errors import BadData
+from pipeline.system.written import Output
 from runners.edge.loop.regions import CONTEXT, Box, Proposer, crop, iou
 from runners.edge.loop.tracks import Tracker
 
@@ -120,17 +122,22 @@ def make_sheets(clip: Path, out: Path, stride: int = 5) -> int:
     """Write sheets of a clip's tracks to `out`/sheet_000.png, ...; returns how many.
 
     A track shows every `stride`-th of its regions and its last, captioned with track and frame number.
-    Raises InputError.
+    Raises InputError, also where `out` holds other things than such sheets.
     """
-    tiles: dict[int, dict[int, Image]] = defaultdict(dict)  # by track, then by number of the region in its track
-    for frame, regions in tracked_frames(clip):
-        for region in regions:
-            shown = tiles[region.track]
-            number = max(shown, default=-1) + 1
-            if number and (number - 1) % stride:
-                del shown[number - 1]  # was shown only in case it would be the last
-            shown[number] = tile(frame, region.box, f"track {region.track} frame {region.frame}")
-    return write_sheets([image for track in sorted(tiles) for image in tiles[track].values()], out)
+    with _output(out).claimed():
+        tiles: dict[int, dict[int, Image]] = defaultdict(dict)  # by track, then by number of the region in its track
+        for frame, regions in tracked_frames(clip):
+            for region in regions:
+                shown = tiles[region.track]
+                number = max(shown, default=-1) + 1
+                if number and (number - 1) % stride:
+                    del shown[number - 1]  # was shown only in case it would be the last
+                shown[number] = tile(frame, region.box, f"track {region.track} frame {region.frame}")
+        return write_sheets([image for track in sorted(tiles) for image in tiles[track].values()], out)
+
+
+def _output(out: Path) -> Output:
+    return Output(out, "edgeproof data sheets")
 
 
 def region_tiles(clip: Path, regions: Iterable[Region], captions: Iterable[str]) -> list[Image]:
@@ -158,14 +165,17 @@ def tile(frame: Image, box: Box, caption: str) -> Image:
 
 
 def write_sheets(tiles: list[Image], out: Path) -> int:
-    """Lay tiles of one size out as pages of COLUMNS x ROWS and write them as PNG; returns the number of pages."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Lay tiles of one size out as pages of COLUMNS x ROWS and write them as PNG; returns the number of pages.
+
+    Raises InputError if `out` holds other things than such sheets.
+    """
     pages = range(0, len(tiles), COLUMNS * ROWS)
-    for number, start in enumerate(pages):
-        page = tiles[start : start + COLUMNS * ROWS]
-        page += [np.zeros_like(page[0])] * (-len(page) % COLUMNS)
-        rows = [np.hstack(page[i : i + COLUMNS]) for i in range(0, len(page), COLUMNS)]
-        cv2.imwrite(str(out / f"sheet_{number:03d}.png"), np.vstack(rows))
+    with _output(out).replaced() as folder:
+        for number, start in enumerate(pages):
+            page = tiles[start : start + COLUMNS * ROWS]
+            page += [np.zeros_like(page[0])] * (-len(page) % COLUMNS)
+            rows = [np.hstack(page[i : i + COLUMNS]) for i in range(0, len(page), COLUMNS)]
+            write_png(folder / f"sheet_{number:03d}.png", np.vstack(rows))
     return len(pages)
 
 

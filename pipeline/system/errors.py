@@ -36,3 +36,15 @@ def unknown(what: str, name: str, known: Sequence[str]) -> InputError:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return InputError(f"unknown {what} {name!r}: {hint}there are {', '.join(known)}")
+
+
+def shown(text: object) -> str:
+    """A text of one line that does nothing to a terminal: what cannot be printed, such as bytes of a file's name that
+    are no UTF-8, is escaped."""
+    return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
+
+
+def _escaped(character: str) -> str:
+    # Python keeps a byte of a file's name that is no UTF-8 as one of these.
+    number = ord(character)
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else repr(character)[1:-1]

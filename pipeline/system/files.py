@@ -43,15 +43,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *sources: Path | None) -> None:
     """See to it that `path` can be written later, before the work whose outcome is to go there.
 
     Raises:
-        InputError: it is a folder, or the folder it is to be in is none or takes no files.
+        InputError: it is a folder, a device or one of the `sources`, which are to be read, or the folder it is to be
+            in is none or takes no files.
     """
     folder = path.parent
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is a device or a pipe; name a file")
+    if any(source and source.exists() and path.exists() and path.samefile(source) for source in sources):
+        raise InputError(f"{path}: is to be read; name another file to write")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{path}: {folder} is no folder")
     folder.mkdir(parents=True, exist_ok=True)

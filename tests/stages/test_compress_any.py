@@ -1,5 +1,6 @@
 """`edgeproof compress` on anybody's ONNX file, through the command itself."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,27 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
     np.savez(tmp_path / "small.npz", inputs=np.zeros((4, 3, 8, 8), np.float32))
     assert "small.npz" in refused(fp32, *atom, "--calibration", tmp_path / "small.npz", *output)
     assert not (tmp_path / "made").exists()
+
+
+def test_nothing_of_somebody_s_is_lost_to_an_output_folder(
+    fp32: Path, prepared: Path, images: list[object], tmp_path: Path
+) -> None:
+    work, photos = tmp_path / "work", tmp_path / "photos"
+    work.mkdir()
+    shutil.copy(fp32, work / "net.onnx")
+    (work / "notes.txt").write_text("not to be lost")
+    shutil.copytree(prepared / "photos", photos)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    given = [work / "net.onnx", "--method", "fp16", "--target", "jetson-tx2-maxq", *images, "--limit", 6]
+    mine = [*given, "--calibration", photos]
+    assert "work holds other files (net.onnx, notes.txt); name a new folder" in refused(*given, "--output", work)
+    assert "net.onnx is a file" in refused(*given, "--output", work / "net.onnx")
+    assert "photos holds other files (blue/, green/, red/)" in refused(*mine, "--output", photos)
+    assert "lies in" in refused(*mine, "--output", photos / "made")
+    assert "lies in" in refused(*given, "--data", photos, "--output", photos / "made")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    for _ in range(2):  # over what it wrote itself it goes again
+        assert compress(*given, "--output", work / "made").exit_code == 0
+    (work / "made" / "measured.csv").write_text("by hand")
+    assert "made holds other files (measured.csv)" in refused(*given, "--output", work / "made")
+    assert (work / "made" / "model.onnx").exists()

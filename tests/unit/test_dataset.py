@@ -1,6 +1,7 @@
 """From data/ to the data set: imports, splits, quarantine, and the clip with its labels."""
 
 import csv
+import shutil
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -11,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data import own
+from pipeline.data import fetch, own
 from pipeline.data.clip import CLIP_NAME
 from pipeline.data.cutting import Split, build
 from pipeline.data.dataset import SPLITS, open_dataset
 from pipeline.data.images import read_image
 from pipeline.data.importing import import_data
+from pipeline.system import files
 from pipeline.system.errors import InputError
 from runners.edge.loop import regions
+from tests.conftest import write_images
 
 SPLIT = Split(train=(0, 5), val=(7, 9), test=(11, 19))
 
@@ -119,6 +122,74 @@ class TestImport:
         with pytest.raises(InputError):
             import_data(project / "one", project / "data")
         assert sorted(path.name for path in (project / "data").rglob("*")) == before
+
+
+class TestReplacingData:
+    @staticmethod
+    def refused(source: Path, words: str) -> None:
+        before = {path: path.read_bytes() for path in sorted(Path("data").rglob("*")) if path.is_file()}
+        with pytest.raises(InputError, match=words):
+            import_data(source, Path("data"))
+        assert {path: path.read_bytes() for path in sorted(Path("data").rglob("*")) if path.is_file()} == before
+
+    def test_an_import_replaces_an_import(self, images: Path, project: Path) -> None:
+        (project / "data").mkdir()
+        import_data(images, Path("data"))
+        shutil.rmtree(images / "red")
+        import_data(images, Path("data"))
+        assert sorted(path.name for path in Path("data/images").iterdir()) == ["blue", "green"]
+
+    def test_an_import_of_an_earlier_version_has_no_record(self, images: Path, project: Path) -> None:
+        import_data(images, Path("data"))
+        Path("data/edgeproof.json").unlink()
+        Path("data/images/red/mine.png").write_bytes(b"mine")
+        self.refused(
+            images, r"data holds other files \(images/red/mine\.png\); move them to another folder, and import"
+        )
+        Path("data/images/red/mine.png").unlink()
+        Path("data/imported.json").unlink()
+        import_data(images, Path("data"))
+
+    def test_the_default_data_is_replaced_and_another_clip_is_not(
+        self, images: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_clip(project / "data")
+        monkeypatch.setattr(fetch, "CLIP_SHA256", files.sha256(project / "data" / CLIP_NAME))
+        write_labels(project / "data")
+        self.refused(images, r"\(labels\.csv \(changed\)\)")
+        shutil.copyfile(fetch.LABELS, project / "data" / "labels.csv")
+        (project / "data" / CLIP_NAME).write_bytes(b"another clip")
+        self.refused(images, r"\(vtest\.avi \(changed\)\)")
+        write_clip(project / "data")
+        import_data(images, Path("data"))
+        assert own.is_imported(Path("data"))
+
+    def test_what_a_person_put_or_changed_there_is_kept(self, images: Path, project: Path) -> None:
+        import_data(images, Path("data"))
+        manifest = Path("data/manifest.csv")
+        manifest.write_text(manifest.read_text().replace(",red,", ",green,", 1))
+        self.refused(images, r"\(manifest\.csv \(changed\)\)")
+        shutil.rmtree("data")
+        images.rename("data")
+        self.refused(Path("data"), r"data holds other files \(blue/, green/, red/\)")
+        write_images(images, 4)
+        Path("data/manifest.csv").write_text("file,class,split\n")
+        self.refused(images, r"blue/, green/, manifest\.csv, red/")
+
+    def test_data_is_not_imported_from_itself(self, images: Path, project: Path) -> None:
+        import_data(images, Path("data"))
+        self.refused(Path("data"), r"data holds data/manifest\.csv, which is to be read")
+        self.refused(Path("data/images"), "data holds data/images, which is to be read")
+        self.refused(project, "data lies in .*, which is to be read; name a folder elsewhere")
+
+    def test_a_file_or_a_link_in_its_place(self, images: Path, project: Path) -> None:
+        Path("data").write_text("mine")
+        self.refused(images, "data is a file")
+        assert Path("data").read_text() == "mine"
+        Path("data").unlink()
+        (project / "disk").mkdir()
+        Path("data").symlink_to("disk")
+        self.refused(images, "data is a symbolic link")
 
 
 class TestBuild:

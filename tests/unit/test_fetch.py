@@ -104,12 +104,29 @@ class TestFromTheRepository:
         assert not (project / "data" / "vtest.avi").exists()
         assert not list(cache.folder("downloads").iterdir())
 
-    def test_a_damaged_clip_is_fetched_again(self, clip: bytes, project: Path, server: list[str | None]) -> None:
-        (project / "served" / "vtest.avi").write_bytes(clip)
+    @pytest.mark.parametrize("name", ["vtest.avi", "labels.csv"])
+    def test_what_is_there_and_not_the_default_s_is_never_written_over(
+        self, clip: bytes, project: Path, server: list[str | None], name: str
+    ) -> None:
         (project / "data").mkdir()
-        (project / "data" / "vtest.avi").write_bytes(clip[:10])
+        (project / "data" / name).write_bytes(b"somebody's own")
+        with pytest.raises(InputError, match=f"data/{name}: is not the default data's; move it away"):
+            fetch.fetch(Path("data"))
+        assert [(path.name, path.read_bytes()) for path in (project / "data").iterdir()] == [(name, b"somebody's own")]
+        assert server == [], "nothing was fetched in vain"
+
+    def test_other_files_stay_where_they_are(self, clip: bytes, project: Path, server: list[str | None]) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip)
+        (project / "data" / "cats").mkdir(parents=True)
+        (project / "data" / "cats" / "mine.png").write_bytes(b"mine")
         fetch.fetch(Path("data"))
-        assert (project / "data" / "vtest.avi").read_bytes() == clip
+        assert (project / "data" / "cats" / "mine.png").read_bytes() == b"mine"
+
+    def test_a_file_in_the_folder_s_place(self, project: Path) -> None:
+        (project / "data").write_text("mine")
+        with pytest.raises(InputError, match="data: is a file"):
+            fetch.fetch(Path("data"))
+        assert (project / "data").read_text() == "mine"
 
     def test_no_source_at_all_names_each_reason(
         self, clip: bytes, project: Path, monkeypatch: pytest.MonkeyPatch

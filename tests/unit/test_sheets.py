@@ -62,11 +62,11 @@ def size(picture: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("stride", "shown"), [(1, range(56, 80)), (5, [56, 61, 66, 71, 76, 79]), (99, [56, 79])])
 def test_sheets_show_every_nth_region_and_the_last(
-    clip: Path, walk: list[Region], monkeypatch: pytest.MonkeyPatch, stride: int, shown: Iterable[int]
+    clip: Path, walk: list[Region], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int, shown: Iterable[int]
 ) -> None:
     monkeypatch.setattr(sheets, "tile", lambda frame, box, caption: caption)
     monkeypatch.setattr(sheets, "write_sheets", lambda tiles, out: tiles)
-    captions = cast(list[str], sheets.make_sheets(clip, Path(), stride))
+    captions = cast(list[str], sheets.make_sheets(clip, tmp_path / "sheets", stride))
     track = walk[0].track
     assert [c for c in captions if c.startswith(f"track {track} ")] == [f"track {track} frame {n}" for n in shown]
 
@@ -109,7 +109,7 @@ def test_truncated_clip_is_an_input_error(clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.avi"
     cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     with pytest.raises(InputError, match=f"truncated, .* of {FRAMES} frames"):
-        sheets.make_sheets(cut, tmp_path)
+        sheets.make_sheets(cut, tmp_path / "sheets")
 
 
 def test_still_boxes_stay_in_the_picture_and_away_from_what_moves(walk: list[Region]) -> None:
