@@ -21,7 +21,7 @@ from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.score import Scores, agreement_percent, score
-from pipeline.system.errors import InputError, Unpredictable
+from pipeline.system.errors import InputError, Unpredictable, shown
 from pipeline.system.versions import versions
 
 Floats = NDArray[np.float32]
@@ -76,6 +76,7 @@ def check(
             labelled=samples.labels is not None,
             random=random,
             sha256=samples.sha256,
+            notes=list(samples.notes),
         ),
         verdict=worst(item.verdict for item in checks),
         advice=advise(checks, layers, target),
@@ -208,4 +209,4 @@ def _cost(layer: SaturatedLayer | RoundedLayer) -> tuple[float, ...]:
 
 def _facts(model: ModelFile) -> Model:
     facts: dict[str, Any] = {name: getattr(model, name) for name in ("format", "sha256", "size_bytes", "precision")}
-    return Model(path=str(model.path), input_shape=list(model.input_shape), **facts)
+    return Model(path=shown(model.path), input_shape=list(model.input_shape), **facts)

@@ -36,6 +36,8 @@ def render(report: CheckReport, target: Target) -> str:
             console.print(Padding(part, (0, 0, 1, 2)))
     console.print(_verdict(report))
     console.print(Text(report.advice))
+    for note in report.data.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
     for name, reason in report.not_measured.items():
         console.print(Text(f"not measured: {name}: {reason}", style="yellow"))
     return page.text

@@ -26,13 +26,14 @@ class Model(_Strict):
 
 
 class Data(_Strict):
-    """The samples; `random` ones show that two arithmetics differ, not what it costs."""
+    """The samples; `random` ones show that two arithmetics differ, not what it costs. `notes` say what was left out."""
 
     description: str
     samples: int
     labelled: bool
     random: bool
     sha256: str
+    notes: list[str] = []
 
 
 class Difference(_Strict):

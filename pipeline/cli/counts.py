@@ -1,4 +1,4 @@
-"""What a data set holds, and which layers stayed in FP32, as lines for the terminal."""
+"""What a data set holds and what is odd about it, and which layers stayed in FP32, as lines for the terminal."""
 
 from collections import Counter
 from typing import Any
@@ -17,6 +17,12 @@ def print_counts(samples: Any, quarantined: Any) -> None:
         click.echo(
             f"{len(quarantined)} files are no usable images and were left out; quarantine.csv says why", err=True
         )
+
+
+def print_notes(notes: Any) -> None:
+    """Print what a person should know of the data, a line each."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 def print_fp32_layers(layers: list[str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.counts import print_counts
+from pipeline.cli.counts import print_counts, print_notes
 from pipeline.cli.group import Group
 
 
@@ -26,7 +26,7 @@ def fetch() -> None:
 @data.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
 def import_(source: Path) -> None:
-    """Replace data/ by your own images.
+    """Fill data/ with your own images, in place of the default data or an earlier import.
 
     SOURCE is a folder with one folder per class (train/, val/ and test/ above them are optional), or a manifest CSV
     (or a folder with a manifest.csv) with the columns file,class and optionally split. Files that are no images are
@@ -35,9 +35,10 @@ def import_(source: Path) -> None:
     from pipeline.data import fetch, importing
     from pipeline.project import layout
 
-    samples, quarantined = importing.import_data(source, layout.DATA)
+    imported = importing.import_data(source, layout.DATA)
     fetch.track(layout.DATA, new=True)
-    print_counts(samples, quarantined)
+    print_counts(imported.samples, imported.quarantined)
+    print_notes(imported.notes)
 
 
 @data.command("sheets")

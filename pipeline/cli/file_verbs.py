@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.counts import print_fp32_layers
+from pipeline.cli.counts import print_fp32_layers, print_notes
 from pipeline.cli.options import SIZE, image_options
 
 
@@ -122,6 +122,8 @@ def compress(
         samples = _samples(calibration, original, None, limit, images)
         made = model_file.open_model(compress_file(original, method, profile, samples, output))
         print_fp32_layers(fp32_layers(load_onnx(made.path)))
+        if data is not None:
+            print_notes(samples.notes)
         judged_on = samples if data is None else _samples(data, original, None, None, images)
         report = check.check(made, profile, judged_on, reference=original)
     click.echo(printout.render(report, profile))

@@ -19,6 +19,7 @@ from runners.edge.loop import regions
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+LONGEST_NAME = 255  # of a file or a folder, in bytes
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ def check_classes(samples: Iterable[Sample]) -> None:
     if len(classes) < 2:
         raise BadData(f"need usable images of at least two classes, found {', '.join(sorted(classes)) or 'none'}")
     for label in classes:
-        if not label or label in (".", "..") or os.sep in label:
+        if not label or label in (".", "..") or os.sep in label or len(os.fsencode(label)) > LONGEST_NAME:
             raise BadData(f"class {label!r} cannot name a folder")
+        if not label.isprintable():
+            raise BadData(f"class {label!r} has characters that cannot be printed; rename it")
 
 
 def split_name(value: str, where: Path) -> SplitName:

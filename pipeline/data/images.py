@@ -25,11 +25,29 @@ def read_image(path: Path) -> Image:
         if size > MAX_IMAGE_BYTES:
             raise BadData(f"{path}: {size >> 20} MiB is more than an image should have")
         image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if size else None
-    except (OSError, cv2.error) as error:
-        raise BadData(f"{path}: cannot be read as an image ({type(error).__name__})") from error
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read ({error.strerror or error})") from error
+    except cv2.error as error:
+        raise BadData(f"{path}: cannot be read as an image") from error
     if image is None:
         raise BadData(f"{path}: not an image, or a damaged one")
     return cast(Image, image)
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file starts as images do that OpenCV can decode; one that is damaged further on may still look so."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # OpenCV 5.0 crashes on a name that is no UTF-8
+        try:
+            read_image(path)
+        except BadData:
+            return False
+        return True
+    try:
+        return bool(cv2.haveImageReader(str(path)))
+    except cv2.error:
+        return False
 
 
 def write_png(path: Path, image: Image) -> None:

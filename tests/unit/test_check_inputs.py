@@ -79,12 +79,12 @@ class TestTree:
     def test_the_split_for_testing_counts_and_keeps_every_class_index(
         self, tree: Path, splits: tuple[str, ...], chosen: str, images: int
     ) -> None:
+        classes = tree.rename(tree.with_name("classes"))
         for name in splits:
-            (tree / name).mkdir()
-        (tree / "train" / "blue").mkdir()
-        (tree / "blue" / "000.png").rename(tree / "train" / "blue" / "000.png")
-        (tree / chosen / "red").mkdir()
-        (tree / "red" / "000.png").rename(tree / chosen / "red" / "000.png")
+            for label in ("blue", "red"):
+                (tree / name / label).mkdir(parents=True)
+        (classes / "blue" / "000.png").rename(tree / "train" / "blue" / "000.png")
+        (classes / "red" / "000.png").rename(tree / chosen / "red" / "000.png")
         samples = open_(tree, classes=2)
         assert f"{chosen} split" in samples.description
         assert len(samples) == images
@@ -153,14 +153,15 @@ class TestManifest:
             ("image,class", ["red/000.png,red"], "no column file"),
             ("file,label", ["red/000.png,red"], "no column class or class_index"),
             ("file,class", [], "lists no files"),
-            ("file,class", ["red/000.png,red", "red/001.png"], "line 3 has no class"),
+            ("file,class", ["red/000.png,red", "red/001.png"], "line 3 has too few columns"),
+            ("file,class", ["red/000.png,red", "red/001.png, "], "line 3 has no class"),
             ("file,class", ["/etc/passwd,red"], "line 2: '/etc/passwd' is not a path inside"),
             ("file,class", ["red/../../secret.png,red"], "not a path inside"),
             ("file,class", [",red"], "not a path inside"),
             ("file,class", ["a\0b,red"], "NUL|not a path inside"),
             ("file,class", [f"{'x' * 5000},red"], "name too long"),
             ("file,class", ["red/nope.png,red", "red/000.png,blue", "no.png,green"], "no such file; 2 of 3 files"),
-            ("file,class,split", ["red/000.png,red,validation"], "split 'validation'"),
+            ("file,class,split", ["red/000.png,red,later"], "split 'later'"),
             ("file,class_index", ["red/000.png,red"], "class indices, one whole number"),
             ("file,class_index", ["red/000.png,1.5"], "class indices, one whole number"),
             ("file,class_index", ["red/000.png,3"], "label 3 of sample 0 is outside 0 to 2"),

@@ -45,7 +45,7 @@ def write_labels(folder: Path, frames: int = 20) -> None:
 
 class TestImport:
     def test_class_folders_are_split_by_class(self, images: Path, project: Path) -> None:
-        samples, quarantined = import_data(images, project / "data")
+        samples, quarantined, _ = import_data(images, project / "data")
         assert not quarantined
         counts = Counter((sample.split, sample.label) for sample in samples)
         assert sum(counts.values()) == 60
@@ -69,7 +69,7 @@ class TestImport:
         ]
         manifest = project / "manifest.csv"
         manifest.write_text("file,class,split,camera\n" + "".join(f"{','.join(row)},c1\n" for row in rows))
-        samples, _ = import_data(manifest, project / "data")
+        samples, *_ = import_data(manifest, project / "data")
         given_val = {index for index, row in enumerate(rows) if row[2] == "val"}
         assert {index for index, sample in enumerate(samples) if sample.split == "test"} == given_val
         assert 0 < sum(sample.split == "val" for sample in samples) < 10
@@ -78,7 +78,7 @@ class TestImport:
         images.rename(project / "images")
         names = [path.relative_to(project / "images") for path in sorted((project / "images").rglob("*.png"))]
         (project / "manifest.csv").write_text("file,class\n" + "".join(f"{n},{n.parent}\n" for n in names))
-        samples, quarantined = import_data(project, project / "data")
+        samples, quarantined, _ = import_data(project, project / "data")
         assert (len(samples), quarantined) == (60, [])
 
     def test_files_that_are_no_images_are_left_out_and_counted(self, images: Path, project: Path) -> None:
@@ -86,7 +86,7 @@ class TestImport:
         (images / "red" / "empty.png").touch()
         whole = (images / "red" / "000.png").read_bytes()
         (images / "red" / "header_only.png").write_bytes(whole[:30])
-        samples, quarantined = import_data(images, project / "data")
+        samples, quarantined, _ = import_data(images, project / "data")
         assert {Path(item.file).name for item in quarantined} == {"notes.txt", "empty.png", "header_only.png"}
         assert len(samples) == 60
         assert len((project / "data" / "quarantine.csv").read_text().splitlines()) == 4
@@ -95,8 +95,8 @@ class TestImport:
         ("content", "complaint"),
         [
             ("file,label\na.png,red\n", "no column class"),
-            ("file,class,split\na.png,red,later\n", "found none"),
-            ("file,class\n", "found none"),
+            ("file,class,split\na.png,red,later\n", "'later' is none of"),
+            ("file,class\n", "lists no files"),
             ("file,class\nphotos/red/000.png\n", "too few columns"),
             ("file,class\nphotos/red/000.png,red\n", "at least two classes, found red"),
             ("file,class\nphotos/red/000.png,red\nphotos/blue/000.png,../out\n", "cannot name a folder"),
@@ -217,7 +217,7 @@ class TestBuild:
         assert region.shape == (40, 40, 3), "the 40x32 image was made square by its edges, not stretched"
 
     def test_an_image_that_went_bad_since_the_import_is_quarantined(self, images: Path, project: Path) -> None:
-        samples, _ = import_data(images, project / "data")
+        samples, *_ = import_data(images, project / "data")
         (project / "data" / samples[0].file).write_bytes(b"damaged")
         built, quarantined = build(project / "data", project / "out", SPLIT)
         assert len(built) == 59

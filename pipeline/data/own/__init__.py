@@ -41,6 +41,10 @@ class LabelledSamples(Samples, Protocol):
     def description(self) -> str:
         """What was read, for people: the source, its split if it has any, and the number of samples."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the data, a line each: what was left out, classes that a split lacks."""
+
 
 def is_imported(source: Path) -> bool:
     """Whether a folder was made by `edgeproof data import`."""
@@ -64,7 +68,7 @@ def open_samples(
     - a manifest CSV, or a folder with a `manifest.csv`, with the columns `file` and `class` or `class_index`; files
       beside it or in `images/` beside it; with a column `split` the `test` rows count, or else `val`, or else all;
     - a folder with one folder per class, with or without `train/val/test` above, of which one is chosen likewise;
-    - a folder of images without classes (hidden files count in neither kind of folder);
+    - a folder of images without classes (hidden files count in neither kind of folder, which `notes` say);
     - an `.npz` file with `inputs`, pre-processed (N, *shape) float32, and optionally `labels`, N integers.
 
     Class names are indices in sorted order. `labels` is a text file that gives another order, one class name a line.

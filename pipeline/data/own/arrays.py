@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.data.own.labels import checked, read_indices
 from pipeline.data.own.selection import fingerprint, spread
 from pipeline.system import files
-from pipeline.system.errors import BadData
+from pipeline.system.errors import BadData, shown
 
 # The most that a compressed member can grow. Other methods than these two NumPy never writes, and some of them
 # cannot be read in bounded memory.
@@ -47,11 +47,12 @@ class ArraySamples:
     chosen: NDArray[np.int64]
     labels: NDArray[np.int64] | None
     sha256: str
+    notes: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
         """For people."""
-        return f"{self.path}, {len(self):,} inputs"
+        return f"{shown(self.path)}, {len(self):,} inputs"
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.images import read_image
+from pipeline.data.images import looks_like_image, read_image
 from pipeline.data.own.labels import class_indices
 from pipeline.data.own.listing import list_images, list_manifest
 from pipeline.data.own.preprocessing import Preprocessing
@@ -28,6 +27,7 @@ class ImageSamples:
     preprocessing: Preprocessing
     sha256: str
     description: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -71,6 +71,7 @@ def open_images(
         preprocessing=preprocessing,
         sha256=fingerprint(*zip(names, sizes, strict=True), labels=taken),
         description=f"{listing.description}, {len(names):,} images",
+        notes=listing.notes,
     )
 
 
@@ -87,12 +88,12 @@ def _sizes(folder: Path, names: list[str]) -> list[int]:
         try:
             if not path.is_file():
                 unusable.append((name, "no such file"))
-            elif not cv2.haveImageReader(str(path)):
+            elif not looks_like_image(path):
                 unusable.append((name, "not an image"))
             else:
                 sizes.append(path.stat().st_size)
-        except (OSError, UnicodeError, cv2.error) as error:
-            unusable.append((name, f"cannot be read ({type(error).__name__})"))
+        except OSError as error:
+            unusable.append((name, f"cannot be read ({error.strerror or error})"))
     if unusable:
         name, reason = unusable[0]
         others = f"; {len(unusable):,} of {len(names):,} files are unusable" if len(unusable) > 1 else ""

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline.data.dataset import SPLITS
-from pipeline.data.folders import image_folder, read_folders
+from pipeline.data.folders import Found, read_folders
+from pipeline.data.manifests import read_manifest
+from pipeline.data.splits import in_two_splits
 from pipeline.data.tables import read_table
-from pipeline.system.errors import BadData
+from pipeline.system.errors import BadData, shown
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Listing:
     classes: list[str] | None = None
     names: tuple[str, ...] = ()
     indices: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def list_images(source: Path) -> Listing:
@@ -31,22 +33,19 @@ def list_images(source: Path) -> Listing:
     Raises:
         InputError: `source` is none of them, or holds no files.
     """
-    try:
-        if source.is_file() and source.suffix.lower() == ".csv":
-            return list_manifest(source, source.parent)
-        if not source.is_dir():
-            fault = "is neither a folder, a manifest (.csv) nor arrays (.npz)" if source.exists() else "does not exist"
-            raise BadData(f"{source}: {fault}; give a folder of images, a manifest or an .npz file")
-        if (source / "manifest.csv").is_file():
-            return list_manifest(source / "manifest.csv", source)
-        entries = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        if any(path.is_dir() for path in entries):
-            return _list_tree(source)
-    except OSError as error:
-        raise BadData(f"{source}: cannot be read ({error.strerror or error})") from error
-    if not entries:
+    if source.is_file() and source.suffix.lower() == ".csv":
+        return list_manifest(source, source.parent)
+    if not source.is_dir():
+        fault = "is neither a folder, a manifest (.csv) nor arrays (.npz)" if source.exists() else "does not exist"
+        raise BadData(f"{source}: {fault}; give a folder of images, a manifest or an .npz file")
+    if (source / "manifest.csv").is_file():
+        return list_manifest(source / "manifest.csv", source)
+    found = read_folders(source)
+    if not found.entries and not found.names:
         raise BadData(f"{source}: the folder is empty; put the images there")
-    return Listing(source, [path.name for path in entries], str(source))
+    if not found.entries:
+        raise BadData(f"{source}: its class folders hold no files; put the images of each class into its folder")
+    return _listing(found, source, "class" if found.names else None)
 
 
 def list_manifest(manifest: Path, folder: Path) -> Listing:
@@ -57,57 +56,37 @@ def list_manifest(manifest: Path, folder: Path) -> Listing:
     """
     if not folder.is_dir():
         raise BadData(f"{folder}: is no folder, so the files of {manifest} cannot be below it; give their folder")
-    rows = list(read_table(manifest, ("file",)))
-    if not rows:
-        raise BadData(f"{manifest}: lists no files; it needs rows with the columns file and class or class_index")
-    by_index = "class_index" in rows[0]
-    column = "class_index" if by_index else "class"
-    if column not in rows[0]:
+    columns = next((list(row) for row in read_table(manifest, ("file",))), None)
+    column = "class_index" if columns and "class_index" in columns else "class"
+    if columns and column not in columns:
         raise BadData(f"{manifest}: no column class or class_index; it needs one of them and the column file")
-    for line, row in enumerate(rows, start=2):
-        _check_inside(row["file"], f"{manifest}: line {line}")
-        if not row[column]:
-            raise BadData(f"{manifest}: line {line} has no {column}")
-    split, numbers = _choose_split([row.get("split") or "" for row in rows], manifest)
-    try:
-        folder = image_folder(folder, rows[0]["file"])
-    except OSError as error:
-        raise BadData(f"{manifest}: line 2: {error.strerror}") from error
-    description = f"{manifest}{split}"
-    files = [rows[number]["file"] for number in numbers]
-    values = [rows[number][column] for number in numbers]
-    if by_index:
-        return Listing(folder, files, description, indices=values)
-    names = tuple(sorted({row["class"] for row in rows}))
-    return Listing(folder, files, description, classes=values, names=names)
+    found = read_manifest(manifest, folder, column)
+    for line, entry in enumerate(found.entries, start=2):
+        _check_inside(entry.file, f"{manifest}: line {line}")
+    return _listing(found, manifest, column)
 
 
-def _list_tree(source: Path) -> Listing:
-    listed = [
-        (file.relative_to(source), label, split)
-        for file, label, split in read_folders(source)
-        if not any(part.startswith(".") for part in file.relative_to(source).parts)
-    ]
-    if not listed:
-        raise BadData(f"{source}: its class folders hold no files; put the images of each class into its folder")
-    split, numbers = _choose_split([split for _, _, split in listed], source)
+def _listing(found: Found, source: Path, column: str | None) -> Listing:
+    """The entries of the split that a test should use: test, or else val, or else all."""
+    splits = [entry.split for entry in found.entries]
+    split = next((name for name in ("test", "val") if name in splits), None)
+    chosen = [entry for entry in found.entries if split in (None, entry.split)]
+    words = f" ({split or 'train'} split)" if any(splits) else ""
+    notes = list(found.notes)
+    if split:
+        if without := splits.count(""):
+            notes.append(f"rows that name no split left out ({without:,})")
+        notes += in_two_splits(((found.folder / entry.file, entry.split) for entry in found.entries), split)
+    labels = [entry.label for entry in chosen]
     return Listing(
-        source,
-        [listed[number][0].as_posix() for number in numbers],
-        f"{source}{split}",
-        classes=[listed[number][1] for number in numbers],
-        names=tuple(sorted({label for _, label, _ in listed})),
+        found.folder,
+        [entry.file for entry in chosen],
+        f"{shown(source)}{words}",
+        classes=labels if column == "class" else None,
+        names=found.names if column == "class" else (),
+        indices=labels if column == "class_index" else None,
+        notes=tuple(notes),
     )
-
-
-def _choose_split(splits: list[str], where: Path) -> tuple[str, list[int]]:
-    """The words for the split that a test should use, and which rows are in it."""
-    if unknown := set(splits) - {*SPLITS, ""}:
-        raise BadData(f"{where}: split {min(unknown)!r} is none of {', '.join(SPLITS)}")
-    for name in ("test", "val"):
-        if name in splits:
-            return f" ({name} split)", [number for number, split in enumerate(splits) if split == name]
-    return " (train split)" if "train" in splits else "", list(range(len(splits)))
 
 
 def _check_inside(file: str, where: str) -> None:

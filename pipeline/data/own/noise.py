@@ -19,6 +19,7 @@ class RandomSamples:
     seed: int
 
     labels = None
+    notes = ()
 
     @property
     def sha256(self) -> str:

@@ -1,0 +1,104 @@
+"""Which split a sample belongs to: as people name it, or held out at random; and what is in two of them at once."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.dataset import SplitName
+from pipeline.system import files
+from pipeline.system.errors import BadData, shown
+
+WORDS: dict[str, SplitName] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+NAME = re.compile(rf"({'|'.join(WORDS)})[ _.-]*(set|data|images|split)?")
+HELD_OUT: dict[SplitName, float] = {"val": 0.15, "test": 0.25}
+
+
+def split_of(name: str) -> SplitName | None:
+    """The split that a person means by a name (`Training`, `valid`, `test_set`), or None where it is no such name."""
+    found = NAME.fullmatch(name.strip().casefold())
+    return WORDS[found[1]] if found else None
+
+
+def hold_out(labels: Sequence[str], splits: Sequence[SplitName | None], where: Path) -> list[SplitName]:
+    """Give every sample a split, by class and at random with a fixed seed; see `import_data` for the rule.
+
+    Of every class of which anything is held out at least one sample goes to each split.
+
+    Raises:
+        InputError: a class has too few samples, or none are left to train on.
+    """
+    given = list(splits)
+    if "test" not in given and "val" in given:
+        given = ["test" if split == "val" else split for split in given]
+    shares = {name: share for name, share in HELD_OUT.items() if name not in given}
+    free = [index for index, split in enumerate(given) if split in (None, "train")]
+    if not free:
+        raise BadData(f"{where}: holds no images to train on; give a train split too")
+    counts = Counter(labels[index] for index in free)
+    least = min(counts.values())
+    if shares and least <= len(shares):
+        images = f"{least} image{'s' if least > 1 else ''}"
+        few = [name for name, count in counts.items() if count == least]
+        of = "a class" if len(few) == len(counts) else f"of the class {shown(min(few))}"
+        parts = " and ".join(f"{100 * share:.0f} %" for share in shares.values())
+        raise BadData(
+            f"{where}: {images} {of} {'are' if least > 1 else 'is'} too few to hold out {parts}; "
+            "give splits of your own"
+        )
+    rng = np.random.default_rng(0)
+    for label in sorted(counts):
+        mixed = rng.permutation([index for index in free if labels[index] == label])
+        start = 0
+        for name, share in shares.items():
+            end = start + max(1, round(share * len(mixed)))
+            for index in mixed[start:end]:
+                given[index] = name
+            start = end
+    return [split or "train" for split in given]
+
+
+def differing_classes(labelled: Iterable[tuple[str, str]]) -> list[str]:
+    """What to say of (class, split) where a split lacks a class that training has, or has one that it lacks."""
+    classes: dict[str, set[str]] = defaultdict(set)
+    for label, split in labelled:
+        classes[split].add(label)
+    if "train" not in classes:
+        return []
+    return [
+        f"the class {shown(label)} is in {has} and not in {lacks}"
+        for split in ("val", "test")
+        if split in classes
+        for has, lacks in ((split, "train"), ("train", split))
+        for label in sorted(classes[has] - classes[lacks])
+    ]
+
+
+def in_two_splits(samples: Iterable[tuple[Path, str]], split: str | None = None) -> list[str]:
+    """What to say of (file, split) where the same bytes are in two splits, one of which is `split` if that is given.
+
+    Only files of the same size are read, and what cannot be read is left to those who need it.
+    """
+    by_size: dict[int, list[tuple[Path, str]]] = defaultdict(list)
+    for path, name in samples:
+        if name and path.is_file() and (size := path.stat().st_size):
+            by_size[size].append((path, name))
+    twice = []
+    for same in by_size.values():
+        names = {name for _, name in same}
+        if len(names) > 1 and (split is None or split in names):
+            by_content: dict[str, dict[str, Path]] = defaultdict(dict)
+            for path, name in same:
+                by_content[files.sha256(path)].setdefault(name, path)
+            twice += [found for found in by_content.values() if len(found) > 1 and (split is None or split in found)]
+    if not twice:
+        return []
+    first, second = list(twice[0].values())[:2]
+    images = "1 image is" if len(twice) == 1 else f"{len(twice):,} images are"
+    return [f"{images} in two splits, as {shown(first)} and {shown(second)}: what was learned is tested there"]

@@ -1,0 +1,429 @@
+"""Folders and tables of images as people have them: read as they are meant or refused in one line, nothing unsaid."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.cli import cli
+from pipeline.data.dataset import SPLITS, SplitName
+from pipeline.data.images import looks_like_image
+from pipeline.data.importing import Imported, import_data
+from pipeline.data.own import LabelledSamples, open_samples
+from pipeline.data.splits import hold_out, split_of
+from pipeline.system.errors import InputError
+
+CLASSES = ("cat", "dog", "owl")
+
+
+@pytest.fixture(autouse=True)
+def here(project: Path) -> None:
+    """All paths are relative to the test's own folder."""
+
+
+def picture(number: int) -> bytes:
+    """A PNG like no other."""
+    image = np.full((8, 8, 3), number % 251, np.uint8)
+    image[0, 0] = number // 251
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def plant(*names: str, first: int = 0) -> Path:
+    """A folder `photos` with these files, each another image."""
+    for number, name in enumerate(names, start=first):
+        path = Path("photos", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(number))
+    return Path("photos")
+
+
+def tree(*tops: str, count: int = 4, classes: tuple[str, ...] = CLASSES) -> Path:
+    """Class folders of `count` images each, below every one of `tops`."""
+    names = [os.path.join(top, label, f"{n}.png") for top in tops or ("",) for label in classes for n in range(count)]  # noqa: PTH118
+    return plant(*names)
+
+
+def check(source: Path = Path("photos")) -> LabelledSamples:
+    return open_samples(source, shape=(3, 8, 8))
+
+
+def imported(source: Path = Path("photos")) -> Imported:
+    return import_data(source, Path("data"))
+
+
+def splits(samples: Imported) -> dict[str, int]:
+    return dict(Counter(sample.split for sample in samples.samples))
+
+
+def refused(words: str, source: Path = Path("photos"), *readers: Callable[[Path], object]) -> None:
+    """All readers refuse in one line, and leave everything as it was."""
+    before = {path: path.read_bytes() if path.is_file() else None for path in sorted(Path().rglob("photos/**/*"))}
+    for read in readers or (check, imported):
+        with pytest.raises(InputError, match=words) as caught:
+            read(source)
+        assert "\n" not in str(caught.value)
+    after = {path: path.read_bytes() if path.is_file() else None for path in sorted(Path().rglob("photos/**/*"))}
+    assert after == before
+    assert not Path("data").exists()
+
+
+class TestSplits:
+    @pytest.mark.parametrize(
+        ("tops", "expected", "tested"),
+        [
+            (("train", "valid", "test"), {"train": 12, "val": 12, "test": 12}, "test"),
+            (("Train", "Test"), {"train": 9, "val": 3, "test": 12}, "test"),
+            (("train", "validation"), {"train": 9, "val": 3, "test": 12}, "val"),
+            (("Training", "DEV", "Testing"), {"train": 12, "val": 12, "test": 12}, "test"),
+            (("training_set", "test_set"), {"train": 9, "val": 3, "test": 12}, "test"),
+            (("train images", "eval"), {"train": 9, "val": 3, "test": 12}, "test"),
+            (("train",), {"train": 6, "val": 3, "test": 3}, "train"),
+        ],
+    )
+    def test_whatever_the_case_and_the_word(self, tops: tuple[str, ...], expected: dict[str, int], tested: str) -> None:
+        tree(*tops)
+        assert splits(imported()) == expected
+        assert check().description == f"photos ({tested} split), 12 images"
+
+    def test_another_name_than_usual_is_said(self) -> None:
+        tree("train", "valid", "Test")
+        for notes in (imported().notes, check().notes):
+            assert list(notes) == ["valid is read as the val split"]
+
+    @pytest.mark.parametrize("name", ["trains", "invalid", "tests", "protest", "evaluate", "developers", "2train", ""])
+    def test_what_is_no_split(self, name: str) -> None:
+        assert split_of(name) is None
+
+    @pytest.mark.parametrize(
+        ("files", "words"),
+        [
+            (["unlabeled/1.png"], r"photos: unlabeled lies beside the splits \(test, train\) and is none; take out"),
+            (["extra/cat/1.png", "more/dog/1.png"], "extra, more lies beside"),
+            (["testing/cat/9.png"], "test and testing are both the test split"),
+            (["valid/1.png", "valid/2.png"], "valid: holds 2 files and no class folders"),
+            (["valid/.DS_Store"], "valid: holds nothing and no class folders"),
+            (["test/test/cat/9.png"], "test/test.*: is named as a split, but stands (where class|inside a class)"),
+            (["test/cat/train/9.png"], "cat/train: is named as a split, but stands inside a class"),
+        ],
+    )
+    def test_what_does_not_fit_beside_splits_is_named(self, files: list[str], words: str) -> None:
+        tree("train", "test")
+        plant(*files, first=100)
+        refused(words)
+
+    def test_splits_below_classes(self) -> None:
+        tree("cat", "dog", classes=("train", "test"))
+        refused("cat/test: is named as a split, but stands inside a class; put splits at the top")
+
+    def test_a_folder_around_it_all(self) -> None:
+        tree("unpacked")
+        refused("holds only the folder unpacked; give photos/unpacked")
+        shutil.rmtree("photos")
+        tree("unpacked/train", "unpacked/test")
+        refused("holds only the folder unpacked; give photos/unpacked")
+
+    def test_a_class_that_a_split_lacks_is_said(self) -> None:
+        tree("train", classes=("cat", "dog"))
+        tree("test", classes=("dog", "owl"))
+        for notes in (imported().notes, check().notes):
+            assert "the class owl is in test and not in train" in notes
+            assert "the class cat is in train and not in test" in notes
+
+    def test_the_same_image_in_two_splits_is_counted(self) -> None:
+        tree("train", "test", "val")
+        for n in range(2):
+            shutil.copy(f"photos/train/cat/{n}.png", f"photos/test/owl/same{n}.png")
+        shutil.copy("photos/train/dog/0.png", "photos/val/dog/same.png")
+        [note] = check().notes
+        assert note.startswith("2 images are in two splits, as photos/test/owl/same"), "the test split is what counts"
+        [note] = imported().notes
+        assert note.startswith("3 images are in two splits")
+
+    def test_the_same_image_on_both_sides_of_a_random_split_is_counted(self) -> None:
+        tree(count=1)
+        for label in CLASSES:
+            for n in range(1, 8):
+                shutil.copy(f"photos/{label}/0.png", f"photos/{label}/{n}.png")
+        assert imported().notes[-1].startswith("3 images are in two splits")
+
+
+class TestClasses:
+    def test_what_systems_leave_is_no_class_and_is_counted(self) -> None:
+        tree()
+        plant(".ipynb_checkpoints/cat0-checkpoint.png", "__MACOSX/cat/._0.png", "@eaDir/1.png", first=50)
+        plant(".git/objects/aa/bb", "cat/.ipynb_checkpoints/x.png", first=60)
+        plant("cat/Thumbs.db", "dog/.DS_Store", "desktop.ini", "owl/@eaDir/0.png", first=70)
+        for samples, notes in ((len(check()), check().notes), (len(imported().samples), imported().notes)):
+            assert samples == 12
+            assert any(note.startswith("hidden folders left out (6): .git with 1 files") for note in notes)
+            assert any(note.startswith("files that systems leave left out (3)") for note in notes)
+
+    def test_files_beside_class_folders_are_counted(self) -> None:
+        tree("train", "test")
+        plant("README.txt", "data.yaml", "train/1.png", first=50)
+        for notes in (imported().notes, check().notes):
+            assert "files beside the class folders left out (3): README.txt, data.yaml, train/1.png" in notes
+
+    def test_folders_inside_a_class_folder_count_and_are_said(self) -> None:
+        tree()
+        plant("cat/session 1/a.png", "cat/session 2/b/c.png", first=50)
+        for samples, notes in ((len(check()), check().notes), (len(imported().samples), imported().notes)):
+            assert samples == 14
+            assert list(notes) == [
+                "files in folders inside a class's count as that class (2): cat/session 1, cat/session 2/b"
+            ]
+
+    def test_an_empty_class_folder_keeps_its_index_and_is_said(self) -> None:
+        tree(classes=("cat", "owl"))
+        Path("photos/dog").mkdir()
+        samples = open_samples(Path("photos"), shape=(3, 8, 8), classes=3)
+        assert samples.labels is not None
+        assert samples.labels.tolist() == [0] * 4 + [2] * 4
+        assert list(samples.notes) == ["class folders without files (1): dog"] == imported().notes
+
+    @pytest.mark.parametrize(
+        ("one", "other"), [("cat", "Cat"), ("cat", "cat "), ("big cat", "bigcat"), ("\u00e9", "e\u0301")]
+    )
+    def test_classes_that_hardly_differ(self, one: str, other: str) -> None:
+        tree("train", classes=("dog", one))
+        tree("test", classes=("dog", other))
+        refused("differ by case or blanks only; rename one")
+
+    def test_links_are_followed_once_and_the_rest_is_said(self) -> None:
+        tree()
+        plant("cat/0.png")
+        Path("elsewhere").mkdir()
+        Path("elsewhere/0.png").write_bytes(picture(99))
+        Path("photos/fox").symlink_to(Path("elsewhere").resolve())
+        Path("photos/cat/back").symlink_to(Path("photos").resolve())
+        Path("photos/self").symlink_to(Path("photos").resolve())
+        Path("photos/cat/gone.png").symlink_to("nowhere")
+        os.mkfifo("photos/dog/pipe")
+        assert len(check()) == 13
+        notes = "\n".join(check().notes)
+        assert "links that lead back left out (2): self, cat/back" in notes
+        assert "links to nothing, devices and pipes left out (2): cat/gone.png, dog/pipe" in notes
+
+    def test_images_without_classes_are_for_a_check_alone(self) -> None:
+        plant("a.png", "b.png", "Thumbs.db", ".hidden/c.png")
+        assert len(check()) == 2
+        assert check().labels is None
+        refused("photos: holds 2 files and no class folders", Path("photos"), imported)
+
+    def test_the_command_says_it(self) -> None:
+        tree()
+        plant("cat/.DS_Store", first=50)
+        result = CliRunner().invoke(cli, ["data", "import", "photos"])
+        assert result.exit_code == 0
+        assert "note: files that systems leave left out (1): cat/.DS_Store" in result.stderr
+
+
+class TestTables:
+    def table(self, text: str | bytes) -> Path:
+        tree(count=4)
+        Path("photos/manifest.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+        return Path("photos/manifest.csv")
+
+    def test_blanks_around_values_and_names(self) -> None:
+        rows = "".join(
+            f"{label}/{n}.png , {label} ,{'Test ' if n else ' Training'}\n" for label in CLASSES for n in (0, 1)
+        )
+        table = self.table(" file, class ,split\n" + rows)
+        assert check(table).description.endswith("(test split), 3 images")
+        refused("1 image a class is too few to hold out 15 %; give splits of your own", table, imported)
+        table.write_text(table.read_text() + "cat/2.png,cat,\ndog/2.png,dog, \nowl/2.png,owl,train\n")
+        assert splits(imported(table)) == {"train": 3, "val": 3, "test": 3}
+        assert "images that name no split count as train, of which a part may be held out (2)" in imported(table).notes
+        assert "rows that name no split left out (2)" in check(table).notes
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("file,class\ncat/0.png,stra\xdfe\n".encode("cp1252"), r"is no UTF-8 text \(byte 0xdf\); save it as"),
+            ("file,class\ncat/0.png,cat\n".encode("utf-16"), "is no UTF-8 text"),
+            ("file;class\ncat/0.png;cat\n", "no column class|no column file"),
+            ("file,class\ncat/0, or so.png,cat\n", "line 2 has too many columns"),
+            ("file,class,class\ncat/0.png,cat,dog\n", "'class' is there more than once"),
+            ("file,class\ncat/0.png,cat\ncat/0.png,dog\n", "'cat/0.png' is 'dog' here and 'cat' in another line"),
+            ("file,class\ncat/0.png,cat\ndog/0.png,Cat\n", "'Cat' and 'cat' differ by case or blanks only"),
+            ("file,class,split\ncat/0.png,cat,later\n", "line 2: split 'later' is none of"),
+            ("file,class\n,cat\n", "line 2: '' is not a path"),
+        ],
+    )
+    def test_tables_that_are_not_clear(self, text: str | bytes, words: str) -> None:
+        refused(words, self.table(text))
+
+    def test_a_file_named_twice_is_said(self) -> None:
+        rows = "".join(f"{label}/{n}.png,{label}\n" for label in CLASSES for n in range(4))
+        table = self.table(f"file,class\n{rows}cat/0.png,cat\n")
+        assert "rows that name a file once more, which counts again (1)" in check(table).notes
+
+    def test_a_table_whose_files_are_missing_says_why_nothing_is_left(self) -> None:
+        table = self.table("file,class\ncat\\0.png,cat\ndog\\0.png,dog\n")
+        refused(r"2 files cannot be used, such as photos/cat.*: cannot be read", table, imported)
+
+
+class TestNames:
+    ODD = (
+        b"stra\xdfe.png",
+        b"\xff\xfe",
+        b"two\nlines.png",
+        b"\x1b[2J\x07.png",
+        "naïve \u202egnp.".encode(),
+        b"a" * 250,
+    )
+
+    def odd_names(self, folder: bytes = b"photos/cat") -> None:
+        tree()
+        for number, name in enumerate(self.ODD):
+            Path(os.fsdecode(folder)).mkdir(parents=True, exist_ok=True)
+            Path(os.fsdecode(os.path.join(folder, name))).write_bytes(picture(200 + number))  # noqa: PTH118
+
+    def test_images_with_any_name_are_read(self) -> None:
+        self.odd_names()
+        assert sum(len(batch) for batch in check().batches(4)) == len(check()) == 12 + len(self.ODD)
+        assert len(imported().samples) == 12 + len(self.ODD)
+        assert all(sample.file.isascii() for sample in imported().samples)
+
+    def test_what_is_no_image_is_named_in_one_printable_line(self) -> None:
+        tree()
+        for name in self.ODD:
+            Path("photos/cat", os.fsdecode(name)).write_text("no image")
+        result = CliRunner().invoke(cli, ["data", "import", "photos"])
+        assert result.exit_code == 0
+        assert r"photos/cat/stra\xdfe.png" in Path("data/quarantine.csv").read_text()
+        assert all(line.isprintable() for line in Path("data/quarantine.csv").read_text().splitlines())
+        with pytest.raises(InputError, match="not an image; 6 of 18 files are unusable"):
+            check()
+
+    def test_folders_with_any_name(self) -> None:
+        self.odd_names(b"photos/stra\xdfe")
+        assert len(check()) == 12 + len(self.ODD)
+        refused(r"class 'stra\\udcdfe' has characters that cannot be printed; rename it", Path("photos"), imported)
+        shutil.rmtree("photos")
+        tree()
+        source = Path("photos").rename(os.fsdecode(b"pho\xdfos\n"))
+        assert check(source).description == r"pho\xdfos\n, 12 images"
+        result = CliRunner().invoke(cli, ["data", "import", str(source)])
+        assert result.exit_code == 0
+        shutil.rmtree(source / "cat")
+        shutil.rmtree(source / "dog")
+        result = CliRunner().invoke(cli, ["data", "import", str(source)])
+        assert result.exit_code == 2
+        assert result.output.count("\n") == 1
+        assert r"pho\xdfos" in result.output
+
+    def test_a_file_is_known_by_its_bytes_as_opencv_knows_it(self) -> None:
+        tree()
+        Path("photos/text.png").write_text("text")
+        for name in ("cat/0.png", "text.png", "missing.png"):
+            expected = name.startswith("cat")
+            assert looks_like_image(Path("photos", name)) is expected
+            if (path := Path("photos", name)).exists():
+                assert looks_like_image(path.rename(os.fsdecode(b"\xdf"))) is expected
+
+
+class TestFewImages:
+    def test_two_a_class_are_too_few(self) -> None:
+        tree(count=2)
+        words = "^photos: 2 images a class are too few to hold out 15 % and 25 %; give splits of your own$"
+        refused(words, Path("photos"), imported)
+
+    def test_one_small_class_is_named(self) -> None:
+        tree()
+        plant("fox/0.png", first=50)
+        refused("photos: 1 image of the class fox is too few to hold out", Path("photos"), imported)
+
+    def test_many_small_classes_are_split(self) -> None:
+        tree(count=5, classes=tuple(f"class {number}" for number in range(20)))
+        found = Counter((sample.label, sample.split) for sample in imported().samples)
+        assert set(found.values()) == {1, 3}
+
+    def test_a_test_split_alone_leaves_nothing_to_train_on(self) -> None:
+        tree("test")
+        refused("photos: holds no images to train on", Path("photos"), imported)
+
+    @given(
+        st.dictionaries(
+            st.sampled_from("abcdef"),
+            st.dictionaries(st.sampled_from(["train", "val", "test", None]), st.integers(0, 30), max_size=4),
+            max_size=6,
+        )
+    )
+    @example({"a": {None: 2}, "b": {None: 2}, "c": {None: 2}})
+    @example({"a": {None: 1}, "b": {None: 1000}})
+    def test_any_numbers_can_be_split_or_are_refused(self, counts: dict[str, dict[SplitName | None, int]]) -> None:
+        given = [(label, split) for label, of in counts.items() for split, count in of.items() for _ in range(count)]
+        labels, asked = [label for label, _ in given], [split for _, split in given]
+        try:
+            found = hold_out(labels, asked, Path("photos"))
+        except InputError as error:
+            assert "give" in str(error)  # noqa: PT017
+            return
+        names = set(asked)
+        for split in SPLITS:
+            assert split in found
+        for label in {label for label, split in given if split in (None, "train")}:
+            ours = Counter(split for name, split in zip(labels, found, strict=True) if name == label)
+            assert ours["train"] >= 1
+            assert ours["val"] >= 1 or {"val", "test"} <= names
+        for before, after in zip(asked, found, strict=True):
+            assert before in (None, "train", after) or (before == "val" and "test" not in names)
+
+
+NAMES = st.one_of(
+    st.sampled_from([b"train", b"Valid", b"test", b"cat", b"Cat", b"dog", b"owl", b".git", b"Thumbs.db", b"a.png"]),
+    st.binary(min_size=1, max_size=6).map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_")),
+).filter(lambda name: name not in (b".", b".."))
+FILES = st.one_of(st.integers(0, 5).map(picture), st.binary(max_size=8))
+TREES = st.dictionaries(
+    NAMES,
+    st.recursive(FILES, lambda below: st.dictionaries(NAMES, below, max_size=4), max_leaves=25),
+    max_size=5,
+)
+
+
+def grow(folder: bytes, content: object) -> None:
+    if isinstance(content, bytes):
+        Path(os.fsdecode(folder)).write_bytes(content)
+    elif isinstance(content, dict):
+        Path(os.fsdecode(folder)).mkdir()
+        for name, below in content.items():
+            grow(folder + b"/" + name, below)
+
+
+def looked_at(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+@settings(max_examples=60)
+@given(TREES)
+def test_any_tree_is_read_or_refused_in_one_line_and_stays_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, content: object
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    grow(os.fsencode(folder / "photos"), content)
+    before = looked_at(folder / "photos")
+    try:
+        samples = check(folder / "photos")
+        assert sum(len(batch) for batch in samples.batches(8)) == len(samples)
+        assert all(note.isprintable() for note in (samples.description, *samples.notes))
+    except InputError:
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = CliRunner().invoke(cli, ["data", "import", "photos"])
+    assert result.exit_code in (0, 2), result.exception
+    assert (folder / "data").exists() == (result.exit_code == 0)
+    if result.exit_code == 2:
+        assert [line.isprintable() for line in result.output.splitlines() if "it/s" not in line][-1:] == [True]
+    assert looked_at(folder / "photos") == before
+    shutil.rmtree(folder)
