@@ -11,7 +11,7 @@ from pipeline.boards.samples import Samples
 from pipeline.formats import node_names
 from pipeline.formats.model_file import ModelFile
 from pipeline.records.targets import Target
-from pipeline.system.errors import BadModel, InputError, Refused
+from pipeline.system.errors import BadModel, InputError, Refused, reason
 from pipeline.system.written import Output
 
 PostTraining = Literal["int8", "fp16"]  # each is the precision of what it makes
@@ -39,11 +39,15 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
     graph = onnx.load(model.path)
     try:
         compressed = _COMPRESS[method](graph, samples, target)
+    except Refused as error:  # by a step that knows no file
+        raise Refused(f"{model.path}: {error}") from error
     except InputError:
         raise
     except Exception as error:  # NNCF, ONNX Runtime and OpenVINO each raise their own kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise Refused(f"{model.path}: cannot be compressed by {method}: {reason}") from error
+        raise Refused(
+            f"{model.path}: cannot be compressed to {method.upper()}{reason(error)}; simplify its graph (onnxslim), "
+            "or export it again with another opset"
+        ) from error
     with output_folder(output, model.path).replaced() as folder:
         onnx.save(compressed, folder / "model.onnx")
         if target.runtime.name == "openvino":

@@ -9,14 +9,13 @@ import numpy as np
 import onnx
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from tqdm import tqdm
 
 from pipeline.arithmetic import kinds
 from pipeline.boards.samples import Samples
 from pipeline.compress.target_aware import fit_to_target
 from pipeline.records.targets import Target
-from pipeline.system.errors import Refused
+from pipeline.system.errors import InputError, Refused, reason
 
 FITTED = 24  # samples that steps and biases are fitted on; more change nothing that can be seen
 BATCH = 4
@@ -36,14 +35,22 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     calibration = _OneByOne(samples, graph.graph.input[0].name)
     try:
         quantized = _by_nncf(graph, calibration, preset, finer=True)
-    except (Fail, ValueError):
-        # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, and there
-        # is no histogram of an activation that is always the same.
+    except InputError:  # the samples, which the coarser way would not take either
+        raise
+    except Exception:
+        # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, or looks
+        # for nodes that it has renamed; there is no histogram of an activation that is always the same. The errors of
+        # NNCF and of ONNX Runtime have no base of their own.
         tqdm.write("NNCF cannot calibrate this network finely; its defaults may cost accuracy", file=sys.stderr)
         try:
             quantized = _by_nncf(graph, calibration, preset, finer=False)
-        except (Fail, ValueError, RuntimeError) as error:
-            raise Refused(f"NNCF cannot quantize the model: {' '.join(str(error).split())}") from error
+        except InputError:
+            raise
+        except Exception as error:
+            raise Refused(
+                f"NNCF cannot quantize this network{reason(error)}; simplify its graph (onnxslim), or export it again "
+                "with another opset"
+            ) from error
     if target is None or not kinds.of(target).saturates:
         return quantized
     return fit_to_target(quantized, graph, _full_batches(samples))[0]

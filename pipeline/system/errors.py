@@ -4,7 +4,10 @@ Programs catch the kind that they can do something about; people read the line.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
+
+_LONGEST = 200  # characters of what a library says
 
 
 class InputError(Exception):
@@ -29,6 +32,17 @@ class Missing(InputError):
 
 class Unpredictable(InputError):
     """Nothing comparable was ever measured, so that no number can be given."""
+
+
+def reason(error: Exception) -> str:
+    """What a library says of its own error, in brackets behind a space; nothing where people cannot read it.
+
+    The names of its classes and its codes are taken away. A single name, which is all that some errors hold, says
+    nothing to who does not know the library.
+    """
+    said = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    said = re.sub(r"\b[\w.]*(Error|Exception)\b:?\s*", "", said).strip()
+    return f" ({said[:_LONGEST].rstrip('.')})" if len(said.split()) > 2 else ""
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> InputError:

@@ -7,12 +7,14 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 from torch import Tensor, nn
 
 import models
 from pipeline.compress.calibration import quantize
 from pipeline.formats.from_torch import to_onnx
 from pipeline.system.errors import InputError
+from tests.graphs import model, node, random
 
 
 class Noise:
@@ -62,11 +64,56 @@ def test_a_network_with_a_dead_layer_is_quantized() -> None:
     assert quantized_layers(made) >= 2
 
 
-def test_what_cannot_be_quantized_at_all_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise ValueError("too\nmany bins")
+RAISED = {
+    "a sentence": (ValueError("too\nmany bins"), "network (too many bins); simplify"),
+    "a node's name": (KeyError("Conv_2"), "network; simplify"),
+    "nothing": (RuntimeError(), "network; simplify"),
+    "a code": (
+        state.InvalidGraph("[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is an invalid model."),
+        "network (This is an invalid model); simplify",
+    ),
+    "an argument": (state.InvalidArgument("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : bad"), "network; simplify"),
+    "an operator": (state.NotImplemented("NotImplementedError: no kernel for it"), "network (no kernel for it); simp"),
+    "a run": (state.RuntimeException("the node failed at run time"), "network (the node failed at run time); simp"),
+}
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_whatever_nncf_raises_the_coarser_way_is_tried_and_then_one_plain_line_said(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a bare name of a node nor that of a class says anything to who does not know the library."""
+    raised, expected = RAISED[name]
+    tried = []
+
+    def refuse(*_: object, fast_bias_correction: bool, **__: object) -> None:
+        tried.append(fast_bias_correction)
+        raise raised
 
     monkeypatch.setattr("nncf.quantize", refuse)
     spec = models.spec("lenet-5")
-    with pytest.raises(InputError, match="cannot quantize the model: too many bins"):
+    with pytest.raises(InputError) as refused:
         quantize(to_onnx(Dead().eval(), spec), Noise(spec.input_size), None)
+    assert tried == [False, True]
+    assert "its defaults may cost accuracy" in capsys.readouterr().err
+    assert expected in str(refused.value)
+
+
+def test_a_residual_around_a_depthwise_layer_is_quantized_the_coarser_way(capsys: pytest.CaptureFixture[str]) -> None:
+    """NNCF looks there for a node by a name that it has taken away, and raises the bare name."""
+    shapes = {"stem": (16, 3, 3, 3), "second": (16, 16, 3, 3), "deep": (16, 1, 3, 3), "last": (16, 16, 3, 3)}
+    weights = {name: random(seed, *shape) for seed, (name, shape) in enumerate(shapes.items())}
+    weights |= {f"{name}_bias": random(9, 16) for name in shapes}
+    nodes = [
+        node("Conv", "x stem stem_bias", "a", pads=[1] * 4),
+        node("Relu", "a", "b"),
+        node("Conv", "b second second_bias", "c", pads=[1] * 4),
+        node("Relu", "c", "d"),
+        node("Conv", "d deep deep_bias", "e", pads=[1] * 4, group=16),
+        node("Relu", "e", "f"),
+        node("Add", "d f", "g"),
+        node("Conv", "g last last_bias", "y", pads=[1] * 4),
+    ]
+    made = quantize(model(nodes, weights, ("N", 3, 16, 16)), Noise(16), None)
+    assert quantized_layers(made) >= 3
+    assert "its defaults may cost accuracy" in capsys.readouterr().err
