@@ -18,7 +18,7 @@ from pipeline.records import results
 from pipeline.records.gates import Check, Quantity, Value, judge, worst
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import RoundedLayer, SaturatedLayer
-from pipeline.records.targets import Precision, Target
+from pipeline.records.targets import Precision, Target, calculated_in
 from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.score import Scores, agreement_percent, score
 from pipeline.system.errors import InputError, Unpredictable, shown
@@ -47,7 +47,7 @@ def check(
         InputError: the target refuses the precision, the reference is not FP32 or of another shape, a runtime cannot
             run a model, or labels do not fit the outputs.
     """
-    precision = precision or default_precision(model, target)
+    precision = precision or calculated_in(model.precision, target)
     if refusal := target.refusal(precision):
         raise InputError(refusal)
     if (precision == "int8") != (model.precision == "int8"):
@@ -97,13 +97,6 @@ def check(
         host_isa=host.isa(),
         versions=versions("openvino", "onnxruntime", "numpy"),
     )
-
-
-def default_precision(model: ModelFile, target: Target) -> Precision:
-    """What the target would calculate this file in."""
-    if model.precision == "int8":
-        return "int8"
-    return "fp16" if target.gpu else "fp32"
 
 
 def _reference_outputs(

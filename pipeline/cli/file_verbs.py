@@ -133,18 +133,19 @@ def compress(
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all, with per-layer times, here.")
 def predict(model: Path, target: str, precision: Any, batch: int, json_file: Path | None) -> None:
     """Predict the speed of MODEL (ONNX or OpenVINO IR) on a device, from published measurements of others."""
-    from pipeline.predict import predict
+    from pipeline.predict import precision_of, predict
     from pipeline.records.targets import load_target
     from pipeline.system import files
 
     if json_file:
         files.check_writable(json_file, model)
     profile = load_target(target)
+    precision = precision_of(model, profile, precision)
     found = predict(model, profile, precision, batch)
     if json_file:
         files.write_json(json_file, found.model_dump(mode="json"))

@@ -1,10 +1,15 @@
 """A network's file as a graph, whichever format it has."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.formats import readers
 from pipeline.formats.graph.graph import Graph
+from pipeline.records.targets import Precision
 from pipeline.system.errors import BadModel
+
+_Found = TypeVar("_Found")
 
 
 def load(path: Path) -> Graph:
@@ -14,9 +19,22 @@ def load(path: Path) -> Graph:
         BadModel: the file is missing, damaged, or of no format that is read.
         Unpredictable: a size in it is open.
     """
+    return _read(path, lambda reader: reader.graph(path))
+
+
+def held_precision(path: Path) -> Precision:
+    """The precision of a file's weights.
+
+    Raises:
+        BadModel: see `load`.
+    """
+    return _read(path, lambda reader: reader.contents(path).precision)
+
+
+def _read(path: Path, read: Callable[[readers.Reader], _Found]) -> _Found:
     try:
         if not path.is_file():
             raise BadModel(f"{path}: no such file")
-        return readers.of(path).graph(path)
+        return read(readers.of(path))
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.formats.graph.graph import Graph
-from pipeline.formats.network_file import load
+from pipeline.formats.network_file import held_precision, load
 from pipeline.predict.fit import Fit, fit
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.machine import Machine, machine
@@ -15,11 +15,11 @@ from pipeline.predict.measurements import BoardResult, own, published
 from pipeline.predict.power import PowerFit, fit_power
 from pipeline.predict.roofline import Array, traffic, work
 from pipeline.records.predictions import LayerTime, Prediction
-from pipeline.records.targets import Precision, Target
+from pipeline.records.targets import Precision, Target, calculated_in
 from pipeline.system.errors import InputError, Refused, Unpredictable
 from pipeline.system.stopwatch import part
 
-__all__ = ["BoardResult", "predict", "predict_graph"]
+__all__ = ["BoardResult", "precision_of", "predict", "predict_graph"]
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _MIN_MODELS = 2  # fewer cannot tell how far off the prediction is
@@ -40,6 +40,21 @@ def predict(
         Unpredictable: a size in it is open, or see `predict_graph`.
     """
     return predict_graph(load(model), target, precision, batch, measurements)
+
+
+def precision_of(model: Path, target: Target, asked: Precision | None = None) -> Precision:
+    """What to predict a file in: what is `asked` for, by default what the target calculates it in.
+
+    An FP32 file can be asked about in any precision, to learn what compressing it would bring.
+
+    Raises:
+        BadModel: the file is damaged, or no network.
+        Refused: the file has 8-bit weights, which nothing calculates in another precision.
+    """
+    held = held_precision(model)
+    if asked is None or asked == held or held != "int8":
+        return asked or calculated_in(held, target)
+    raise Refused(target.refusal(held) or f"{model}: holds {held} weights; it cannot be predicted as {asked}")
 
 
 def predict_graph(
@@ -81,8 +96,7 @@ def _fitted(target: Target, precision: Precision, results: tuple[BoardResult, ..
     fitted = family_fit(target.measured_as, precision, results)
     if fitted is None:
         raise Unpredictable(
-            f"no published measurements for {target.name} at {precision}; "
-            f"give your own board results of at least {_MIN_MODELS} models"
+            f"no published measurements for {target.name} at {precision}; only a board can show its speed"
         )
     return fitted
 

@@ -150,6 +150,13 @@ class Target(_Strict):
         return None if supported is True else f"{self.name} refuses {precision}: {supported}"
 
 
+def calculated_in(held: Precision, target: Target) -> Precision:
+    """What a target calculates a file in whose weights are `held` in this precision: a GPU takes FP32 files in FP16."""
+    if held == "int8":
+        return "int8"
+    return "fp16" if target.gpu else "fp32"
+
+
 def target_names() -> list[str]:
     """Names of all targets that have a profile."""
     return sorted(path.stem for path in TARGETS_FOLDER.glob("*.yaml"))

@@ -258,7 +258,7 @@ def test_an_unmeasured_target_needs_our_own_results(tmp_path: Path) -> None:
         for path, rate in zip(paths, (900, 400), strict=True)
     ]
     for given_results in ([], results[:1]):
-        with pytest.raises(InputError, match="no published measurements for tegra-parker-a57 at fp32; give your own"):
+        with pytest.raises(InputError, match="no published measurements for tegra-parker-a57 at fp32; only a board"):
             predict(paths[0], target, "fp32", measurements=given_results)
     result = predict(paths[0], target, "fp32", measurements=results)
     assert result.inferences_per_s == pytest.approx(900, rel=0.3)
