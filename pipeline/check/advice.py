@@ -28,7 +28,7 @@ def advise(checks: Sequence[Check], layers: Sequence[SaturatedLayer | RoundedLay
     if missing == {"regions_per_s"}:
         return "It keeps its answers; nothing is known of its speed, which a board has to show."
     if missing:
-        return "Nothing is known to be wrong, but not all was measured: give --data with labels, or a --reference."
+        return "Nothing is known to be wrong, but not all was measured: give --data with labels, or the FP32 original."
     return f"Nothing to mend: it keeps every limit of {target.name}."
 
 

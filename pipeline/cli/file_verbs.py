@@ -86,19 +86,25 @@ def check(
     "--calibration", type=click.Path(path_type=Path), required=True, help="Manifest CSV, folder of images or .npz."
 )
 @click.option("--data", type=click.Path(path_type=Path), help="What to check the outcome on; else the calibration's.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Class names or indices of what it is checked on.")
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, help="Folder to write: a new one, or what this wrote."
 )
 @click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Samples to calibrate on.")
+@click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
 @image_options
+@click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 def compress(
     model: Path,
     method: Any,
     target: str,
     calibration: Path,
     data: Path | None,
+    labels: Path | None,
     output: Path,
     limit: int,
+    size: Any,
+    layout: Any,
     **images: Any,
 ) -> None:
     """Compress MODEL, anyone's FP32 ONNX file, so that it survives the arithmetic of a device.
@@ -106,8 +112,9 @@ def compress(
     \b
     edgeproof compress fp32.onnx --method int8 --target atom-x5-e3940 --calibration photos/ --output int8/
 
-    Needs no pipeline. It writes model.onnx (and an OpenVINO IR, where the target takes one), then says what
-    `edgeproof check` says of it; the exit code is the verdict's.
+    Needs no pipeline, and no labels. It writes model.onnx (and an OpenVINO IR, where the target takes one), then says
+    what `edgeproof check` says of it: with labels the accuracy counts, else how often the answer stays that of MODEL.
+    The exit code is the verdict's.
     """
     from pipeline.check import check, printout
     from pipeline.compress.any_file import compress_file, output_folder
@@ -118,14 +125,18 @@ def compress(
     from pipeline.records.targets import load_target
 
     with output_folder(output, model, calibration, *([data] if data else [])).claimed():
-        profile, original = load_target(target), model_file.open_model(model)
-        samples = _samples(calibration, original, None, limit, images)
-        made = model_file.open_model(compress_file(original, method, profile, samples, output))
-        print_fp32_layers(fp32_layers(load_onnx(made.path)))
+        profile, original = load_target(target), model_file.open_model(model, size=size, layout=layout)
+        samples = _samples(calibration, original, None, limit, images, labelled=False)
+        if data is None and labels is None:
+            judged_on = _judged_on(calibration, samples, original, limit, images)
+        else:
+            judged_on = _samples(data or calibration, original, labels, None if data else limit, images)
+        made = compress_file(original, method, profile, samples, output)
+        compressed = model_file.open_model(made, size=size, layout=layout)
+        print_fp32_layers(fp32_layers(load_onnx(made)))
         if data is not None:
             print_notes(samples.notes)
-        judged_on = samples if data is None else _samples(data, original, None, None, images)
-        report = check.check(made, profile, judged_on, reference=original)
+        report = check.check(compressed, profile, judged_on, reference=original)
     click.echo(printout.render(report, profile))
     sys.exit(EXIT_CODES[report.verdict])
 
@@ -160,7 +171,20 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
         click.echo(f"note: {note}")
 
 
-def _samples(source: Path, model: Any, labels: Path | None, limit: int | None, images: dict[str, Any]) -> Any:
+def _judged_on(calibration: Path, samples: Any, model: Any, limit: int, images: dict[str, Any]) -> Any:
+    """Calibration samples with their labels, or without them where they do not fit the model."""
+    from pipeline.system.errors import BadData
+
+    try:
+        return _samples(calibration, model, None, limit, images)
+    except BadData as error:
+        click.echo(f"{error}; without labels, changed answers count", err=True)
+        return samples
+
+
+def _samples(
+    source: Path, model: Any, labels: Path | None, limit: int | None, images: dict[str, Any], labelled: bool = True
+) -> Any:
     from pipeline.data import own
 
     return own.open_samples(
@@ -171,6 +195,7 @@ def _samples(source: Path, model: Any, labels: Path | None, limit: int | None, i
         preprocessing=own.Preprocessing.chosen(**images, own=model.wanted, imported=own.is_imported(source)),
         labels=labels,
         limit=limit,
+        labelled=labelled,
     )
 
 

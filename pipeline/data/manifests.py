@@ -9,24 +9,25 @@ from pipeline.data.tables import read_table
 from pipeline.system.errors import BadData, shown
 
 
-def read_manifest(manifest: Path, folder: Path, column: str = "class") -> Found:
-    """All files that a manifest names, below `folder` or `images/` in it, with what `column` says of each.
+def read_manifest(manifest: Path, folder: Path, column: str | None = "class") -> Found:
+    """All files that a manifest names, below `folder` or `images/` in it, with what `column`, if any, says of each.
 
     Raises:
         InputError: the table is unreadable, lacks a column, a value or rows, names an unknown split, gives one file two
             classes, or has classes whose names hardly differ.
     """
-    rows = list(read_table(manifest, ("file", column)))
+    columns = ("file", column) if column else ("file",)
+    rows = list(read_table(manifest, columns))
     if not rows:
-        raise BadData(f"{manifest}: lists no files; it needs rows with the columns file and {column}")
+        raise BadData(f"{manifest}: lists no files; it needs rows with the columns {' and '.join(columns)}")
     entries: list[Entry] = []
     notes: dict[str, None] = {}  # each once, in their order
     labels: dict[str, str] = {}
     for line, row in enumerate(rows, start=2):
-        file, label, split = row["file"], row[column], row.get("split") or ""
+        file, label, split = row["file"], row[column] if column else "", row.get("split") or ""
         if not file or "\0" in file:
             raise BadData(f"{manifest}: line {line}: {file!r} is not a path inside the manifest's folder")
-        if not label:
+        if column and not label:
             raise BadData(f"{manifest}: line {line} has no {column}")
         if labels.setdefault(file, label) != label:
             raise BadData(f"{manifest}: line {line}: {file!r} is {label!r} here and {labels[file]!r} in another line")

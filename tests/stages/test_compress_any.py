@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -10,8 +11,10 @@ from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
 from pipeline.cli import cli
+from pipeline.data.own import open_samples
 from pipeline.formats.mixed_precision import fp32_layers
 from pipeline.formats.model_file import open_model
+from tests.graphs import model, node, random
 from tests.stages.conftest import made
 
 
@@ -62,8 +65,8 @@ def test_layers_that_overflow_stay_in_fp32_for_the_jetson(fp32: Path, images: li
     for name, factor in ((layers[0].input[1], 1e6), (layers[0].input[2], 1e6), (layers[1].input[1], 1e-6)):
         values = numpy_helper.to_array(weights[name]) * np.float32(factor)
         weights[name].CopyFrom(numpy_helper.from_array(values, name))
-    for node in graph.graph.node:
-        node.name = ""
+    for layer in graph.graph.node:
+        layer.name = ""
     onnx.save(graph, tmp_path / "loud.onnx")
     output = tmp_path / "made"
     arguments = [tmp_path / "loud.onnx", "--method", "fp16", "--target", "jetson-tx2-maxp", *images, "--output", output]
@@ -72,6 +75,69 @@ def test_layers_that_overflow_stay_in_fp32_for_the_jetson(fp32: Path, images: li
     kept = fp32_layers(onnx.load(output / "model.onnx"))
     assert f"kept in FP32: {', '.join(kept)}\n" in result.output
     assert [name.split("_")[0] for name in kept] == ["Conv", "Relu", "MaxPool", "Conv", "Relu"]
+
+
+def pictures(folder: Path, *classes: str) -> Path:
+    """Four images for each class in a folder of its own."""
+    for index, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for image in range(4):
+            pixels = np.random.default_rng([index, image]).integers(0, 256, (40, 40, 3), np.uint8)
+            cv2.imwrite(str(folder / name / f"{image}.png"), pixels)
+    return folder
+
+
+@pytest.mark.parametrize("classes", [("b", "a"), pytest.param(("0", "90", "180"), marks=pytest.mark.nightly)])
+def test_calibration_needs_no_classes(classes: tuple[str, ...], fp32: Path, tmp_path: Path) -> None:
+    """Two classes of three, or an order in doubt: the images calibrate all the same, and answers are compared."""
+    arguments = [fp32, "--method", "int8", "--target", "atom-x5-e3940", "--output", tmp_path / "made"]
+    result = compress(*arguments, "--calibration", pictures(tmp_path / "photos", *classes))
+    assert result.exit_code in (0, 1), result.output
+    assert "without labels, changed answers count" in result.stderr
+    assert "same class" in result.output
+    assert "accuracy: the samples have no labels" in " ".join(result.output.split())
+
+
+def test_labels_are_taken_for_what_it_is_checked_on(fp32: Path, tmp_path: Path) -> None:
+    (tmp_path / "order").write_text("90\n0\n180\n")
+    (tmp_path / "few").write_text("0\n90\n")
+    photos = pictures(tmp_path / "photos", "0", "90", "180")
+    arguments = [fp32, "--method", "int8", "--target", "atom-x5-e3940", "--output", tmp_path / "made"]
+    arguments += ["--calibration", photos]
+    result = compress(*arguments, "--labels", tmp_path / "order")
+    assert "points lost" in result.output
+    assert "without labels" not in result.stderr
+    for data in ([], ["--data", photos]):
+        assert "2 classes, but the model answers 3" in refused(*arguments, *data, "--labels", tmp_path / "few")
+    assert "give the order with --labels" in refused(*arguments, "--data", photos)
+
+
+def test_a_manifest_without_classes_calibrates(tmp_path: Path) -> None:
+    photos = pictures(tmp_path / "photos", "a")
+    (photos / "manifest.csv").write_text("file\n" + "".join(f"a/{index}.png\n" for index in range(4)))
+    for source in (photos, photos / "manifest.csv"):
+        samples = open_samples(source, shape=(3, 8, 8), classes=3, labelled=False)
+        assert (len(samples), samples.labels) == (4, None)
+    np.savez(tmp_path / "data.npz", inputs=np.zeros((2, 3, 8, 8), np.float32), labels=np.array([0.5, 7]))
+    assert open_samples(tmp_path / "data.npz", shape=(3, 8, 8), classes=3, labelled=False).labels is None
+
+
+def test_a_model_of_any_size_is_compressed_for_one(tmp_path: Path) -> None:
+    weights = {"w": random(0, 8, 3, 3, 3), "b": random(1, 8), "v": random(2, 4, 8), "c": random(3, 4)}
+    nodes = [
+        node("Conv", "x w b", "first"),
+        node("GlobalAveragePool", "first", "mean"),
+        node("Flatten", "mean", "flat"),
+        node("Gemm", "flat v c", "y", transB=1),
+    ]
+    graph = model(nodes, weights, ("N", 3, "height", "width"))
+    onnx.save(onnx.shape_inference.infer_shapes(graph), tmp_path / "any.onnx")
+    arguments = [tmp_path / "any.onnx", "--method", "int8", "--target", "atom-x5-e3940"]
+    arguments += ["--calibration", pictures(tmp_path / "photos", *"abcd"), "--output", tmp_path / "made"]
+    assert "say which with --size" in refused(*arguments)
+    result = compress(*arguments, "--size", 24)
+    assert result.exit_code in (0, 1, 3), result.output
+    assert "16 images" in result.output
 
 
 def test_what_cannot_be_is_one_line_and_leaves_nothing(

@@ -60,6 +60,7 @@ def open_samples(
     preprocessing: Preprocessing | None = None,
     labels: Path | None = None,
     limit: int | None = None,
+    labelled: bool = True,
 ) -> LabelledSamples:
     """The samples of `source` for a network whose input is (N, *shape) in this `layout` and that answers `classes`.
 
@@ -75,7 +76,8 @@ def open_samples(
     Where `source` has no class names, `labels` is a text file with one class index a line or an `.npy` file of N
     integers, for images in the order of their names; it replaces the labels of an `.npz`. For a folder it may also be
     a manifest CSV kept elsewhere. `limit` takes that many samples, spread evenly, since sorted data starts with one
-    class. Without `preprocessing` images are prepared as for ImageNet.
+    class. Without `preprocessing` images are prepared as for ImageNet. Unless they are to be `labelled`, samples come
+    without labels, whatever `source` says of classes, and a manifest needs the column `file` only.
 
     Raises:
         InputError: the data is missing, empty, unreadable, or does not fit the network.
@@ -83,5 +85,5 @@ def open_samples(
     if limit is not None and limit < 1:
         raise BadData(f"a limit of {limit} leaves no samples; give at least 1")
     if source.suffix.lower() == ".npz":
-        return open_arrays(source, shape, classes, labels, limit)
-    return open_images(source, shape, layout, classes, preprocessing or Preprocessing(), labels, limit)
+        return open_arrays(source, shape, classes, labels, limit, labelled)
+    return open_images(source, shape, layout, classes, preprocessing or Preprocessing(), labels, limit, labelled)

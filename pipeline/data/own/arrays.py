@@ -75,7 +75,12 @@ class ArraySamples:
 
 
 def open_arrays(
-    path: Path, shape: tuple[int, int, int], classes: int | None, labels: Path | None, limit: int | None
+    path: Path,
+    shape: tuple[int, int, int],
+    classes: int | None,
+    labels: Path | None,
+    limit: int | None,
+    labelled: bool = True,
 ) -> ArraySamples:
     """The array `inputs` of an `.npz` file with its `labels`; see `open_samples` for the arguments.
 
@@ -92,7 +97,9 @@ def open_arrays(
         count = inputs.shape[0]
         if not count:
             raise BadData(f"{path}: inputs holds no samples")
-        indices = _labels(path, archive, count, classes) if labels is None else read_indices(labels, count, classes)
+        indices = None
+        if labelled:
+            indices = _labels(path, archive, count, classes) if labels is None else read_indices(labels, count, classes)
         identity = files.sha256(path)
     chosen = spread(count, limit)
     taken = None if indices is None else indices[chosen]

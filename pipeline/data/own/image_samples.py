@@ -47,6 +47,7 @@ def open_images(
     preprocessing: Preprocessing,
     labels: Path | None,
     limit: int | None,
+    labelled: bool = True,
 ) -> ImageSamples:
     """The image files of `source`; see `open_samples` for the arguments.
 
@@ -57,8 +58,8 @@ def open_images(
     if labels is not None and labels.suffix.lower() == ".csv":
         listing, labels = list_manifest(labels, folder=source), None
     else:
-        listing = list_images(source)
-    indices = class_indices(listing, labels, classes)
+        listing = list_images(source, labelled)
+    indices = class_indices(listing, labels, classes) if labelled else None
     chosen = spread(len(listing.files), limit)
     names = [listing.files[index] for index in chosen]
     taken = None if indices is None else indices[chosen]

@@ -27,19 +27,21 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
-def list_images(source: Path) -> Listing:
+def list_images(source: Path, labelled: bool = True) -> Listing:
     """The images of a manifest CSV, a folder with a `manifest.csv`, a tree of class folders, or a plain folder.
+
+    Unless they are to be `labelled`, a manifest needs no column of classes.
 
     Raises:
         InputError: `source` is none of them, or holds no files.
     """
     if source.is_file() and source.suffix.lower() == ".csv":
-        return list_manifest(source, source.parent)
+        return list_manifest(source, source.parent, labelled)
     if not source.is_dir():
         fault = "is neither a folder, a manifest (.csv) nor arrays (.npz)" if source.exists() else "does not exist"
         raise BadData(f"{source}: {fault}; give a folder of images, a manifest or an .npz file")
     if (source / "manifest.csv").is_file():
-        return list_manifest(source / "manifest.csv", source)
+        return list_manifest(source / "manifest.csv", source, labelled)
     found = read_folders(source)
     if not found.entries and not found.names:
         raise BadData(f"{source}: the folder is empty; put the images there")
@@ -48,8 +50,8 @@ def list_images(source: Path) -> Listing:
     return _listing(found, source, "class" if found.names else None)
 
 
-def list_manifest(manifest: Path, folder: Path) -> Listing:
-    """The images that a CSV names, relative to `folder` or to `images/` below it.
+def list_manifest(manifest: Path, folder: Path, labelled: bool = True) -> Listing:
+    """The images that a CSV names, relative to `folder` or to `images/` below it; with classes if `labelled`.
 
     Raises:
         InputError: the CSV lacks columns or rows, names a file outside the folder, or an unknown split.
@@ -57,8 +59,10 @@ def list_manifest(manifest: Path, folder: Path) -> Listing:
     if not folder.is_dir():
         raise BadData(f"{folder}: is no folder, so the files of {manifest} cannot be below it; give their folder")
     columns = next((list(row) for row in read_table(manifest, ("file",))), None)
-    column = "class_index" if columns and "class_index" in columns else "class"
-    if columns and column not in columns:
+    column: str | None = "class_index" if columns and "class_index" in columns else "class"
+    if not labelled:
+        column = None
+    elif columns and column not in columns:
         raise BadData(f"{manifest}: no column class or class_index; it needs one of them and the column file")
     found = read_manifest(manifest, folder, column)
     for line, entry in enumerate(found.entries, start=2):
