@@ -1,8 +1,9 @@
 """Which split a sample belongs to: as people name it, or held out at random; and what is in two of them at once."""
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +53,41 @@ def hold_out(labels: Sequence[str], splits: Sequence[SplitName | None], where: P
             f"{where}: {images} {of} {'are' if least > 1 else 'is'} too few to hold out {parts}; "
             "give splits of your own"
         )
-    rng = np.random.default_rng(0)
-    for label in sorted(counts):
-        mixed = rng.permutation([index for index in free if labels[index] == label])
-        start = 0
-        for name, share in shares.items():
-            end = start + max(1, round(share * len(mixed)))
-            for index in mixed[start:end]:
-                given[index] = name
-            start = end
+    held = _by_share(labels, free, shares)
+    if not all(counts.keys() <= {labels[index] for index in part} for part in held.values()):
+        held = _by_class(labels, free, shares)
+    for name, part in held.items():
+        for index in part:
+            given[index] = name
     return [split or "train" for split in given]
+
+
+def _by_share(labels: Sequence[str], free: list[int], shares: Mapping[SplitName, float]) -> dict[SplitName, list[int]]:
+    """What is held out so that all splits have the same shares of the classes; empty where that leaves a class out."""
+    from sklearn.model_selection import train_test_split
+
+    held: dict[SplitName, list[int]] = {}
+    for name, share in shares.items():
+        counts = Counter(labels[index] for index in free)
+        count = math.ceil(share * len(free))
+        if min(counts.values()) < 2 or min(count, len(free) - count) < len(counts):
+            return {each: [] for each in shares}
+        stratify = [labels[index] for index in free]
+        free, held[name] = train_test_split(free, test_size=share, random_state=0, stratify=stratify)
+    return held
+
+
+def _by_class(labels: Sequence[str], free: list[int], shares: Mapping[SplitName, float]) -> dict[SplitName, list[int]]:
+    """At least one of every class for each split, where the classes are small."""
+    rng = np.random.default_rng(0)
+    held: dict[SplitName, list[int]] = {name: [] for name in shares}
+    for label in sorted({labels[index] for index in free}):
+        mixed = rng.permutation([index for index in free if labels[index] == label]).tolist()
+        for name, share in shares.items():
+            count = max(1, round(share * len(mixed)))
+            held[name] += mixed[:count]
+            mixed = mixed[count:]
+    return held
 
 
 def differing_classes(labelled: Iterable[tuple[str, str]]) -> list[str]:
