@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.counts import print_fp32_layers, print_notes
 from pipeline.cli.options import SIZE, image_options
+from pipeline.system.errors import shown
 
 
 @click.command()
@@ -161,7 +162,7 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
     if json_file:
         files.write_json(json_file, found.model_dump(mode="json"))
     click.echo(
-        f"{model} on {target}, {precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s (predicted, "
+        f"{shown(model)} on {target}, {precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s (predicted, "
         f"+-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s of {profile.objective.regions_per_frame} "
         f"regions, {found.latency_ms:.1f} ms"
     )

@@ -11,6 +11,7 @@ from pipeline.boards.samples import Samples
 from pipeline.formats import node_names
 from pipeline.formats.model_file import ModelFile
 from pipeline.records.targets import Target
+from pipeline.system import files
 from pipeline.system.errors import BadModel, InputError, Refused, reason
 from pipeline.system.written import Output
 
@@ -19,7 +20,12 @@ METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
 
 
 def output_folder(path: Path, *sources: Path) -> Output:
-    """The folder `path` as one that compressing may write; it must not hold, or lie in, what is read (`sources`)."""
+    """The folder `path` as one that compressing may write; it must not hold, or lie in, what is read (`sources`).
+
+    Raises:
+        InputError: its name is one that runtimes cannot open.
+    """
+    files.check_name(path)
     return Output(path, "edgeproof compress", sources)
 
 

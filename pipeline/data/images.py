@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.system.errors import BadData
+from pipeline.system import files
+from pipeline.system.errors import BadData, InputError
 
 MAX_IMAGE_BYTES = 64 << 20
 
@@ -37,8 +38,8 @@ def read_image(path: Path) -> Image:
 def looks_like_image(path: Path) -> bool:
     """Whether a file starts as images do that OpenCV can decode; one that is damaged further on may still look so."""
     try:
-        str(path).encode()
-    except UnicodeEncodeError:  # OpenCV 5.0 crashes on a name that is no UTF-8
+        files.check_name(path)
+    except InputError:  # OpenCV 5.0 crashes on it, so the bytes are decoded instead
         try:
             read_image(path)
         except BadData:

@@ -71,6 +71,7 @@ def open_model(path: Path, *, size: tuple[int, int] | None = None, layout: Layou
         InputError: the file is missing, empty, damaged or no model; its weights are missing, truncated, outside its
             folder or no numbers; it takes more than one input or none like an image; `size` or `layout` do not fit.
     """
+    files.check_name(path)
     try:
         if path.is_dir():
             suffixes = " or ".join(readers.reader(name).SUFFIX for name in readers.names())

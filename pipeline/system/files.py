@@ -43,6 +43,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_name(path: Path) -> None:
+    """InputError if a path is no UTF-8, which Python reads and writes but the runtimes of models do not."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is no UTF-8 text, which runtimes cannot open; rename it") from None
+
+
 def check_writable(path: Path, *sources: Path | None) -> None:
     """See to it that `path` can be written later, before the work whose outcome is to go there.
 

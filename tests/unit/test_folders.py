@@ -14,11 +14,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import cli
+from pipeline.compress.any_file import output_folder
 from pipeline.data.dataset import SPLITS, SplitName
 from pipeline.data.images import looks_like_image
 from pipeline.data.importing import Imported, import_data
 from pipeline.data.own import LabelledSamples, open_samples
 from pipeline.data.splits import hold_out, split_of
+from pipeline.formats.model_file import open_model
 from pipeline.system.errors import InputError
 
 CLASSES = ("cat", "dog", "owl")
@@ -330,6 +332,11 @@ class TestNames:
             if (path := Path("photos", name)).exists():
                 assert looks_like_image(path.rename(os.fsdecode(b"\xdf"))) is expected
 
+    def test_models_and_output_folders_are_refused_before_the_work(self) -> None:
+        for call in (open_model, output_folder):
+            with pytest.raises(InputError, match="is no UTF-8 text, which runtimes cannot open; rename it"):
+                call(Path(os.fsdecode(b"n\xdft.onnx")))
+
 
 class TestFewImages:
     def test_two_a_class_are_too_few(self) -> None:
@@ -346,6 +353,14 @@ class TestFewImages:
         tree(count=5, classes=tuple(f"class {number}" for number in range(20)))
         found = Counter((sample.label, sample.split) for sample in imported().samples)
         assert set(found.values()) == {1, 3}
+
+    def test_where_classes_are_large_enough_the_shares_are_the_same_in_every_split(self) -> None:
+        labels = ["a"] * 20 + ["b"] * 40
+        found = Counter(zip(labels, hold_out(labels, [None] * 60, Path("photos")), strict=True))
+        assert found == {
+            ("a", "train"): 13, ("a", "val"): 3, ("a", "test"): 4,
+            ("b", "train"): 25, ("b", "val"): 6, ("b", "test"): 9,
+        }  # fmt: skip
 
     def test_a_test_split_alone_leaves_nothing_to_train_on(self) -> None:
         tree("test")
