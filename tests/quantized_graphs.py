@@ -74,11 +74,13 @@ class Quantized:
         return path
 
 
-def convolutions(path: Path, **weights: Any) -> Path:
+def convolutions(path: Path, channels: int = 8, **weights: Any) -> Path:
     """Two quantized convolutions and a quantized matrix product, with such weights."""
-    graph = Quantized()
+    graph = Quantized(channels)
     x = "x"
     for _ in range(2):
-        x = graph.add("Relu", graph.convolution(graph.activation(x), graph.weights(8, 8, 3, 3, **weights)))
+        values = graph.activation(x)
+        x = graph.add("Relu", graph.convolution(values, graph.weights(channels, channels, 3, 3, **weights)))
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", x))
-    return graph.save(path, graph.add("Gemm", graph.activation(pooled), graph.weights(10, 8, **weights), transB=1))
+    product = graph.add("Gemm", graph.activation(pooled), graph.weights(10, channels, **weights), transB=1)
+    return graph.save(path, product, size=16)

@@ -1,6 +1,6 @@
 """`edgeproof check`: anyone's model file, on this machine and as a target calculates, with nothing else needed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.boards import host
 from pipeline.boards.child import Place, run
 from pipeline.check.advice import advise
+from pipeline.check.left_in_float import left_in_float
 from pipeline.check.record import CheckReport, Data, Difference, Model
 from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
@@ -56,7 +57,7 @@ def check(
     emulation = emulate(model.path, precision, samples, shape, target)
     fp32 = _reference_outputs(model, reference, samples, shape, emulation)
     scores = _scores(model, emulation, samples.labels, fp32)
-    prediction, unpredicted = _prediction(model, target, precision, shape[0])
+    prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
     outputs = scores.target_outputs
     agreement = _agreement(outputs, fp32 if reference else emulation.cloud)
     accuracy = scores.accuracy
@@ -79,7 +80,7 @@ def check(
             notes=list(samples.notes),
         ),
         verdict=worst(item.verdict for item in checks),
-        advice=advise(checks, layers, target),
+        advice=" ".join([*left_in_float(emulation, precision, target), advise(checks, layers, target)]),
         accuracy=accuracy,
         bounds=scores.bounds,
         cloud_basis=emulation.cloud_basis,
@@ -90,6 +91,7 @@ def check(
         audit=emulation.audit,
         worst_layer=layers[0].name if layers and any(_cost(layers[0])) else None,
         layers=layers,
+        float_layers=sorted(emulation.float_layers or ()) if precision == "int8" else [],
         prediction=prediction,
         peak_memory_mib=emulation.peak_memory_mib,
         checks=list(checks),
@@ -186,10 +188,10 @@ def _judged(
 
 
 def _prediction(
-    model: ModelFile, target: Target, precision: Precision, batch: int
+    model: ModelFile, target: Target, precision: Precision, batch: int, floating: Collection[str] | None
 ) -> tuple[Prediction | None, dict[str, str]]:
     try:
-        return predict(model.path, target, precision, batch), {}
+        return predict(model.path, target, precision, batch, floating=floating), {}
     except Unpredictable as error:
         return None, {"prediction": str(error)}
 

@@ -52,7 +52,8 @@ class CheckReport(_Strict):
     reference's, or the model's own where it is FP32.
 
     `agreement` is the share of samples for which the target gives the same class as `agreement_with`. `layers` comes
-    with the costliest first. What could not be had is null, and `not_measured` says why.
+    with the costliest first; `float_layers` names those of an INT8 file that were seen to be calculated in floating
+    point. What could not be had is null, and `not_measured` says why.
     """
 
     schema_version: Literal[2] = 2
@@ -73,6 +74,7 @@ class CheckReport(_Strict):
     audit: Audit | None = None
     worst_layer: str | None = None
     layers: list[SaturatedLayer | RoundedLayer] = []
+    float_layers: list[str] = []
     prediction: Prediction | None = None
     peak_memory_mib: int | None = None
     checks: list[Check] = []

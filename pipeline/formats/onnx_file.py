@@ -18,7 +18,7 @@ OPSET = 13
 MOST_BYTES = 2 << 30  # of one protobuf message
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 # QuantizeLinear, QLinearConv, ConvInteger, QGemm and the like: operators that only quantized graphs have.
-QUANTIZED = re.compile("Quantize|Integer|^Q[A-Z]")
+QUANTIZED = re.compile("[Qq]uantize|Integer|^Q[A-Z]")
 
 
 def input_size(model: ModelProto) -> int:

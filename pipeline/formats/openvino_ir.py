@@ -19,6 +19,7 @@ FLOATS: dict[str, np.dtype[Any]] = {
     "f64": np.dtype(np.float64),
 }
 QUANTIZED = ("i8", "u8", "i4", "u4")
+UNSIGNED = ("u8", "u4")
 # OpenVINO itself feeds an FP16 input from FP32 values.
 INPUT_TYPES = {"f32": "float32", "f16": "float32"}
 

@@ -1,6 +1,6 @@
 """Prediction of inferences per second and watts from a network's file. Method, rows and errors: docs/prediction.md."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,18 +28,25 @@ _DEPTHWISE_SHARE = 0.3  # of the time, from which a prediction for the TX2 carri
 
 @part("predict")
 def predict(
-    model: Path, target: Target, precision: Precision, batch: int = 1, measurements: Iterable[BoardResult] = ()
+    model: Path,
+    target: Target,
+    precision: Precision,
+    batch: int = 1,
+    measurements: Iterable[BoardResult] = (),
+    floating: Collection[str] | None = None,
 ) -> Prediction:
     """Predict rate, latency and power of an ONNX file or OpenVINO IR, float or quantised, on a target.
 
     Args:
+        floating: names of the layers that a run on the target's runtime calculated in floating point, where there was
+            one. Else the file tells, by OpenVINO's rule.
         measurements: results from our own boards, to which the fit is extended.
 
     Raises:
         BadModel: the file is damaged, or no network.
         Unpredictable: a size in it is open, or see `predict_graph`.
     """
-    return predict_graph(load(model), target, precision, batch, measurements)
+    return predict_graph(load(model), target, precision, batch, measurements, floating)
 
 
 def precision_of(model: Path, target: Target, asked: Precision | None = None) -> Precision:
@@ -58,9 +65,16 @@ def precision_of(model: Path, target: Target, asked: Precision | None = None) ->
 
 
 def predict_graph(
-    graph: Graph, target: Target, precision: Precision, batch: int = 1, measurements: Iterable[BoardResult] = ()
+    graph: Graph,
+    target: Target,
+    precision: Precision,
+    batch: int = 1,
+    measurements: Iterable[BoardResult] = (),
+    floating: Collection[str] | None = None,
 ) -> Prediction:
     """Predict as `predict` does, from a network in memory. A floating-point graph is timed in `precision` throughout.
+
+    A quantised one of which no layer is calculated in 8 bits is predicted, and said to be, in FP32.
 
     Raises:
         Unpredictable: the network has a layer without a cost, or nothing comparable to the target has been measured.
@@ -70,7 +84,11 @@ def predict_graph(
         raise Refused(refusal)
     if batch < 1:
         raise InputError(f"batch must be at least 1, not {batch}")
-    layers = layers_of(graph)
+    layers = layers_of(graph, floating)
+    multiplying = [layer for layer in layers if layer.macs]
+    left = [layer.name for layer in multiplying if layer.fp32] if precision == "int8" else []
+    if left and len(left) == len(multiplying):
+        precision = "fp32"
     own_results = tuple(measurements)
     fitted = _fitted(target, precision, own_results)
     times = _times(layers, target, precision, batch, fitted, own_results)
@@ -87,7 +105,7 @@ def predict_graph(
         power_basis=basis,
         error_percent=fitted.error_percent,
         power_error_percent=power_error,
-        notes=_notes(target, layers, times, fitted),
+        notes=(*_notes(target, layers, times, fitted), *_left(left, len(multiplying), target)),
         layers=_layer_times(layers, machine(target, precision), batch, times),
     )
 
@@ -165,6 +183,14 @@ def _notes(target: Target, layers: Sequence[Layer], times: Array, fitted: Fit) -
             "factor of 2; the rows fitted to are the slow ones of 2018"
         )
     return tuple(notes)
+
+
+def _left(names: Sequence[str], of: int, target: Target) -> tuple[str, ...]:
+    """A note on layers of a quantized file that are calculated in FP32."""
+    if not names:
+        return ()
+    which = "" if len(names) == of else f": {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+    return (f"of its {of} layers with weights {target.runtime.name} calculates {len(names)} in FP32{which}",)
 
 
 def _layer_times(layers: Sequence[Layer], on: Machine, batch: int, times: Array) -> list[LayerTime]:

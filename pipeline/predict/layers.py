@@ -1,6 +1,6 @@
 """A graph as the list of layers that a runtime executes: what is fused into a neighbour is no layer of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
@@ -8,6 +8,7 @@ from typing import Literal
 from onnx import NodeProto
 
 from pipeline.formats.graph.graph import Graph
+from pipeline.predict.eight_bits import in_8_bits
 from pipeline.system.errors import Unpredictable
 
 Kind = Literal["pointwise", "spatial", "grouped", "depthwise", "gemm", "pool", "elementwise", "copy"]
@@ -39,8 +40,11 @@ class Layer:
     fp32: bool = False  # although the rest of the network has fewer bits
 
 
-def layers_of(graph: Graph) -> list[Layer]:
+def layers_of(graph: Graph, floating: Collection[str] | None = None) -> list[Layer]:
     """The layers of `graph` in execution order.
+
+    `floating` are the names of those that a run was seen to calculate in floating point. Without a run, quantized
+    layers are in 8 bits where `in_8_bits` says so.
 
     Raises:
         InputError: it has an operator without a cost model, or no layers.
@@ -58,7 +62,7 @@ def layers_of(graph: Graph) -> list[Layer]:
             layers[index] = replace(layers[index], inputs=layers[index].inputs + _total(graph, foreign))
         elif node.op_type not in _IN_PLACE:
             index = len(layers)
-            layers.append(_layer(graph, node))
+            layers.append(_layer(graph, node, floating))
         if index is not None:
             owner.update(dict.fromkeys(node.output, index))
     if not layers:
@@ -103,7 +107,7 @@ def _stems_from(graph: Graph, name: str, origin: str) -> bool:
     return False
 
 
-def _layer(graph: Graph, node: NodeProto) -> Layer:
+def _layer(graph: Graph, node: NodeProto, floating: Collection[str] | None) -> Layer:
     first, *others = node.output
     shape = graph.shape(first)
     plain = Layer(
@@ -116,22 +120,26 @@ def _layer(graph: Graph, node: NodeProto) -> Layer:
         depth=0,
         channels=shape[1] if len(shape) > 2 else prod(shape[-1:]),
     )
-    return _with_weights(graph, node, plain) if node.op_type in _MULTIPLYING else plain
+    return _with_weights(graph, node, plain, floating) if node.op_type in _MULTIPLYING else plain
 
 
-def _with_weights(graph: Graph, node: NodeProto, layer: Layer) -> Layer:
+def _with_weights(graph: Graph, node: NodeProto, layer: Layer, floating: Collection[str] | None) -> Layer:
     """Add the arithmetic: each output takes one dot product (each input, where a convolution is transposed)."""
     weight = node.input[1]
     shape = graph.shape(weight)
     depth = prod(shape[1:]) if node.op_type in _CONVOLUTIONS else prod(graph.shape(node.input[0])[-1:])
     dot_products = layer.inputs if node.op_type == "ConvTranspose" else layer.outputs
     constant = not graph.is_data(weight)
+    if floating is not None:
+        left = layer.name in floating
+    else:
+        left = graph.quantised and constant and not in_8_bits(graph, node, layer.kind == "depthwise")
     return replace(
         layer,
         macs=depth * dot_products,
         weights=prod(shape) if constant else 0,
         depth=depth,
-        fp32=constant and graph.stays_fp32(weight),
+        fp32=left or (constant and graph.stays_fp32(weight)),
     )
 
 

@@ -13,6 +13,7 @@ from pipeline.arithmetic import kinds
 from pipeline.arithmetic.kinds import Plan
 from pipeline.boards.child import Outputs, Place, run
 from pipeline.boards.samples import Floats, Samples
+from pipeline.formats.own_names import OwnNames
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit
@@ -29,8 +30,9 @@ class Emulation:
     """Outputs (N, ...) of every sample, and how far they can be trusted.
 
     `bounds` holds the outputs at either end where the target's arithmetic is known as an interval only; `target` is
-    None then, since which end is worse shows in the accuracy. A field that could not be had is None and
-    `not_measured` says why.
+    None then, since which end is worse shows in the accuracy. `float_layers` and `int8_layers` are the layers that the
+    target's runtime was seen to calculate in floating point and in 8 bits, by their names in the file; None where it
+    does not tell. A field that could not be had is None and `not_measured` says why.
     """
 
     target: Floats | None
@@ -41,6 +43,8 @@ class Emulation:
     bounds: dict[str, Floats] = field(default_factory=dict)
     audit: Audit | None = None
     layers: list[ChangedLayer] = field(default_factory=list)
+    float_layers: frozenset[str] | None = None
+    int8_layers: frozenset[str] | None = None
     peak_memory_mib: int | None = None
     not_measured: dict[str, str] = field(default_factory=dict)
 
@@ -69,6 +73,8 @@ def emulate(
     def at(place: Place) -> Outputs:
         return found[places.index(place)]
 
+    names = OwnNames(model)
+    ran: list[dict[str, Any]] | None = at(plan.target).facts.get("ran") if plan.target else None
     answers = at(plan.target).values if plan.target else None
     grade, not_measured = plan.grade, dict(plan.not_measured)
     audited = None
@@ -84,7 +90,12 @@ def emulate(
             not_measured["accuracy.target"] = f"the audit on {audited.emulator} disagrees{where}"
     layers: list[Any] = []
     if plan.analysis:
-        layers = _analysed(model, probes.inputs[:ANALYSED], shape, plan.analysis)
+        floating = [layer["place"] for layer in ran or () if not layer["in_8_bits"]]
+        place = replace(plan.analysis, settings={**plan.analysis.settings, "floating": floating})
+        found_layers = _analysed(model, probes.inputs[:ANALYSED], shape, place)
+        for layer in found_layers:
+            weights = layer.pop("weights")
+            layers.append({**layer, "name": names.of(layer["name"], weights)})
     elif plan.layers_from:
         layers = at(plan.bounds[plan.layers_from]).facts["layers"]
     return Emulation(
@@ -96,10 +107,18 @@ def emulate(
         bounds={name: at(place).values for name, place in plan.bounds.items()},
         audit=audited,
         layers=_LAYERS.validate_python(layers),
+        float_layers=_named(names, ran, in_8_bits=False),
+        int8_layers=_named(names, ran, in_8_bits=True),
         # In an emulator it would be the emulator's own.
         peak_memory_mib=at(plan.target).facts["peak_memory_mib"] if plan.target and plan.audit else None,
         not_measured=not_measured,
     )
+
+
+def _named(names: OwnNames, ran: list[dict[str, Any]] | None, *, in_8_bits: bool) -> frozenset[str] | None:
+    if ran is None:
+        return None
+    return frozenset(names.of(layer["name"], layer["weights"]) for layer in ran if layer["in_8_bits"] == in_8_bits)
 
 
 def _in_emulator(plan: Plan, target: Target) -> Plan:

@@ -5,6 +5,7 @@ layer's input, from which follows what saturation adds to its sums (kernel.py). 
 input that is added to its output: feeding it one layer's excess alone shows what that layer does to the answer.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.kernel import convolve, excess
 from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
+from pipeline.formats.layer_names import clean_name, layers_in
 from pipeline.records.results import SaturatedLayer
 
 # Quantized values calculated in floating point, whose sums do not saturate; OpenVINO does not document the property.
@@ -36,11 +38,15 @@ class _Tally:
 class SaturationReport:
     """The analysis of one `openvino.Model` of fixed shape, fed batch by batch; memory grows with the batch only.
 
-    Layers that cannot saturate (depthwise ones, and those in floating point) are left out.
+    Layers that cannot saturate (depthwise ones, and those in floating point) are left out. `floating` are the places
+    in `layers_in` of those that the target was seen to calculate in floating point, although they are quantized.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._layers = [layer for layer in quantized_layers(model) if layer.saturates]
+    def __init__(self, model: Any, floating: Collection[int] = ()) -> None:
+        left_out = {
+            clean_name(op.get_friendly_name()) for place, op in enumerate(layers_in(model)) if place in floating
+        }
+        self._layers = [layer for layer in quantized_layers(model) if layer.saturates and layer.name not in left_out]
         self._tallies = [_Tally(np.zeros(layer.outputs, np.int64)) for layer in self._layers]
         self._inputs = LayerInputs(model, self._layers) if self._layers else None
         self._network = _Network(model, self._layers)
@@ -56,6 +62,11 @@ class SaturationReport:
                 change = self._network.answer(batch, index, added) - answer
                 tally.output_energy += float(np.square(change, dtype=np.float64).sum())
         return answer
+
+    @property
+    def stored_as(self) -> list[str | None]:
+        """The constants that the layers' weights are."""
+        return [layer.stored_as for layer in self._layers]
 
     def layers(self) -> list[SaturatedLayer]:
         """One report for each layer, in the order of the network."""

@@ -18,12 +18,13 @@ class Saturation:
     """Analyses full batches only: a padded one would count its padding."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._report = SaturationReport(read(job))
+        self._report = SaturationReport(read(job), job.get("floating", ()))
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Analyse a full batch (N, ...)."""
         return self._report.add(batch)
 
     def facts(self) -> dict[str, Any]:
-        """One report for each layer that could saturate, in the order of the network."""
-        return {"layers": [layer.model_dump() for layer in self._report.layers()]}
+        """One report for each layer that could saturate, in the order of the network, with the constant it stores."""
+        layers = zip(self._report.layers(), self._report.stored_as, strict=True)
+        return {"layers": [{**layer.model_dump(), "weights": weights} for layer, weights in layers]}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.kernel import Geometry
-from pipeline.formats.layer_names import clean_name
+from pipeline.formats.layer_names import clean_name, weights_name
 
 # What may stand between the quantizer of an activation and the layer that takes it without changing the scale.
 MOVES = {"Reshape", "Squeeze", "Unsqueeze", "Transpose", "MaxPool", "Split", "VariadicSplit", "StridedSlice", "Pad"}
@@ -34,6 +34,7 @@ class Layer:
     `weights.values` is (G, O, C, kh, kw): G groups of O output and C input channels; a matrix product has one group
     and a 1x1 kernel. `step` and `zero_point` turn the layer's input x into what the kernel multiplies:
     x / step + zero_point, 0 to 255. `saturates` is false where the kernel widens before it adds (depthwise).
+    `stored_as` is the name of the constant that the weights are, which outlives what is folded into the layer.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Layer:
     zero_point: int
     geometry: Geometry
     saturates: bool
+    stored_as: str | None = None
 
     @property
     def outputs(self) -> int:
@@ -108,6 +110,7 @@ def _layer(op: Any) -> Layer | None:
         zero_point=zero_point,
         geometry=geometry,
         saturates=not (groups > 1 and outputs == 1 and channels == 1),
+        stored_as=weights_name(op),
     )
 
 

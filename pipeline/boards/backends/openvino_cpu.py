@@ -6,10 +6,11 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from pipeline.formats.layer_names import clean_name
+from pipeline.formats.layer_names import clean_name, layers_in, weights_name
 
 BOUNDARIES = ("FakeQuantize",)
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+IN_8_BITS = ("I8", "i8", "u8")  # how the names of such kernels end
 
 
 def read(job: dict[str, Any]) -> openvino.Model:
@@ -36,6 +37,7 @@ class OpenVino:
         self._shape = tuple(job["shape"])
         model = read(job)
         self._layers: list[dict[str, Any]] = []
+        self._own = [(clean_name(op.get_friendly_name()), weights_name(op)) for op in layers_in(model)]
         if job.get("layers"):
             model = _showing_layers(model, self._layers)
         settings: dict[str, Any] = {
@@ -63,7 +65,11 @@ class OpenVino:
         return answer[: len(batch)] if answer.shape[:1] == self._shape[:1] else answer
 
     def facts(self) -> dict[str, Any]:
-        """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and the CPU OpenVINO sees."""
+        """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and the CPU OpenVINO sees.
+
+        `ran` has each of these layers that was found again, by its place in `layers_in`: its name, the constant that
+        its weights are, its kernel, and whether that multiplies 8-bit numbers.
+        """
         nodes = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ops()]
         kernels = {
             node["primitiveType"].astype(str)
@@ -71,7 +77,32 @@ class OpenVino:
             if node["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul")
         }
         device = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
-        return {"kernels": sorted(kernels), "device": str(device).strip(), "layers": self._layers}
+        return {
+            "kernels": sorted(kernels),
+            "device": str(device).strip(),
+            "layers": self._layers,
+            "ran": _ran(self._own, nodes),
+        }
+
+
+def _ran(own: list[tuple[str, str | None]], nodes: list[Any]) -> list[dict[str, Any]]:
+    kernels = {
+        clean_name(name): node["primitiveType"].astype(str)
+        for node in nodes
+        if node["layerType"].astype(str) in ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+        for name in node["originalLayersNames"].astype(str).split(",")
+    }
+    return [
+        {
+            "place": place,
+            "name": name,
+            "weights": weights,
+            "kernel": kernels[name],
+            "in_8_bits": kernels[name].endswith(IN_8_BITS),
+        }
+        for place, (name, weights) in enumerate(own)
+        if name in kernels
+    ]
 
 
 def _showing_layers(model: Any, layers: list[dict[str, Any]]) -> Any:

@@ -30,11 +30,14 @@ class Graph:
         inputs: Mapping[str, Shape],
         shapes: Mapping[str, Shape],
         half: Set[str] = frozenset(),
+        unfit: Set[str] = frozenset(),
     ) -> None:
         """Take `nodes`, of which each comes after those it reads from; `source` names them in error messages.
 
         `inputs` are what the network is fed with, weights excepted (see `close_batch`). `shapes` has all tensors
-        whose sizes are fixed, weights included; `half` are the constants in FP16.
+        whose sizes are fixed, weights included; `half` are the constants in FP16. `unfit` are the dequantized tensors
+        that no kernel multiplies as they were stored: weights other than symmetric signed bytes, activations of more
+        than 8 bits.
         """
         self.source = source
         self.images = max((shape[0] for shape in inputs.values()), default=1)
@@ -44,6 +47,7 @@ class Graph:
         self._users: dict[str, list[NodeProto]] = {}
         self._quantised = any(node.op_type == "DequantizeLinear" for node in nodes)
         self._half = half
+        self.unfit = unfit
         self.nodes = list(self._data_nodes(nodes))
 
     def shape(self, name: str) -> Shape:
@@ -80,6 +84,27 @@ class Graph:
     def users(self, root: str) -> list[NodeProto]:
         """The nodes that read a tensor or a view of it."""
         return self._users.get(root, [])
+
+    def dequantizer(self, name: str, through: Set[str]) -> NodeProto | None:
+        """The DequantizeLinear node that a tensor comes from, with nothing but operators of `through` in between."""
+        for _ in range(_MOST_WEIGHT_VIEWS):
+            maker = self._makers.get(name)
+            if maker is None or maker.op_type == "DequantizeLinear":
+                return maker
+            if maker.op_type not in through or not maker.input:
+                return None
+            name = maker.input[0]
+        return None
+
+    def scales(self, node: NodeProto) -> int:
+        """How many scales a DequantizeLinear node has: one for all, or one for each channel."""
+        known = [prod(self._shapes.get(name, ())) for name in node.input[1:2] + node.input[3:]]
+        return max(known, default=1)
+
+    @property
+    def quantised(self) -> bool:
+        """Whether anything in it is stored in 8 bits."""
+        return self._quantised
 
     def stays_fp32(self, name: str) -> bool:
         """Whether a constant weight has more bits than others of this network, so that its layer runs in FP32.

@@ -85,6 +85,7 @@ class _Translation:
         self._data: set[str] = set()  # tensors that depend on the image
         self._open: dict[str, int] = {}  # size of the dimension that the batch left open in a tensor
         self._quantised: set[str] = set()  # constants of 8 bits, and what is calculated from them
+        self._unfit: set[str] = set()
         for layer in layers:
             if layer.type == "Parameter":
                 self._feed(layer)
@@ -92,7 +93,7 @@ class _Translation:
                 self._add(layer)
 
     def graph(self) -> Graph:
-        return Graph(self._source, self._nodes, self._inputs, self._shapes)
+        return Graph(self._source, self._nodes, self._inputs, self._shapes, unfit=self._unfit)
 
     def _feed(self, layer: IrLayer) -> None:
         for tensor, dims in layer.outputs.items():
@@ -110,6 +111,8 @@ class _Translation:
             self._data.update(layer.outputs)
         elif layer.quantised or not self._quantised.isdisjoint(layer.inputs):
             self._quantised.update(layer.outputs)
+            if layer.unsigned or not self._unfit.isdisjoint(layer.inputs):
+                self._unfit.update(layer.outputs)  # zero points of signed weights are in the .bin, and mostly 0
         if layer.inputs:
             self._nodes.append(self._node(layer))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from pipeline.formats.graph.graph import Shape
-from pipeline.formats.openvino_ir import QUANTIZED, parse
+from pipeline.formats.openvino_ir import QUANTIZED, UNSIGNED, parse
 from pipeline.system.errors import BadModel
 
 MOST_LAYERS = 20_000  # constants included: ten times what networks for small devices have
@@ -25,6 +25,7 @@ class IrLayer:
     type: str
     transposed: bool  # its first input
     quantised: bool  # its first output is of 8 bits or fewer
+    unsigned: bool  # and has no sign
     inputs: tuple[str, ...]
     outputs: dict[str, Shape]
 
@@ -118,6 +119,7 @@ def _layer(id_: str, element: Element, inputs: Sequence[str], tensors: Mapping[E
         type=_text(element, "type"),
         transposed=data is not None and data.get("transpose_a") == "true",
         quantised=bool(ports) and ports[0].get("precision", "").lower() in QUANTIZED,
+        unsigned=bool(ports) and ports[0].get("precision", "").lower() in UNSIGNED,
         inputs=tuple(inputs),
         outputs={tensors[id_, _number(port, "id")]: _dims(element, port) for port in ports},
     )

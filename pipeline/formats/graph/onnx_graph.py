@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from pipeline.formats.graph.graph import Graph, close_batch
 from pipeline.formats.graph.shapes import shapes
@@ -45,4 +45,23 @@ def graph_of(model: ModelProto, source: str) -> Graph:
             inputs[value.name] = close_batch(source, value.name, [dim.dim_value or dim.dim_param for dim in dims])
             dims[0].dim_value = inputs[value.name][0]
     half = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
-    return Graph(source, model.graph.node, inputs, shapes(model, source), half)
+    return Graph(source, model.graph.node, inputs, shapes(model, source), half, _unfit(model))
+
+
+def _unfit(model: ModelProto) -> set[str]:
+    """Dequantized tensors that no 8-bit kernel takes as they are stored; see `Graph`."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = set()
+    for node in model.graph.node:
+        if node.op_type != "DequantizeLinear":
+            continue
+        weights = stored.get(node.input[0])
+        zero = stored.get(node.input[2]) if len(node.input) > 2 else None
+        symmetric = zero is None or not numpy_helper.to_array(zero).any()
+        if weights is not None:
+            fits = weights.data_type == TensorProto.INT8 and symmetric
+        else:
+            fits = zero is None or zero.data_type in (TensorProto.INT8, TensorProto.UINT8)
+        if not fits:
+            found.add(node.output[0])
+    return found
