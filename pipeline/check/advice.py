@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.check.readability import remedy, title_of
+from pipeline.formats.runtimes import Reading
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Target
@@ -9,11 +11,18 @@ from pipeline.records.targets import Target
 MOST = 80.0  # percent of the error that the layers named should account for
 
 
-def advise(checks: Sequence[Check], layers: Sequence[SaturatedLayer | RoundedLayer], target: Target) -> str:
-    """What would help most; `layers` comes with the costliest first."""
+def advise(
+    checks: Sequence[Check],
+    layers: Sequence[SaturatedLayer | RoundedLayer],
+    target: Target,
+    reading: Reading | None = None,
+) -> str:
+    """What would help most; `layers` comes with the costliest first, `reading` is what the runtime makes of it."""
     failed = {check.name for check in checks if check.verdict == "fail"}
     advice = []
-    if failed - {"regions_per_s"}:
+    if reading is not None and "unreadable_nodes" in failed:
+        advice.append(remedy(reading, target))
+    if failed - {"regions_per_s", "unreadable_nodes"}:
         advice.append(_accuracy(layers, target))
     for check in checks:
         if check.name == "regions_per_s" and check.verdict == "fail" and check.value is not None:
@@ -25,6 +34,8 @@ def advise(checks: Sequence[Check], layers: Sequence[SaturatedLayer | RoundedLay
     if advice:
         return " ".join(advice)
     missing = {check.name for check in checks if check.verdict == "not_measured"}
+    if "unreadable_nodes" in missing:
+        return f"What {title_of(target)} reads is not known here: a board has to show whether it loads this file."
     if missing == {"regions_per_s"}:
         return "It keeps its answers; nothing is known of its speed, which a board has to show."
     if missing:

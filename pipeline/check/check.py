@@ -10,10 +10,12 @@ from pipeline.boards import host
 from pipeline.boards.child import Place, run
 from pipeline.check.advice import advise
 from pipeline.check.left_in_float import left_in_float
+from pipeline.check.readability import reading_of
 from pipeline.check.record import CheckReport, Data, Difference, Model
 from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
 from pipeline.formats.model_file import ModelFile
+from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.records import results
 from pipeline.records.gates import Check, Quantity, Value, judge, worst
@@ -54,14 +56,20 @@ def check(
     if (precision == "int8") != (model.precision == "int8"):
         raise InputError(f"{model.path}: holds {model.precision} weights; it cannot be checked as {precision}")
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
-    emulation = emulate(model.path, precision, samples, shape, target)
+    reading = reading_of(model, target)
+    try:
+        emulation = emulate(model.path, precision, samples, shape, target)
+    except InputError as error:
+        if not reading.unreadable:
+            raise
+        return _unread(model, target, samples, precision, random, reading, str(error))
     fp32 = _reference_outputs(model, reference, samples, shape, emulation)
     scores = _scores(model, emulation, samples.labels, fp32)
     prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
     outputs = scores.target_outputs
     agreement = _agreement(outputs, fp32 if reference else emulation.cloud)
     accuracy = scores.accuracy
-    checks = _judged(accuracy, None if random else agreement, prediction, target, max_drop_points)
+    checks = _judged(accuracy, None if random else agreement, prediction, target, max_drop_points, reading)
     not_measured = {**emulation.not_measured, **unpredicted}
     if samples.labels is None:
         not_measured["accuracy"] = "the samples have no labels"
@@ -71,16 +79,10 @@ def check(
         precision=precision,
         model=_facts(model),
         reference=_facts(reference) if reference else None,
-        data=Data(
-            description=samples.description,
-            samples=len(samples),
-            labelled=samples.labels is not None,
-            random=random,
-            sha256=samples.sha256,
-            notes=list(samples.notes),
-        ),
+        data=_data(samples, random),
+        runtime=reading,
         verdict=worst(item.verdict for item in checks),
-        advice=" ".join([*left_in_float(emulation, precision, target), advise(checks, layers, target)]),
+        advice=" ".join([*left_in_float(emulation, precision, target), advise(checks, layers, target, reading)]),
         accuracy=accuracy,
         bounds=scores.bounds,
         cloud_basis=emulation.cloud_basis,
@@ -99,6 +101,55 @@ def check(
         host_isa=host.isa(),
         versions=versions("openvino", "onnxruntime", "numpy"),
     )
+
+
+def _unread(
+    model: ModelFile,
+    target: Target,
+    samples: LabelledSamples,
+    precision: Precision,
+    random: bool,
+    reading: Reading,
+    reason: str,
+) -> CheckReport:
+    """What is left to say of a file that the target's runtime does not read, where the emulation does not either."""
+    checks = judge(_read(reading), {"unreadable_nodes": 0})
+    return CheckReport(
+        target=target.name,
+        precision=precision,
+        model=_facts(model),
+        data=_data(samples, random),
+        runtime=reading,
+        verdict=worst(item.verdict for item in checks),
+        advice=advise(checks, [], target, reading),
+        grade="not_measured",
+        checks=list(checks),
+        not_measured={"accuracy.target": reason},
+        host_isa=host.isa(),
+        versions=versions("openvino", "onnxruntime", "numpy"),
+    )
+
+
+def _data(samples: LabelledSamples, random: bool) -> Data:
+    return Data(
+        description=samples.description,
+        samples=len(samples),
+        labelled=samples.labels is not None,
+        random=random,
+        sha256=samples.sha256,
+        notes=list(samples.notes),
+    )
+
+
+def _read(reading: Reading) -> dict[Quantity, Value]:
+    return {"unreadable_nodes": Value(None if reading.unreadable is None else len(reading.unreadable))}
+
+
+def default_precision(model: ModelFile, target: Target) -> Precision:
+    """What the target would calculate this file in."""
+    if model.precision == "int8":
+        return "int8"
+    return "fp16" if target.gpu else "fp32"
 
 
 def _reference_outputs(
@@ -171,11 +222,13 @@ def _judged(
     prediction: Prediction | None,
     target: Target,
     max_drop_points: float,
+    reading: Reading,
 ) -> tuple[Check, ...]:
-    """Accuracy where there are labels, else how many answers change; and the objective's speed."""
+    """Accuracy where there are labels, else how many answers change; the objective's speed; and what can be read."""
     before = accuracy.cloud if accuracy.fp32 is None else accuracy.fp32
     measured: dict[Quantity, Value] = {
-        "regions_per_s": Value(prediction.inferences_per_s if prediction else None, predicted=True)
+        "regions_per_s": Value(prediction.inferences_per_s if prediction else None, predicted=True),
+        **_read(reading),
     }
     first: Quantity
     if before is not None:
@@ -184,7 +237,8 @@ def _judged(
     else:
         first = "changed_answers_percent"
         measured[first] = Value(None if agreement is None else 100 - agreement)
-    return judge(measured, {first: max_drop_points, "regions_per_s": target.objective.regions_per_s})
+    limits: dict[Quantity, float] = {first: max_drop_points, "regions_per_s": target.objective.regions_per_s}
+    return judge(measured, {**limits, "unreadable_nodes": 0})
 
 
 def _prediction(

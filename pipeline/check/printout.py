@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.check.readability import sentences
 from pipeline.check.record import CheckReport
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
@@ -27,6 +28,7 @@ def render(report: CheckReport, target: Target) -> str:
     console = page.console
     console.print(_head(report, target))
     for title, part in (
+        ("What the runtime makes of the file", _runtime(report, target)),
         ("Accuracy" if report.accuracy.target is not None else "Answers", _accuracy(report)),
         ("Where it is lost", _layers(report)),
         ("On the device, predicted", _device(report, target)),
@@ -52,6 +54,12 @@ def _head(report: CheckReport, target: Target) -> RenderableType:
         Text(target.description, style="dim"),
         Text(facts + "\n", style="dim"),
     )
+
+
+def _runtime(report: CheckReport, target: Target) -> RenderableType | None:
+    found = sentences(report.runtime, target)
+    style = "red" if _failed(report, "unreadable_nodes") else "yellow"
+    return Group(*(Text(sentence, style=style) for sentence in found)) if found else None
 
 
 def _accuracy(report: CheckReport) -> RenderableType:
@@ -197,6 +205,12 @@ def _verdict(report: CheckReport) -> RenderableType:
 def _words(checks: Iterable[Check]) -> Iterable[str]:
     for check in checks:
         name = LIMITS.get(check.name, check.name)
+        if check.name == "unreadable_nodes":
+            if check.verdict != "pass":
+                yield f"{name} {VERDICTS[check.verdict].lower()}: " + (
+                    "not known what it reads" if check.value is None else f"does not read {check.value:.0f} nodes"
+                )
+            continue
         if check.value is None:
             yield f"{name} not measured"
             continue

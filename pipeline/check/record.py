@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.formats.runtimes import Reading
 from pipeline.records.gates import Check, Verdict
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Accuracy, Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
@@ -53,7 +54,8 @@ class CheckReport(_Strict):
 
     `agreement` is the share of samples for which the target gives the same class as `agreement_with`. `layers` comes
     with the costliest first; `float_layers` names those of an INT8 file that were seen to be calculated in floating
-    point. What could not be had is null, and `not_measured` says why.
+    point. `runtime` is what the target's runtime makes of the file; one that it does not read fails, and then the rest
+    may be empty. What could not be had is null, and `not_measured` says why.
     """
 
     schema_version: Literal[2] = 2
@@ -62,6 +64,7 @@ class CheckReport(_Strict):
     model: Model
     reference: Model | None = None
     data: Data
+    runtime: Reading | None = None
     verdict: Verdict
     advice: str
     accuracy: Accuracies = Accuracies()

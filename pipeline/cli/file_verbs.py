@@ -162,8 +162,8 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
     if json_file:
         files.write_json(json_file, found.model_dump(mode="json"))
     click.echo(
-        f"{shown(model)} on {target}, {found.precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s (predicted, "
-        f"+-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s of {profile.objective.regions_per_frame} "
+        f"{shown(model)} on {target}, {found.precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s "
+        f"(predicted, +-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s of {profile.objective.regions_per_frame} "
         f"regions, {found.latency_ms:.1f} ms"
     )
     if found.power_w is not None:

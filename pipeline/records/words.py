@@ -13,6 +13,7 @@ LIMITS = {
     "regions_per_s": "speed",
     "power_w": "power",
     "changed_answers_percent": "changed answers",
+    "unreadable_nodes": "runtime",
 }
 FIELDS = {
     "measured": "speed and power on the board",
