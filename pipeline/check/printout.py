@@ -208,7 +208,9 @@ def _words(checks: Iterable[Check]) -> Iterable[str]:
         if check.name == "unreadable_nodes":
             if check.verdict != "pass":
                 yield f"{name} {VERDICTS[check.verdict].lower()}: " + (
-                    "not known what it reads" if check.value is None else f"does not read {check.value:.0f} nodes"
+                    "not known what it reads"
+                    if check.value is None
+                    else f"does not read {check.value:.0f} node{'s' if check.value != 1 else ''}"
                 )
             continue
         if check.value is None:

@@ -144,6 +144,31 @@ def compress(
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, help="The device whose runtime has to read it.")
+@click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write, replaced if it is there."
+)
+def convert(model: Path, target: str, size: Any, output: Path) -> None:
+    """Rewrite MODEL, an ONNX file, in operators that the runtime of a device reads.
+
+    \b
+    edgeproof convert net.onnx --target jetson-tx2-maxq --output readable/
+
+    It writes model.onnx: HardSwish, Gelu, LayerNormalization and their like in simpler operators, constants folded,
+    the input's size fixed and the opset lowered. It must calculate the same as before, or nothing is written.
+    """
+    from pipeline.compress.any_file import convert_file
+    from pipeline.formats import model_file
+    from pipeline.records.targets import load_target
+
+    profile, original = load_target(target), model_file.open_model(model, size=size)
+    for change in convert_file(original, profile, output):
+        click.echo(change)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
@@ -163,8 +188,8 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
         files.write_json(json_file, found.model_dump(mode="json"))
     click.echo(
         f"{shown(model)} on {target}, {found.precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s "
-        f"(predicted, +-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s of {profile.objective.regions_per_frame} "
-        f"regions, {found.latency_ms:.1f} ms"
+        f"(predicted, +-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s "
+        f"of {profile.objective.regions_per_frame} regions, {found.latency_ms:.1f} ms"
     )
     if found.power_w is not None:
         click.echo(f"{found.power_w:.1f} W ({found.power_basis})")
@@ -200,4 +225,4 @@ def _samples(
     )
 
 
-COMMANDS = [check, compress, predict]
+COMMANDS = [check, compress, convert, predict]

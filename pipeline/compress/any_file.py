@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import onnx
 
 from pipeline.arithmetic import kinds
 from pipeline.boards.samples import Samples
-from pipeline.formats import node_names
+from pipeline.formats import node_names, runtimes
 from pipeline.formats.model_file import ModelFile
 from pipeline.records.targets import Target
 from pipeline.system import files
@@ -16,6 +16,7 @@ from pipeline.system.errors import BadModel, InputError, Refused, reason
 from pipeline.system.written import Output
 
 PostTraining = Literal["int8", "fp16"]  # each is the precision of what it makes
+Outcome = TypeVar("Outcome")
 METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
 
 
@@ -32,17 +33,23 @@ def output_folder(path: Path, *sources: Path) -> Output:
 def compress_file(model: ModelFile, method: PostTraining, target: Target, samples: Samples, output: Path) -> Path:
     """Write `output`/model.onnx, compressed for a target and calibrated on `samples`, whole or not at all.
 
-    An OpenVINO target gets the IR beside it, in `output`/openvino/. The answer is the ONNX file's path.
+    An OpenVINO target gets the IR beside it, in `output`/openvino/. The answer is the ONNX file's path. What the
+    target's runtime would not read is rewritten first.
 
     Raises:
-        InputError: the target refuses the precision, the model is not FP32 ONNX, it cannot be compressed, or `output`
-            holds what was not written here.
+        InputError: the target refuses the precision, the model is not FP32 ONNX, it cannot be compressed, its runtime
+            cannot be made to read it, or `output` holds what was not written here.
     """
     if refusal := target.refusal(method):
         raise Refused(refusal)
     if model.format != "onnx" or model.precision != "fp32":
         raise BadModel(f"{model.path}: {model.precision} in {model.format}; give the FP32 original as ONNX")
     graph = onnx.load(model.path)
+    runtime = target.runtime
+    if runtimes.read_by(graph, runtime.name, runtime.version).unreadable:
+        from pipeline.formats.remedies import remedied
+
+        graph = _named(model, lambda: remedied(graph, runtime.name, runtime.version, model.sample_shape).model)
     try:
         compressed = _COMPRESS[method](graph, samples, target)
     except Refused as error:  # by a step that knows no file
@@ -61,6 +68,31 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
 
             write_openvino(folder / "model.onnx", folder / "openvino")
     return output / "model.onnx"
+
+
+def convert_file(model: ModelFile, target: Target, output: Path) -> list[str]:
+    """Write `output`/model.onnx, rewritten for the target's runtime and nothing else; the answer is what was done.
+
+    Raises:
+        InputError: it is no ONNX file, or see `pipeline.formats.remedies.remedied`.
+    """
+    from pipeline.formats.remedies import remedied
+
+    if model.format != "onnx":
+        raise BadModel(f"{model.path}: is no ONNX file; only those are rewritten")
+    graph, runtime = onnx.load(model.path), target.runtime
+    found = _named(model, lambda: remedied(graph, runtime.name, runtime.version, model.sample_shape))
+    with files.replacing_folder(output) as folder:
+        onnx.save(found.model, folder / "model.onnx")
+    return [*found.changes, f"outputs within {found.difference:.1e} of the largest one on random inputs"]
+
+
+def _named(model: ModelFile, work: Callable[[], Outcome]) -> Outcome:
+    """What `work` gives; its errors get the file's name."""
+    try:
+        return work()
+    except InputError as error:
+        raise type(error)(f"{model.path}: {error}") from error
 
 
 def _int8(graph: onnx.ModelProto, samples: Samples, target: Target) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ import models
 from pipeline.boards import host
 from pipeline.data.batches import Regions
 from pipeline.data.dataset import Dataset, SplitName
+from pipeline.formats import runtimes
 from pipeline.formats.onnx_file import input_size, load_onnx
 from pipeline.predict import predict
 from pipeline.project import layout
@@ -53,11 +54,14 @@ def retest(candidate: Candidate, target: Target, dataset: Dataset, split: SplitN
         if not needed.exists():
             raise Missing(f"{needed} not found: run `dvc repro export@{model}-{candidate.method}`")
     _check_made_for(candidate, target)
+    graph = load_onnx(candidate.graph)
+    if unread := runtimes.words(runtimes.read_by(graph, target.runtime.name, target.runtime.version), target.name):
+        return Result.model_validate({**identity, "refused": "; ".join(unread)})
     predicted, reason = _predict(candidate.graph, target, precision)
     not_measured = {"measured": "speed and power are measured on a board, never in the cloud"}
     if reason:
         not_measured["predicted"] = reason
-    spec = replace(models.spec(model), input_size=input_size(load_onnx(candidate.graph)))
+    spec = replace(models.spec(model), input_size=input_size(graph))
     regions = Regions(dataset, spec, split)
     labels = regions.labels
     parent_logits = _parent_logits(model, split, len(labels))

@@ -17,6 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import models
 from pipeline.boards import child
+from pipeline.check import printout
+from pipeline.check.record import CheckReport
 from pipeline.cli import cli
 from pipeline.data.batches import Regions
 from pipeline.data.dataset import open_dataset
@@ -25,6 +27,7 @@ from pipeline.data.own import Preprocessing, is_imported, open_samples
 from pipeline.formats.model_file import open_model
 from pipeline.project import layout
 from pipeline.records.results import Accuracy, read_result
+from pipeline.records.targets import load_target
 from tests.quantized import Layer
 from tests.stages.conftest import made, workers_left
 
@@ -195,6 +198,54 @@ def test_weights_beyond_fp16_fail_on_the_jetson_only(fp32: Path, prepared: Path,
     assert "Keep the layers that overflow FP16 in FP32: " in jetson["advice"]
     atom = record(tmp_path, model, "--target", ATOM, "--data", tmp_path / "loud.npz", exit_code=0)
     assert percent(atom, "target") == 100
+
+
+def unread(path: Path, *nodes: Any, opset: int = 14) -> Path:
+    """An ONNX file whose last node writes y, with data of the same name beside it."""
+    graph = save(path, list(nodes)).read_bytes()
+    model = onnx.load_from_string(graph)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    np.savez(path.with_suffix(".npz"), inputs=np.random.default_rng(0).standard_normal((6, 3, 8, 8), np.float32))
+    return path
+
+
+def test_a_file_that_the_targets_runtime_cannot_parse_fails(tmp_path: Path) -> None:
+    model = unread(tmp_path / "net.onnx", helper.make_node("HardSwish", ["x"], ["y"], "swish"))
+    arguments = ["--data", tmp_path / "net.npz", "--max-drop", 100]
+    found = record(tmp_path, model, "--target", "jetson-tx2-maxq", *arguments, exit_code=1)
+    assert [item["node"] for item in found["runtime"]["unreadable"]] == ["swish"]
+    assert found["checks"][-1]["name"] == "unreadable_nodes"
+    assert found["checks"][-1]["value"] == 1
+    assert found["agreement"] is None or found["agreement"] >= 0  # its numbers are there all the same
+    assert found["difference"] is not None
+    assert "edgeproof convert MODEL --target jetson-tx2-maxq" in found["advice"]
+    page = " ".join(printout.render(CheckReport.model_validate(found), load_target("jetson-tx2-maxq")).split())
+    assert "TensorRT 8.2.1 has no importer for HardSwish (swish)" in page
+    assert "runtime fail: does not read 1 node" in page
+
+
+def test_what_the_emulation_cannot_run_either_still_fails_with_the_reason(tmp_path: Path) -> None:
+    branch = helper.make_graph(
+        [helper.make_node("HardSwish", ["x"], ["b"], "inner")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("b", TensorProto.FLOAT, [2, 3, 8, 8])],
+    )
+    yes = helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True)))
+    either = helper.make_node("If", ["yes"], ["y"], "either", then_branch=branch, else_branch=branch)
+    model = unread(tmp_path / "if.onnx", yes, either)
+    found = record(tmp_path, model, "--target", "jetson-tx2-maxq", "--data", tmp_path / "if.npz", exit_code=1)
+    assert (found["verdict"], found["grade"]) == ("fail", "not_measured")
+    assert found["accuracy"]["target"] is None
+    assert [item["node"] for item in found["runtime"]["unreadable"]] == ["inner", "inner"]
+
+
+def test_a_newer_opset_whose_operators_are_all_read_gets_a_remark(tmp_path: Path) -> None:
+    model = unread(tmp_path / "new.onnx", helper.make_node("Sigmoid", ["x"], ["y"], "s"), opset=17)
+    found = record(tmp_path, model, "--target", "jetson-tx2-maxq", "--limit", 4, exit_code=3)
+    assert found["runtime"]["unreadable"] == []
+    assert "opset 13" in found["runtime"]["notes"][0]
 
 
 def save(path: Path, nodes: list[Any], tensors: tuple[Any, ...] = (), outputs: tuple[Any, ...] = (2, 3, 8, 8)) -> Path:

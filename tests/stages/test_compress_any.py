@@ -140,6 +140,22 @@ def test_a_model_of_any_size_is_compressed_for_one(tmp_path: Path) -> None:
     assert "16 images" in result.output
 
 
+def test_what_the_runtime_would_not_read_is_rewritten_before_it_is_compressed(
+    fp32: Path, images: list[object], tmp_path: Path
+) -> None:
+    graph = onnx.load(fp32)
+    graph.opset_import[0].version = 14
+    for step in graph.graph.node:
+        step.op_type = "HardSwish" if step.op_type == "Relu" else step.op_type
+    onnx.save(graph, tmp_path / "swish.onnx")
+    arguments = [tmp_path / "swish.onnx", "--method", "fp16", "--target", "jetson-tx2-maxq", *images, "--limit", 6]
+    result = compress(*arguments, "--output", tmp_path / "made")
+    assert result.exit_code == 0, result.output
+    operators = {node.op_type for node in onnx.load(tmp_path / "made" / "model.onnx").graph.node}
+    assert "HardSigmoid" in operators
+    assert "HardSwish" not in operators
+
+
 def test_what_cannot_be_is_one_line_and_leaves_nothing(
     fp32: Path, prepared: Path, images: list[object], tmp_path: Path
 ) -> None:

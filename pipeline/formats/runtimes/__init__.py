@@ -229,5 +229,5 @@ def _type(number: int) -> str:
     return next((name for name, value in TensorProto.DataType.items() if value == number), "an unknown type")
 
 
-# What pipeline/formats/remedies.py writes in simpler operators.
-CONVERTIBLE = frozenset({"HardSwish", "Mish", "Gelu", "LayerNormalization"})
+# What pipeline/formats/decompose.py writes in simpler operators.
+CONVERTIBLE = frozenset({"Gelu", "GroupNormalization", "HardSwish", "LayerNormalization", "Mish"})

@@ -1,0 +1,162 @@
+"""A file rewritten so that a target's runtime reads it, held against the original before anybody gets it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, numpy_helper
+
+from pipeline.formats.decompose import decomposed
+from pipeline.formats.runtimes import Knowledge, knowledge, opset_of, read_by, words
+from pipeline.system.errors import BadModel, Refused
+
+TOLERANCE = 1e-4  # of the largest output, between the original and what was made of it
+_RUNS = 3  # of random inputs
+_BATCH = 2  # of a model that leaves it open
+_TARGET_OPSETS = (13, 17)  # 18 moved axes from attributes to inputs, which older runtimes do not look at
+
+
+@dataclass(frozen=True)
+class Remedied:
+    """A model that a runtime reads, what was done to it, and how far its outputs are off, of the largest one."""
+
+    model: ModelProto
+    changes: list[str]
+    difference: float
+
+
+def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[int]) -> Remedied:
+    """Rewrite `model`, whose weights are loaded, for the runtime `name`, and run both to compare them.
+
+    Operators are written in simpler ones, constants folded, normalisations merged into convolutions, the opset lowered,
+    and open dimensions of the input but the batch set to `sample_shape`.
+
+    Raises:
+        Refused: nothing is known of the runtime, it would not read the outcome, or the outcome calculates something
+            else.
+        BadModel: the model cannot be run here.
+    """
+    import onnxslim
+
+    known = knowledge(name, version)
+    if known is None:
+        raise Refused(f"what {name} {version} reads is not known here, so nothing can be rewritten for it")
+    closed, sizes = _closed(model, sample_shape)
+    simple, counts = decomposed(closed, known)
+    changes = sizes + [f"{count} {op} written in simpler operators" for op, count in counts.items()]
+    try:
+        slim: ModelProto = onnxslim.slim(simple)
+    except Exception as error:  # onnxslim's exception types share no base
+        raise Refused(f"the graph cannot be simplified: {' '.join(str(error).split())[:200]}") from error
+    result = onnx.shape_inference.infer_shapes(_lowered(slim, known))
+    if opset_of(result) != opset_of(model):
+        changes.append(f"opset {opset_of(model)} lowered to {opset_of(result)}")
+    if known.newest_ir_version and result.ir_version > known.newest_ir_version:
+        result.ir_version = known.newest_ir_version
+    reading = read_by(result, name, version)
+    if reading.unreadable:
+        raise Refused(f"it cannot be rewritten for {name} {version}: {'; '.join(words(reading, known.title))}")
+    difference = _difference(closed, result, sample_shape)
+    if not difference <= TOLERANCE:
+        raise Refused(f"rewritten for {name} {version} it calculates something else ({difference:.1e} apart)")
+    return Remedied(result, changes, difference)
+
+
+def _closed(model: ModelProto, sample_shape: Sequence[int]) -> tuple[ModelProto, list[str]]:
+    """The model with the open dimensions of its input set, and what was set."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    dims = _source(copy).type.tensor_type.shape.dim
+    before = [dim.dim_value for dim in dims[1:]]
+    for dim, size in zip(dims[1:], sample_shape, strict=True):
+        dim.dim_value = size
+    if before == list(sample_shape):
+        return copy, []
+    del copy.graph.value_info[:]
+    for value in copy.graph.output:
+        value.type.tensor_type.ClearField("shape")  # it may name the dimensions that are set now
+    return copy, [f"input fixed to {'x'.join(map(str, sample_shape))}"]
+
+
+def _source(model: ModelProto) -> onnx.ValueInfoProto:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    source: onnx.ValueInfoProto = next(value for value in model.graph.input if value.name not in constants)
+    return source
+
+
+def _lowered(model: ModelProto, known: Knowledge) -> ModelProto:
+    """The model in the oldest opset that says the same, where it has a newer one than the runtime was made for.
+
+    onnx.version_converter knows no way down for as common an operator as Relu. Most definitions changed by the types
+    that they allow only, so the number is lowered and ONNX's own checker says whether every node is still valid; that
+    it calculates the same is found out by running it.
+    """
+    limit = known.newest_opset or known.opset
+    if limit is None or opset_of(model) <= limit:
+        return model
+    for opset in sorted({limit, *(target for target in _TARGET_OPSETS if target >= limit)}):
+        if opset >= opset_of(model):
+            break
+        lower = ModelProto()
+        lower.CopyFrom(model)
+        for entry in lower.opset_import:
+            if entry.domain in ("", "ai.onnx"):
+                entry.version = opset
+        if opset < 18:
+            _axes_to_attributes(lower)
+        try:
+            onnx.checker.check_model(lower, full_check=True)
+        except Exception:  # whatever the checker has against it, the next opset is tried
+            continue
+        return lower
+    return model
+
+
+def _axes_to_attributes(model: ModelProto) -> None:
+    """Reductions and splits as they were before opset 18; ReduceSum takes its axes as an input since 13."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) > 1:
+            axes = constants.get(node.input[1])
+            if axes is not None:
+                del node.input[1:]
+                node.attribute.append(onnx.helper.make_attribute("axes", numpy_helper.to_array(axes).tolist()))
+            _without(node, "noop_with_empty_axes", 0)
+        elif node.op_type == "Split":
+            _without(node, "num_outputs", len(node.output))
+
+
+def _without(node: NodeProto, name: str, value: int) -> None:
+    """Take an attribute away that says what is so anyway."""
+    kept = [item for item in node.attribute if item.name != name or item.i != value]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _difference(original: ModelProto, rewritten: ModelProto, sample_shape: Sequence[int]) -> float:
+    """The largest difference of any output over random inputs, of the largest output there; both run here."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        sessions = [
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            for model in (original, rewritten)
+        ]
+        batch = _source(original).type.tensor_type.shape.dim[0].dim_value or _BATCH
+        name = sessions[0].get_inputs()[0].name
+        worst = 0.0
+        for seed in range(_RUNS):
+            inputs = np.random.default_rng(seed).standard_normal((batch, *sample_shape)).astype(np.float32)
+            before, after = (session.run(None, {name: inputs}) for session in sessions)
+            for expected, found in zip(before, after, strict=True):
+                if expected.shape != found.shape:
+                    return float("inf")
+                expected, found = expected.astype(np.float64), found.astype(np.float64)
+                largest = max(float(np.abs(expected).max(initial=0.0)), 1e-30)
+                worst = float(np.maximum(worst, np.abs(expected - found).max(initial=0.0) / largest))
+        return worst
+    except Exception as error:  # ONNX Runtime's exception types share no base
+        raise BadModel(f"it cannot be run here to compare it: {' '.join(str(error).split())[:200]}") from error

@@ -1,0 +1,155 @@
+"""Files that TensorRT 8.2 does not read, rewritten so that it does, and still the same network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from pipeline.cli import cli
+from pipeline.formats import remedies
+from pipeline.formats.model_file import open_model
+from pipeline.formats.remedies import Remedied, remedied
+from pipeline.formats.runtimes import opset_of, read_by
+from pipeline.system.errors import InputError
+from tests.graphs import node, random
+
+SAMPLE = (4, 6, 5)
+
+
+def model(*nodes: NodeProto, opset: int = 17, shape: Any = ("n", *SAMPLE), **weights: Any) -> ModelProto:
+    """A graph from x to y, of which x is an image with four channels."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def run(of: ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(of.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": inputs})[0])
+
+
+def for_tensorrt(of: ModelProto) -> Remedied:
+    return remedied(of, "tensorrt", "8.2.1", SAMPLE)
+
+
+def norm(inputs: str = "x s b", opset: int = 17, size: tuple[int, ...] = (5,), **attributes: Any) -> ModelProto:
+    weights = {"s": random(1, *size), "b": random(2, *size)}
+    return model(node("LayerNormalization", inputs, "y", **attributes), opset=opset, **weights)
+
+
+def reshaped(opset: int) -> ModelProto:
+    """All but the batch made one dimension, by a shape that is sliced out of the image's own."""
+    nodes = [node("Shape", "x", "a", end=1), node("Concat", "a m", "b", axis=0), node("Reshape", "x b", "c")]
+    return model(*nodes, node("Relu", "c", "y"), opset=opset, m=np.array([-1]))
+
+
+UNREAD = {
+    "HardSwish": model(node("HardSwish", "x", "y"), opset=14),
+    "Mish": model(node("Mish", "x", "y"), opset=18),
+    "Gelu": model(node("Gelu", "x", "y"), opset=20),
+    "Gelu by tanh": model(node("Gelu", "x", "y", approximate="tanh"), opset=20),
+    "LayerNormalization": norm(),
+    "LayerNormalization without a bias": norm("x s"),
+    "LayerNormalization over an image": norm(axis=1, size=SAMPLE, epsilon=0.1),
+    "LayerNormalization with axes as an input": norm(opset=19, axis=-2, size=SAMPLE[1:]),
+    "GroupNormalization of channels": model(
+        node("GroupNormalization", "x s b", "y", num_groups=2), opset=21, s=random(3, 4), b=random(4, 4)
+    ),
+    "ReduceMean": model(node("ReduceMean", "x a", "y", keepdims=0), opset=18, a=np.array([2, 3])),
+    "ReduceMax": model(node("ReduceMax", "x a", "y"), opset=20, a=np.array([-1])),
+    "Shape": reshaped(15),
+    "Squeeze by calculated axes": model(
+        node("Neg", "a", "b"), node("ReduceMean", "x", "c", axes=[3]), node("Squeeze", "c b", "y"), a=np.array([1])
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_is_written_is_read_and_calculates_the_same(name: str) -> None:
+    original = UNREAD[name]
+    assert read_by(original, "tensorrt", "8.2.1").unreadable
+    before = original.SerializeToString()
+    found = for_tensorrt(original)
+    assert read_by(found.model, "tensorrt", "8.2.1").unreadable == []
+    assert opset_of(found.model) <= 17
+    assert original.SerializeToString() == before
+    inputs = random(9, 3, *SAMPLE, scale=3)  # not those that it was compared on
+    expected, answers = run(original, inputs), run(found.model, inputs)
+    assert np.abs(expected - answers).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("opset", [14, 16, 18, 21])
+def test_the_opset_is_lowered_where_the_meaning_stays(opset: int) -> None:
+    nodes = [node("Relu", "x", "a"), node("Split", "a", "b c", axis=1), node("Add", "b c", "y")]
+    if opset >= 18:
+        nodes[1].attribute.append(helper.make_attribute("num_outputs", 2))
+    found = for_tensorrt(model(*nodes, opset=opset))
+    assert opset_of(found.model) == 13
+    assert f"opset {opset} lowered to 13" in found.changes
+
+
+def test_open_sizes_are_fixed_and_the_batch_stays_open() -> None:
+    found = for_tensorrt(model(node("HardSwish", "x", "y"), opset=14, shape=("n", 4, "h", "w")))
+    dims = found.model.graph.input[0].type.tensor_type.shape.dim
+    assert (dims[0].dim_param, [dim.dim_value for dim in dims[1:]]) == ("n", list(SAMPLE))
+    assert found.changes[0] == "input fixed to 4x6x5"
+
+
+def test_normalisations_are_merged_into_convolutions() -> None:
+    weights = {"w": random(0, 4, 4, 1, 1), **{name: np.abs(random(1, 4)) for name in "sbmv"}}
+    nodes = [node("Conv", "x w", "a"), node("BatchNormalization", "a s b m v", "c"), node("HardSwish", "c", "y")]
+    found = for_tensorrt(model(*nodes, opset=14, **weights))
+    assert [item.op_type for item in found.model.graph.node] == ["Conv", "HardSigmoid", "Mul"]
+
+
+def test_a_newer_onnx_runtime_file_is_lowered_for_the_older_one_and_keeps_its_operators() -> None:
+    original = model(node("Gelu", "x", "y"), opset=24)
+    original.ir_version = 12
+    found = remedied(original, "onnxruntime", "1.23.2", SAMPLE).model
+    assert [item.op_type for item in found.graph.node] == ["Gelu"]
+    assert (opset_of(found), found.ir_version) == (23, 11)
+
+
+def test_what_has_no_remedy_is_refused_by_name() -> None:
+    grid = model(node("GridSample", "x g", "y"), opset=16, g=np.zeros((1, 6, 5, 2), np.float32))
+    with pytest.raises(InputError, match=r"TensorRT 8.2 has no importer for GridSample \(y\)"):
+        for_tensorrt(grid)
+    with pytest.raises(InputError, match="not known here"):
+        remedied(grid, "tensorrt", "10.0", SAMPLE)
+
+
+def test_an_outcome_that_calculates_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remedies, "TOLERANCE", -1.0)
+    with pytest.raises(InputError, match="calculates something else"):
+        for_tensorrt(UNREAD["Gelu"])
+
+
+def test_the_command_writes_a_file_and_says_what_it_did(tmp_path: Path) -> None:
+    original = model(node("HardSwish", "x", "y"), opset=14, shape=("n", 3, "h", "w"))
+    onnx.save(onnx.shape_inference.infer_shapes(original), tmp_path / "net.onnx")
+    arguments = ["convert", tmp_path / "net.onnx", "--target", "jetson-tx2-maxq", "--output", tmp_path / "made"]
+    refused = CliRunner().invoke(cli, [str(item) for item in arguments])
+    assert refused.exit_code == 2
+    assert "--size" in refused.stderr
+    assert not (tmp_path / "made").exists()
+    done = CliRunner().invoke(cli, [*map(str, arguments), "--size", "8x12"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[:3] == [
+        "input fixed to 3x8x12",
+        "1 HardSwish written in simpler operators",
+        "opset 14 lowered to 13",
+    ]
+    made = open_model(tmp_path / "made" / "model.onnx")
+    assert (made.height, made.width) == (8, 12)
+    assert read_by(onnx.load(made.path), "tensorrt", "8.2.1").unreadable == []
