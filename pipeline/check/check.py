@@ -245,7 +245,8 @@ def _prediction(
     model: ModelFile, target: Target, precision: Precision, batch: int, floating: Collection[str] | None
 ) -> tuple[Prediction | None, dict[str, str]]:
     try:
-        return predict(model.path, target, precision, batch, floating=floating), {}
+        sample_shape = model.sample_shape
+        return predict(model.path, target, precision, batch, floating=floating, sample_shape=sample_shape), {}
     except Unpredictable as error:
         return None, {"prediction": str(error)}
 

@@ -147,7 +147,7 @@ def compress(
 @click.option("--target", required=True, help="The device whose runtime has to read it.")
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write, replaced if it is there."
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write; one written before is replaced."
 )
 def convert(model: Path, target: str, size: Any, output: Path) -> None:
     """Rewrite MODEL, an ONNX file, in operators that the runtime of a device reads.
@@ -158,12 +158,14 @@ def convert(model: Path, target: str, size: Any, output: Path) -> None:
     It writes model.onnx: HardSwish, Gelu, LayerNormalization and their like in simpler operators, constants folded,
     the input's size fixed and the opset lowered. It must calculate the same as before, or nothing is written.
     """
-    from pipeline.compress.any_file import convert_file
+    from pipeline.compress.any_file import convert_file, output_folder
     from pipeline.formats import model_file
     from pipeline.records.targets import load_target
 
-    profile, original = load_target(target), model_file.open_model(model, size=size)
-    for change in convert_file(original, profile, output):
+    with output_folder(output, model, by="edgeproof convert").claimed():
+        profile, original = load_target(target), model_file.open_model(model, size=size)
+        changes = convert_file(original, profile, output)
+    for change in changes:
         click.echo(change)
 
 
@@ -172,9 +174,11 @@ def convert(model: Path, target: str, size: Any, output: Path) -> None:
 @click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
+@click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all, with per-layer times, here.")
-def predict(model: Path, target: str, precision: Any, batch: int, json_file: Path | None) -> None:
+def predict(model: Path, target: str, precision: Any, batch: int, size: Any, json_file: Path | None) -> None:
     """Predict the speed of MODEL (ONNX or OpenVINO IR) on a device, from published measurements of others."""
+    from pipeline.formats.model_file import open_model
     from pipeline.predict import precision_of, predict
     from pipeline.records.targets import load_target
     from pipeline.system import files
@@ -183,7 +187,8 @@ def predict(model: Path, target: str, precision: Any, batch: int, json_file: Pat
         files.check_writable(json_file, model)
     profile = load_target(target)
     precision = precision_of(model, profile, precision)
-    found = predict(model, profile, precision, batch)
+    shape = open_model(model, size=size).sample_shape if size else None
+    found = predict(model, profile, precision, batch, sample_shape=shape)
     if json_file:
         files.write_json(json_file, found.model_dump(mode="json"))
     click.echo(

@@ -20,14 +20,14 @@ Outcome = TypeVar("Outcome")
 METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
 
 
-def output_folder(path: Path, *sources: Path) -> Output:
-    """The folder `path` as one that compressing may write; it must not hold, or lie in, what is read (`sources`).
+def output_folder(path: Path, *sources: Path, by: str = "edgeproof compress") -> Output:
+    """The folder `path` as one that the command `by` may write, away from what is read (`sources`).
 
     Raises:
         InputError: its name is one that runtimes cannot open.
     """
     files.check_name(path)
-    return Output(path, "edgeproof compress", sources)
+    return Output(path, by, sources)
 
 
 def compress_file(model: ModelFile, method: PostTraining, target: Target, samples: Samples, output: Path) -> Path:
@@ -82,7 +82,7 @@ def convert_file(model: ModelFile, target: Target, output: Path) -> list[str]:
         raise BadModel(f"{model.path}: is no ONNX file; only those are rewritten")
     graph, runtime = onnx.load(model.path), target.runtime
     found = _named(model, lambda: remedied(graph, runtime.name, runtime.version, model.sample_shape))
-    with files.replacing_folder(output) as folder:
+    with output_folder(output, model.path, by="edgeproof convert").replaced() as folder:
         onnx.save(found.model, folder / "model.onnx")
     return [*found.changes, f"outputs within {found.difference:.1e} of the largest one on random inputs"]
 

@@ -1,6 +1,6 @@
 """A network's file as a graph, whichever format it has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,14 +12,14 @@ from pipeline.system.errors import BadModel
 _Found = TypeVar("_Found")
 
 
-def load(path: Path) -> Graph:
-    """Read a model file without its weights' values.
+def load(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
+    """Read a model file without its weights' values, for images of `sample_shape` where it leaves their size open.
 
     Raises:
         BadModel: the file is missing, damaged, or of no format that is read.
-        Unpredictable: a size in it is open.
+        Unpredictable: a size in it stays open.
     """
-    return _read(path, lambda reader: reader.graph(path))
+    return _read(path, lambda reader: reader.graph(path, sample_shape))
 
 
 def held_precision(path: Path) -> Precision:

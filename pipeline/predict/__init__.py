@@ -34,19 +34,21 @@ def predict(
     batch: int = 1,
     measurements: Iterable[BoardResult] = (),
     floating: Collection[str] | None = None,
+    sample_shape: Sequence[int] | None = None,
 ) -> Prediction:
     """Predict rate, latency and power of an ONNX file or OpenVINO IR, float or quantised, on a target.
 
     Args:
         floating: names of the layers that a run on the target's runtime calculated in floating point, where there was
             one. Else the file tells, by OpenVINO's rule.
+        sample_shape: the dimensions of one image, in the model's order, where the file leaves them open.
         measurements: results from our own boards, to which the fit is extended.
 
     Raises:
         BadModel: the file is damaged, or no network.
-        Unpredictable: a size in it is open, or see `predict_graph`.
+        Unpredictable: a size in it stays open, or see `predict_graph`.
     """
-    return predict_graph(load(model), target, precision, batch, measurements, floating)
+    return predict_graph(load(model, sample_shape), target, precision, batch, measurements, floating)
 
 
 def precision_of(model: Path, target: Target, asked: Precision | None = None) -> Precision:

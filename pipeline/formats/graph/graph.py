@@ -34,7 +34,7 @@ class Graph:
     ) -> None:
         """Take `nodes`, of which each comes after those it reads from; `source` names them in error messages.
 
-        `inputs` are what the network is fed with, weights excepted (see `close_batch`). `shapes` has all tensors
+        `inputs` are what the network is fed with, weights excepted (see `closed`). `shapes` has all tensors
         whose sizes are fixed, weights included; `half` are the constants in FP16. `unfit` are the dequantized tensors
         that no kernel multiplies as they were stored: weights other than symmetric signed bytes, activations of more
         than 8 bits.
@@ -53,7 +53,10 @@ class Graph:
     def shape(self, name: str) -> Shape:
         """The dimensions of a tensor, for all images of a run."""
         if name not in self._shapes:
-            raise Unpredictable(f"{self.source}: the shape of {name!r} is not fixed; export it with a fixed image size")
+            raise Unpredictable(
+                f"{self.source}: the shape of {name!r} is not fixed and does not follow from the image's size; "
+                "export it with fixed sizes"
+            )
         shape = self._shapes[name]
         if min(shape, default=1) < 1:
             raise Unpredictable(f"{self.source}: nothing is left of {name!r}; the image is too small for this network")
@@ -135,19 +138,24 @@ class Graph:
                 yield node
 
 
-def close_batch(source: str, name: str, dims: Sequence[int | str]) -> Shape:
-    """The shape of the input `name` with an open batch set to 1. An open dimension is 0 or text.
+def closed(source: str, name: str, dims: Sequence[int | str], sample_shape: Sequence[int] | None = None) -> Shape:
+    """The shape of the input `name` with an open batch set to 1, and other open dimensions to those of `sample_shape`.
+
+    An open dimension is 0, negative or text.
 
     Raises:
-        InputError: another dimension is open, or there is none.
+        Unpredictable: a dimension stays open, or there is none.
     """
     first, *others = dims or [0]
-    images = first if isinstance(first, int) and first else 1
+    images = first if isinstance(first, int) and first > 0 else 1
+    if sample_shape is not None and len(sample_shape) == len(others):
+        given = zip(others, sample_shape, strict=True)
+        others = [own if isinstance(own, int) and own > 0 else size for own, size in given]
     sizes = [size for size in (images, *others) if isinstance(size, int) and size > 0]
     if not dims or len(sizes) < len(dims):
         found = ", ".join(str(size or "?") for size in dims)
         raise Unpredictable(
-            f"{source}: input {name!r} has the shape [{found}]; only the batch may be open, "
-            "export it with a fixed image size"
+            f"{source}: input {name!r} has the shape [{found}]; only the batch may be open: "
+            "say the image's size with --size, or export it with a fixed one"
         )
     return tuple(sizes)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from onnx import NodeProto, helper
 
-from pipeline.formats.graph.graph import Graph, Shape, close_batch
+from pipeline.formats.graph.graph import Graph, Shape, closed
 from pipeline.formats.graph.ir_layers import IrLayer, read_layers
+from pipeline.formats.graph.ir_resize import resized
 from pipeline.formats.layer_names import clean_name
 from pipeline.system.errors import BadModel, Unpredictable
 
@@ -64,14 +65,25 @@ _DEQUANTISING = {"Convert", "Subtract", "Multiply"}  # what stands between 8-bit
 _WITH_GROUPS = {"GroupConvolution", "GroupConvolutionBackpropData"}  # their weights have the groups first
 
 
-def read_ir(path: Path) -> Graph:
-    """Read the XML of an IR; its .bin, which has only the weights' values, is not needed.
+def read_ir(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
+    """Read the XML of an IR; its .bin, which has only the weights' values, is not needed for a fixed size.
+
+    Where it leaves the size open, OpenVINO calculates the sizes of all layers for images of `sample_shape`.
 
     Raises:
         InputError: the file is missing, damaged, no IR, or too large; a layer has no cost model; a shape other than
             the batch is not fixed.
     """
-    return _Translation(str(path), read_layers(path)).graph()
+    layers = read_layers(path)
+    inputs = [(layer, dims) for layer in layers if layer.type == "Parameter" for dims in layer.outputs.values()]
+    if sample_shape is None or len(inputs) != 1:
+        return _Translation(str(path), layers).graph()
+    layer, dims = inputs[0]
+    if min(dims[1:], default=0) > 0:
+        translated = _Translation(str(path), layers)
+        if translated.complete:
+            return translated.graph()
+    return _Translation(str(path), resized(path, closed(str(path), layer.name, dims, sample_shape))).graph()
 
 
 class _Translation:
@@ -92,12 +104,17 @@ class _Translation:
             elif layer.type != "Result":
                 self._add(layer)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the shape of every tensor that depends on the image is known."""
+        return self._data <= self._shapes.keys()
+
     def graph(self) -> Graph:
         return Graph(self._source, self._nodes, self._inputs, self._shapes, unfit=self._unfit)
 
     def _feed(self, layer: IrLayer) -> None:
         for tensor, dims in layer.outputs.items():
-            self._inputs[tensor] = close_batch(self._source, layer.name, [max(size, 0) for size in dims])
+            self._inputs[tensor] = closed(self._source, layer.name, [max(size, 0) for size in dims])
             self._set(tensor, dims, self._inputs[tensor])
             self._data.add(tensor)
 

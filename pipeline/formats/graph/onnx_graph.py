@@ -1,17 +1,18 @@
 """An ONNX file as a graph, without the values of its weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from pipeline.formats.graph.graph import Graph, close_batch
+from pipeline.formats.graph.graph import Graph, closed
 from pipeline.formats.graph.shapes import shapes
 from pipeline.system.errors import BadModel
 
 
-def read_onnx(path: Path) -> Graph:
-    """Read an ONNX file.
+def read_onnx(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
+    """Read an ONNX file; `sample_shape` are the dimensions of one image where it leaves them open.
 
     Raises:
         InputError: the file is missing, is not ONNX, is cut short, lacks its external data, or see `graph_of`.
@@ -28,11 +29,11 @@ def read_onnx(path: Path) -> Graph:
         for entry in tensor.external_data:
             if entry.key == "location" and not (path.parent / entry.value).is_file():
                 raise BadModel(f"{path}: its weights file {entry.value!r} is missing; keep both in one folder")
-    return graph_of(model, str(path))
+    return graph_of(model, str(path), sample_shape)
 
 
-def graph_of(model: ModelProto, source: str) -> Graph:
-    """Check `model`, which `source` names in error messages, and set its batch to 1 where that is open.
+def graph_of(model: ModelProto, source: str, sample_shape: Sequence[int] | None = None) -> Graph:
+    """Check `model`, which `source` names in error messages, and close its open dimensions: the batch is set to 1.
 
     Raises:
         InputError: a shape other than the batch is not fixed, or shapes contradict each other.
@@ -42,8 +43,10 @@ def graph_of(model: ModelProto, source: str) -> Graph:
     for value in model.graph.input:
         if value.name not in constants:
             dims = value.type.tensor_type.shape.dim
-            inputs[value.name] = close_batch(source, value.name, [dim.dim_value or dim.dim_param for dim in dims])
-            dims[0].dim_value = inputs[value.name][0]
+            sizes = [dim.dim_value or dim.dim_param for dim in dims]
+            inputs[value.name] = closed(source, value.name, sizes, sample_shape)
+            for dim, size in zip(dims, inputs[value.name], strict=True):
+                dim.dim_value = size
     half = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
     return Graph(source, model.graph.node, inputs, shapes(model, source), half, _unfit(model))
 

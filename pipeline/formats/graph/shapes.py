@@ -1,36 +1,72 @@
 """Shapes of all tensors of an ONNX model, without the values of its weights."""
 
-from collections.abc import Iterator
 from math import prod
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pipeline.system.errors import BadModel
 
 _SHAPE_CONSTANT = 1024  # constants up to this many elements may hold a shape: their values stay
-_WEIGHT_STEPS = {"QuantizeLinear", "DequantizeLinear"}  # never part of a shape's calculation
+_MOST_ROUNDS = 64  # shapes that follow from calculated shapes, one after the other
+_GROWING = {"ConstantOfShape", "Expand", "Range", "Tile"}
+_SHAPE_STEPS = _GROWING | {"Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "Constant", "Div", "Equal", "Floor"}
+_SHAPE_STEPS |= {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul"}
+_SHAPE_STEPS |= {"Neg", "Not", "Or", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round"}
+_SHAPE_STEPS |= {"Shape", "Sign", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"}
+_SHAPE_STEPS |= {"Flatten", "ScatterND"}
 
 
 def shapes(model: ModelProto, source: str) -> dict[str, tuple[int, ...]]:
-    """The fixed shape of every tensor that has one.
+    """The fixed shape of every tensor that has one, where the inputs' are fixed.
+
+    What depends on the shapes of tensors only is calculated: the Shape, Slice, Concat and Reshape of PyTorch's
+    `flatten(2)`, say.
 
     Raises:
         InputError: the shapes contradict each other.
     """
     bare = _without_weights(model)
-    _fold_constants(bare)
-    try:
-        graph = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        raise BadModel(f"{source}: its shapes do not fit: {' '.join(str(error).split())[:200]}") from error
     known = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    for value in [*graph.input, *graph.value_info]:
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            known[value.name] = tuple(dim.dim_value for dim in dims)
+    for _ in range(_MOST_ROUNDS):
+        _fold_constants(bare)
+        try:
+            graph = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
+        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+            raise BadModel(f"{source}: its shapes do not fit: {' '.join(str(error).split())[:200]}") from error
+        for value in [*graph.input, *graph.value_info, *graph.output]:
+            dims = value.type.tensor_type.shape.dim
+            if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+                known[value.name] = tuple(dim.dim_value for dim in dims)
+        if not _fold_shapes(bare, known):
+            break
     return known
+
+
+def _fold_shapes(model: ModelProto, known: dict[str, tuple[int, ...]]) -> bool:
+    """Replace every Shape and Size of a tensor whose shape is known by its value; say whether there was one."""
+    found = {}
+    for node in model.graph.node:
+        if node.op_type in ("Shape", "Size") and not node.domain and node.input and node.input[0] in known:
+            shape = known[node.input[0]]
+            given = {attribute.name: attribute.i for attribute in node.attribute}
+            part = shape[given.get("start", 0) : given.get("end", len(shape))]
+            found[node.output[0]] = np.array(part if node.op_type == "Shape" else prod(shape), np.int64)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in found.items())
+    _keep(model, [node for node in model.graph.node if not found.keys() & set(node.output)])
+    return bool(found)
+
+
+def _keep(model: ModelProto, nodes: list[NodeProto]) -> None:
+    if len(nodes) == len(model.graph.node):
+        return
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
 
 
 def _without_weights(model: ModelProto) -> ModelProto:
@@ -53,34 +89,53 @@ def _fold_constants(model: ModelProto) -> None:
 
     The older of PyTorch's exporters computes the widths of a padding that way.
     """
-    chain = list(_constant_nodes(model.graph))
-    wanted = [name for node in chain if node.op_type != "Constant" for name in node.output if name]
-    if not wanted:
-        return
-    read = {name for node in chain for name in node.input}
-    given = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    graph = GraphProto(name="constants", node=chain, initializer=given)
-    graph.output.extend(helper.make_empty_tensor_value_info(name) for name in wanted)
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    kept = []
+    for node in model.graph.node:
+        results = _calculated(model, node, values) if _is_constant(node, values) else None
+        if results is None:
+            kept.append(node)
+            continue
+        for name, tensor in results.items():
+            values[name] = model.graph.initializer.add()
+            values[name].CopyFrom(tensor)
+            values[name].name = name
+    _keep(model, kept)
+
+
+def _is_constant(node: NodeProto, values: dict[str, TensorProto]) -> bool:
+    """Whether a node depends on nothing but small constants, and is one that shapes are calculated by."""
+    subgraphs = any(attribute.HasField("g") for attribute in node.attribute)
+    given = all(name in values for name in node.input if name)
+    return given and not subgraphs and not node.domain and node.op_type in _SHAPE_STEPS
+
+
+def _calculated(model: ModelProto, node: NodeProto, values: dict[str, TensorProto]) -> dict[str, TensorProto] | None:
+    """What a node makes of constants; None where that is too large for a shape, or cannot be calculated."""
+    if node.op_type == "Constant" and node.attribute[0].name == "value":
+        tensor = node.attribute[0].t
+        return {node.output[0]: tensor} if prod(tensor.dims) <= _SHAPE_CONSTANT else None
+    given = [values[name] for name in dict.fromkeys(node.input) if name]
+    outputs = [name for name in node.output if name]
     try:
-        values = ReferenceEvaluator(
-            ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph)
-        ).run(wanted, {})
+        if node.op_type in _GROWING and _grown(node.op_type, [numpy_helper.to_array(item) for item in given]):
+            return None
+        graph = GraphProto(name="constant", node=[node], initializer=given)
+        graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs)
+        alone = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph)
+        results = ReferenceEvaluator(alone).run(outputs, {})
+        found = {
+            name: numpy_helper.from_array(np.asarray(value), name) for name, value in zip(outputs, results, strict=True)
+        }
     except Exception:  # whatever cannot be computed stays unknown; the tensor that needs it is then named
-        return
-    model.graph.initializer.extend(
-        numpy_helper.from_array(value, name) for name, value in zip(wanted, values, strict=True)
-    )
-    kept = [node for node in model.graph.node if not set(node.output) & set(wanted)]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+        return None
+    return found if all(prod(tensor.dims) <= _SHAPE_CONSTANT for tensor in found.values()) else None
 
 
-def _constant_nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """Nodes that depend on nothing but small constants."""
-    constants = {tensor.name for tensor in graph.initializer}
-    for node in graph.node:
-        subgraphs = any(attribute.HasField("g") for attribute in node.attribute)
-        given = all(name in constants for name in node.input if name)
-        if given and not subgraphs and not node.op_type.startswith("Random") and node.op_type not in _WEIGHT_STEPS:
-            constants.update(node.output)
-            yield node
+def _grown(op: str, given: list[NDArray[Any]]) -> bool:
+    """Whether a node makes more of little than a shape can have: a few numbers in a file may ask for gigabytes."""
+    if op == "Range":
+        start, limit, step = (float(value) for value in given)
+        return (limit - start) / step > _SHAPE_CONSTANT
+    sizes = given[0] if op == "ConstantOfShape" else given[1]
+    return prod(max(1, int(size)) for size in sizes.ravel()) * (1 if op != "Tile" else given[0].size) > _SHAPE_CONSTANT

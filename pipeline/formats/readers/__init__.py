@@ -5,6 +5,7 @@ it on this machine (`BACKEND`), and has two functions: `contents(path)` tells wh
 as a graph whose costs can be told. Neither loads a runtime: a hostile file could crash it, and the program with it.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -26,8 +27,11 @@ class Reader(Protocol):
     def contents(self, path: Path) -> Contents:
         """What a file holds; BadModel if it is damaged or none of this format."""
 
-    def graph(self, path: Path) -> Graph:
-        """The file as a graph; BadModel likewise, Unpredictable where a size is open."""
+    def graph(self, path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
+        """The file as a graph, with images of `sample_shape` where it leaves their size open.
+
+        BadModel likewise, Unpredictable where a size stays open.
+        """
 
 
 @cache

@@ -1,5 +1,6 @@
 """ONNX files, with weights in them or beside them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.formats.contents import Contents
@@ -17,8 +18,8 @@ def contents(path: Path) -> Contents:
     return read(path)
 
 
-def graph(path: Path) -> Graph:
+def graph(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
     """The graph without the values of its weights."""
     from pipeline.formats.graph.onnx_graph import read_onnx
 
-    return read_onnx(path)
+    return read_onnx(path, sample_shape)

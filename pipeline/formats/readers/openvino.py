@@ -1,5 +1,6 @@
 """OpenVINO IRs: a .xml file with a .bin file beside it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.formats.contents import Contents
@@ -17,8 +18,8 @@ def contents(path: Path) -> Contents:
     return read(path)
 
 
-def graph(path: Path) -> Graph:
+def graph(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
     """The graph; the .bin, which has only the weights' values, is not needed."""
     from pipeline.formats.graph.ir_graph import read_ir
 
-    return read_ir(path)
+    return read_ir(path, sample_shape)
