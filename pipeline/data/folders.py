@@ -131,9 +131,13 @@ class _Tree:
         return [path.name for path in classes]
 
     def _refuse_a_wrapper(self, folder: Path) -> None:
+        """InputError if the only folder is no class but has the classes or splits below it, as unpacked archives do."""
         folders, files = self._look(folder, count=False)
+        while len(folders) == 1 and not files:
+            folder = folders[0]
+            folders, files = self._look(folder, count=False)
         if len(folders) > 1 and not files:
-            raise BadData(f"{self.source}: holds only the folder {shown(folder.name)}; give {folder}")
+            raise BadData(f"{self.source}: holds nothing but {self._name(folder)}; give {folder}")
 
     def _below(self, folder: Path) -> list[Path]:
         """All files of a class, in folders inside its folder too, sorted."""

@@ -10,13 +10,15 @@ from pipeline.system.errors import BadData
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """The rows of a CSV file that has these `columns` (others too), as text without blanks around it.
 
+    The names of columns may be in any case, and come in lower case.
+
     Raises:
         InputError: the file cannot be read, is no UTF-8, lacks a column, or has a row with too few or too many.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            names = [name.strip() for name in reader.fieldnames or []]
+            names = [name.strip().lower() for name in reader.fieldnames or []]
             missing = [column for column in columns if column not in names]
             if missing:
                 found = f" and has {', '.join(map(repr, names[:8]))}" if names else ""

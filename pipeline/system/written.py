@@ -96,17 +96,22 @@ class Output:
         """
         self.check()
         place = self.path.resolve()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
-        made = scratch / "new"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        made, old = scratch / "new", scratch / "old"
         made.mkdir()
         try:
             yield made
             files.write_json(made / RECORD, {"by": self.by, "files": _hashes(made)})
-            self._swap(made, place, scratch / "old")
+            self._swap(made, place, old)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-            with suppress(OSError):  # never with something in it
+            with suppress(OSError):  # the old one, if this was interrupted; never a folder with something in it
+                if old.exists() and not place.exists():
+                    old.rename(place)
                 scratch.rmdir()
 
     def _swap(self, made: Path, place: Path, old: Path) -> None:

@@ -140,6 +140,8 @@ def test_places_that_no_folder_can_take(tmp_path: Path, monkeypatch: pytest.Monk
     refused(tmp_path / "photos" / "out", "out lies in .*photos, which is to be read", apart_from=(tmp_path / "photos",))
     refused(tmp_path / "own", "own holds .*model.onnx, which is to be read", apart_from=(tmp_path / "own/model.onnx",))
     refused(tmp_path / ("x" * 300), "File name too long")
+    with pytest.raises(InputError, match=r"/proc/none: cannot be written|no permission"):
+        write(Path("/proc/none"))
     monkeypatch.chdir(tmp_path / "theirs")
     refused(tmp_path / "theirs", "is the folder that you are in")
     refused(Path("/proc/sys"), "holds other files|mounted") if Path("/proc/sys").is_mount() else None
@@ -151,6 +153,22 @@ def test_what_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     with suppress(KeyboardInterrupt), Output(tmp_path / "out", BY).replaced() as folder:
         (folder / "half").touch()
         raise KeyboardInterrupt
+    assert contents(tmp_path) == before
+
+
+def test_an_interruption_between_the_two_moves_leaves_the_old_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "out")
+    before = contents(tmp_path)
+
+    def interrupted(output: Output, folder: Path) -> None:
+        if folder.name == "old":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Output, "_fault", interrupted)
+    with suppress(KeyboardInterrupt):
+        write(tmp_path / "out", name="other.onnx")
     assert contents(tmp_path) == before
 
 
