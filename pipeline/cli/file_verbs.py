@@ -147,7 +147,7 @@ def compress(
 @click.option("--target", required=True, help="The device whose runtime has to read it.")
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write; one written before is replaced."
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write: a new one, or what this wrote."
 )
 def convert(model: Path, target: str, size: Any, output: Path) -> None:
     """Rewrite MODEL, an ONNX file, in operators that the runtime of a device reads.
