@@ -95,7 +95,7 @@ class Child:
         answer = self._answer()
         if answer["shape"][:1] != [asked]:
             raise BadModel(
-                f"{self._model}: answers {answer['shape']} values for {asked} samples; its first output must have "
+                f"{self._model}: answers {answer['shape']} values for {asked} samples; its output must have "
                 "a row for each sample"
             )
         shape = (len(self._inputs), *answer["shape"][1:])

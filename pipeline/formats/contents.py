@@ -7,14 +7,24 @@ from pipeline.records.targets import Precision
 
 Shape = tuple[int | None, ...]  # None where a dimension is free
 
+# Operators that tell what an output is, and those that pass values on in their order, by their ONNX names.
+ENDINGS = ("ArgMax", "LogSoftmax", "Sigmoid", "Softmax")
+PASSING = {"Cast", "DequantizeLinear", "Dropout", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze"}
+PASSING |= {"Unsqueeze"}
+
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output: `type` as NumPy names it, `shape` None where even the number of dimensions is open."""
+    """An input or output: `type` as NumPy names it, `shape` None where even the number of dimensions is open.
+
+    `ending` is the operator that an output's values come from, by its ONNX name, where it is one of `ENDINGS`; else it
+    is empty.
+    """
 
     name: str
     type: str
     shape: Shape | None
+    ending: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.formats import readers
 from pipeline.formats.axes import Layout, channels_height_width
-from pipeline.formats.contents import Contents, Shape
+from pipeline.formats.contents import Contents, Shape, Tensor
 from pipeline.records.targets import Precision
 from pipeline.system import files
 from pipeline.system.errors import BadModel
@@ -43,7 +43,7 @@ class ModelFile:
     channels: int
     height: int
     width: int
-    outputs: int
+    outputs: tuple[Tensor, ...]
     classes: int | None
     precision: Precision
     wanted: ModelInput | None = None
@@ -94,8 +94,8 @@ def open_model(path: Path, *, size: tuple[int, int] | None = None, layout: Layou
         channels=channels,
         height=height,
         width=width,
-        outputs=len(contents.outputs),
-        classes=_classes(contents.outputs[0].shape),
+        outputs=tuple(contents.outputs),
+        classes=single_width(contents.outputs[0].shape),
         precision=contents.precision,
         wanted=_wanted(path),
     )
@@ -156,7 +156,7 @@ def _sample(path: Path, shape: Shape, layout: Layout, size: tuple[int, int] | No
     return channels, height, width
 
 
-def _classes(output: Shape | None) -> int | None:
+def single_width(output: Shape | None) -> int | None:
     """The one dimension of an output (N, ...) that is not 1, or 1 if all are."""
     if output is None or len(output) < 2:
         return None

@@ -3,12 +3,14 @@
 import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import onnx
-from onnx import FunctionProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from pipeline.formats.contents import Contents, Shape, Tensor, precision_of
+from pipeline.formats.contents import ENDINGS, PASSING, Contents, Shape, Tensor, precision_of
 from pipeline.formats.stored import Stored, check_finite, check_stored
 from pipeline.system.errors import BadModel
 
@@ -73,7 +75,7 @@ def read(path: Path) -> Contents:
     return Contents(
         # Old files list their weights as inputs too.
         inputs=[_tensor(value) for value in model.graph.input if value.name not in constants],
-        outputs=[_tensor(value) for value in model.graph.output],
+        outputs=_outputs(model),
         precision=precision_of(
             quantized, half=_count(weights, TensorProto.FLOAT16), single=_count(weights, TensorProto.FLOAT)
         ),
@@ -137,6 +139,30 @@ def _tensor(value: ValueInfoProto) -> Tensor:
     name = next((name for name, number in TensorProto.DataType.items() if number == kind.elem_type), "no tensor")
     type_ = "float32" if name == "FLOAT" else name.lower()
     return Tensor(_text(value.name), type_, _shape(value))
+
+
+def _outputs(model: ModelProto) -> list[Tensor]:
+    values = {value.name: value for value in model.graph.output}
+    # Which of several outputs is meant may show in what it is wide, so that has to be known.
+    if len(values) > 1 and any(None in _shape(value)[1:] for value in values.values()):
+        with suppress(Exception):  # onnx's own exception types share no base; then it stays open
+            values |= {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.output}
+    writers = {name: node for node in model.graph.node for name in node.output}
+    tensors = [_tensor(values[value.name]) for value in model.graph.output]
+    return [replace(tensor, ending=_ending(tensor.name, writers)) for tensor in tensors]
+
+
+def _ending(name: str, writers: dict[str, NodeProto]) -> str:
+    """The operator that a tensor's values come from, if it is one of `ENDINGS`."""
+    for _ in writers:  # not for ever: a damaged graph may be a circle
+        node = writers.get(name)
+        if node is None or not node.input:
+            return ""
+        kind = _text(node.op_type).removeprefix("QLinear")
+        if kind not in PASSING:
+            return kind if kind in ENDINGS else ""
+        name = node.input[0]
+    return ""
 
 
 def _shape(value: ValueInfoProto) -> Shape:

@@ -7,11 +7,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from pipeline.formats.contents import Contents, Tensor, precision_of
+from pipeline.formats.contents import ENDINGS, Contents, Tensor, precision_of
 from pipeline.formats.stored import Stored, check_stored
 from pipeline.system.errors import BadModel
 
 MOST_BYTES = 16 << 20  # of the XML: far more than networks for small devices need
+PASSING = {"Convert", "FakeQuantize", "Identity", "Reshape", "Squeeze", "Unsqueeze"}  # they keep values in their order
 OLDEST = 10  # version of the format that today's OpenVINO still reads
 FLOATS: dict[str, np.dtype[Any]] = {
     "f16": np.dtype(np.float16),
@@ -22,6 +23,9 @@ QUANTIZED = ("i8", "u8", "i4", "u4")
 UNSIGNED = ("u8", "u4")
 # OpenVINO itself feeds an FP16 input from FP32 values.
 INPUT_TYPES = {"f32": "float32", "f16": "float32"}
+
+# By a layer's id: the layer that its first input comes from, and the id of that layer's output.
+_Sources = dict[str | None, tuple[ElementTree.Element, str | None]]
 
 
 class Constant(NamedTuple):
@@ -45,7 +49,8 @@ def read(path: Path) -> Contents:
     constants = _constants(path, net)
     try:
         inputs = [_input(layer) for layer in layers if layer.get("type") == "Parameter"]
-        outputs = [_output(layer) for layer in layers if layer.get("type") == "Result"]
+        sources = _sources(net)
+        outputs = [_output(layer, sources) for layer in layers if layer.get("type") == "Result"]
     except ValueError as error:
         raise BadModel(f"{path}: not a valid OpenVINO IR ({error})") from error
     stored = [_stored(path, constant) for constant in constants]
@@ -118,12 +123,51 @@ def _input(layer: ElementTree.Element) -> Tensor:
     return Tensor(_name(layer), INPUT_TYPES.get(type_, type_), shape)
 
 
-def _output(layer: ElementTree.Element) -> Tensor:
+def _sources(net: ElementTree.Element) -> _Sources:
+    """The layer and the number of its output that each layer's first input is connected with, by the layer's id."""
+    layers = {layer.get("id"): layer for layer in net.findall("layers/layer")}
+    first = {key: port.get("id") for key, layer in layers.items() if (port := layer.find("input/port")) is not None}
+    found: _Sources = {}
+    for edge in net.findall("edges/edge"):
+        reader, writer = edge.get("to-layer"), layers.get(edge.get("from-layer"))
+        if reader in first and edge.get("to-port") == first[reader] and writer is not None:
+            found[reader] = writer, edge.get("from-port")
+    return found
+
+
+def _output(layer: ElementTree.Element, sources: _Sources) -> Tensor:
     port = layer.find("input/port")
     if port is None:
         raise ValueError(f"the output {_name(layer)!r} is not connected")
-    sizes = [int(dim.text or "") for dim in port.iter("dim")]
-    return Tensor(_name(layer), port.get("precision", ""), tuple(size if size > 0 else None for size in sizes))
+    sizes = tuple(int(dim.text or "") for dim in port.iter("dim"))
+    shape = tuple(size if size > 0 else None for size in sizes)
+    return Tensor(_output_name(layer, sources), port.get("precision", ""), shape, _ending(layer, sources))
+
+
+def _output_name(layer: ElementTree.Element, sources: _Sources) -> str:
+    """The tensor's name, as it was in the ONNX file that the IR was made of; else the result's own."""
+    writer, number = sources.get(layer.get("id"), (None, None))
+    for port in writer.iterfind("output/port") if writer is not None else ():
+        if port.get("id") == number and port.get("names"):
+            return re.split(r"(?<!\\),", port.get("names", ""))[0].replace("\\,", ",")
+    return _name(layer)
+
+
+def _ending(layer: ElementTree.Element, sources: _Sources) -> str:
+    """The operator that a result's values come from, if it is one of `ENDINGS`."""
+    current = layer
+    for _ in sources:  # not for ever: a damaged graph may be a circle
+        writer, number = sources.get(current.get("id"), (None, None))
+        if writer is None:
+            return ""
+        kind = writer.get("type", "")
+        if kind == "TopK":
+            ports = [port.get("id") for port in writer.iterfind("output/port")]
+            return "ArgMax" if ports[1:] == [number] else ""
+        if kind not in PASSING:
+            return next((ending for ending in ENDINGS if ending.lower() == kind.lower()), "")
+        current = writer
+    return ""
 
 
 def _shape(layer: ElementTree.Element) -> list[str]:

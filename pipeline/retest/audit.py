@@ -78,6 +78,7 @@ def audit(
 def _replay(model: Path, shape: Sequence[int], place: Place, inputs: Floats, qemu: str) -> Floats:
     weights = model.with_suffix(".bin")
     identity = [sha256(model), sha256(weights) if weights.exists() else "", version("openvino"), qemu, str(shape)]
+    identity += place.settings.get("output", [])
     key = hashlib.sha256("\n".join([*identity, hashlib.sha256(inputs.tobytes()).hexdigest()]).encode()).hexdigest()
     kept = cache.folder("audits") / f"{key}.npy"
     if kept.exists():

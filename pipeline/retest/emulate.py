@@ -50,11 +50,19 @@ class Emulation:
 
 
 def emulate(
-    model: Path, precision: Precision, samples: Samples, shape: Sequence[int], target: Target, *, proven: bool = True
+    model: Path,
+    precision: Precision,
+    samples: Samples,
+    shape: Sequence[int],
+    target: Target,
+    *,
+    proven: bool = True,
+    outputs: Sequence[str] = (),
 ) -> Emulation:
     """Run `model` (an OpenVINO IR or an ONNX file) over all `samples` in batches of `shape`.
 
-    An emulation that an audit could prove stays without one unless it is to be `proven`.
+    An emulation that an audit could prove stays without one unless it is to be `proven`. It answers the outputs named,
+    several of them side by side as (N, values); without names, the first one.
 
     Raises:
         InputError: the model fits no runtime of this target, crashes or hangs it, or needs more memory than it has.
@@ -62,7 +70,7 @@ def emulate(
     kind = kinds.of(target)
     if refusal := kind.refusal(model, target):
         raise InputError(f"{model}: {refusal}")
-    plan = kind.plan(target, precision)
+    plan = _answering(kind.plan(target, precision), outputs)
     if kind.replays_everything:
         plan = _in_emulator(plan, target)
     probes = _Probes(samples, audit.chosen(len(samples)))
@@ -119,6 +127,25 @@ def _named(names: OwnNames, ran: list[dict[str, Any]] | None, *, in_8_bits: bool
     if ran is None:
         return None
     return frozenset(names.of(layer["name"], layer["weights"]) for layer in ran if layer["in_8_bits"] == in_8_bits)
+
+
+def _answering(plan: Plan, outputs: Sequence[str]) -> Plan:
+    """The plan with every place answering `outputs`."""
+    if not outputs:
+        return plan
+
+    def at(place: Place) -> Place:
+        return replace(place, settings={**place.settings, "output": list(outputs)})
+
+    return replace(
+        plan,
+        host=at(plan.host),
+        target=plan.target and at(plan.target),
+        cloud=plan.cloud and at(plan.cloud),
+        audit=plan.audit and at(plan.audit),
+        analysis=plan.analysis and at(plan.analysis),
+        bounds={name: at(place) for name, place in plan.bounds.items()},
+    )
 
 
 def _in_emulator(plan: Plan, target: Target) -> Plan:

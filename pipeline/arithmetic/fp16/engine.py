@@ -9,7 +9,7 @@ Subnormal FP16 numbers are kept, as the GPU's FP16 arithmetic and conversions do
 (NVIDIA's PTX ISA, `fma` and `cvt`); that TensorRT's kernels do not say otherwise is assumed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite
+from pipeline.boards.answers import answer
 from pipeline.system.errors import BadModel
 
 Values = dict[str, NDArray[Any]]  # tensors by name
@@ -35,27 +36,35 @@ _ZERO = 2.0**-25
 def open_backend(job: dict[str, Any]) -> "Fp16Engine":
     """Load the ONNX file `job["model"]` for `job["threads"]` threads; `job["accumulate"]` is fp32 or fp16.
 
+    It answers the outputs named in `job["output"]`, else the first, and tells only of the layers that lead to them.
+
     Raises:
         InputError: the model cannot be emulated.
     """
-    return engine_of(onnx.load(job["model"]), job["threads"], half_sums=job["accumulate"] == "fp16")
+    half_sums, outputs = job["accumulate"] == "fp16", job.get("output", ())
+    return engine_of(onnx.load(job["model"]), job["threads"], half_sums=half_sums, outputs=outputs)
 
 
-def engine_of(model: ModelProto, threads: int, *, half_sums: bool = False) -> "Fp16Engine":
+def engine_of(model: ModelProto, threads: int, *, half_sums: bool = False, outputs: Sequence[str] = ()) -> "Fp16Engine":
     """The engine of a model, FP32 or with FP16 tensors; with `half_sums`, every sum is kept in FP16.
+
+    It answers `outputs` and tells only of the layers that lead to them; by default it answers the first output and
+    tells of all layers.
 
     Raises:
         InputError: the model cannot be emulated.
     """
     rewritten = rewrite(model)
     sums = {layer.sums for layer in rewritten.layers if layer.sums} if half_sums else set()
-    return Fp16Engine(rewritten.model, rewritten.layers, sums, threads)
+    return Fp16Engine(rewritten.model, rewritten.layers, sums, threads, outputs)
 
 
 class Fp16Engine:
     """An engine in emulation; it counts what did not fit FP16 in all batches that it has seen."""
 
-    def __init__(self, model: ModelProto, layers: list[Layer], half_sums: set[str], threads: int) -> None:
+    def __init__(
+        self, model: ModelProto, layers: list[Layer], half_sums: set[str], threads: int, outputs: Sequence[str] = ()
+    ) -> None:
         """Run `model`, rewritten to have these layers; the nodes that write `half_sums` keep their sums in FP16.
 
         Raises:
@@ -67,15 +76,17 @@ class Fp16Engine:
             raise BadModel(f"the model has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), not one")
         self._input = inputs[0].name
         self._batch = next((dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim), 0)  # 0 if it is open
-        self._output = model.graph.output[0].name
+        self._outputs = list(outputs) or [model.graph.output[0].name]
         self._half_sums = half_sums
-        self.layers = layers
-        self._counts = [(layer, Counts()) for layer in layers]
-        watched = {layer.unrounded for layer in layers} | {self._output}
+        ways = _leading_to(model, outputs)
+        self.layers = [layer for layer in layers if not outputs or layer.unrounded in ways]
+        self._counts = [(layer, Counts()) for layer in self.layers]
+        # Outputs that nobody asked for too: what only they need is calculated all the same.
+        watched = {layer.unrounded for layer in layers} | {value.name for value in model.graph.output}
         self._steps = list(_steps(model, watched, half_sums, threads))
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's first output, (n, ...), for a batch (n, C, H, W) of normalised images.
+        """The outputs asked for (see `answer`) for a batch (n, C, H, W) of normalised images.
 
         A model of fixed batch size gets it padded with zeros, which are counted like images.
 
@@ -89,7 +100,7 @@ class Fp16Engine:
             step.run(values)
         for layer, counts in self._counts:
             counts.add(values[layer.unrounded], values[layer.sums] if layer.sums in self._half_sums else None)
-        return values[self._output][: len(batch)]
+        return answer([values[name] for name in self._outputs], len(padded), len(batch))
 
     def facts(self) -> dict[str, Any]:
         """The layers, each with its name, operators and counts, and no names of kernels: the board chooses those."""
@@ -141,6 +152,15 @@ def _steps(model: ModelProto, watched: set[str], half_sums: set[str], threads: i
             yield from (_HalfSum(model, node) for node in group)
         else:
             yield _Segment(model, list(group), watched, types, threads)
+
+
+def _leading_to(model: ModelProto, outputs: Sequence[str]) -> set[str]:
+    """The tensors that any of `outputs` is calculated from, and those outputs."""
+    found = set(outputs)
+    for node in reversed(model.graph.node):  # which ONNX has in order
+        if not found.isdisjoint(node.output):
+            found.update(node.input)
+    return found
 
 
 def _types(model: ModelProto) -> dict[str, int]:

@@ -5,7 +5,7 @@ layer's input, from which follows what saturation adds to its sums (kernel.py). 
 input that is added to its output: feeding it one layer's excess alone shows what that layer does to the answer.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.kernel import convolve, excess
 from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
+from pipeline.boards.answers import answer
 from pipeline.formats.layer_names import clean_name, layers_in
 from pipeline.records.results import SaturatedLayer
 
@@ -42,26 +43,27 @@ class SaturationReport:
     in `layers_in` of those that the target was seen to calculate in floating point, although they are quantized.
     """
 
-    def __init__(self, model: Any, floating: Collection[int] = ()) -> None:
+    def __init__(self, model: Any, outputs: Sequence[int] = (0,), floating: Collection[int] = ()) -> None:
+        """`outputs` are the positions of those whose change counts."""
         left_out = {
             clean_name(op.get_friendly_name()) for place, op in enumerate(layers_in(model)) if place in floating
         }
         self._layers = [layer for layer in quantized_layers(model) if layer.saturates and layer.name not in left_out]
         self._tallies = [_Tally(np.zeros(layer.outputs, np.int64)) for layer in self._layers]
         self._inputs = LayerInputs(model, self._layers) if self._layers else None
-        self._network = _Network(model, self._layers)
+        self._network = _Network(model, self._layers, outputs)
 
     def add(self, batch: Floats) -> Floats:
-        """Analyse one batch; the answer is the network's first output for it, without saturation."""
-        answer = self._network.answer(batch)
+        """Analyse one batch; the answer is the network's for it (see `answer`), without saturation."""
+        unchanged = self._network.answer(batch)
         inputs = self._inputs(batch) if self._inputs else []
         for index, (layer, tally) in enumerate(zip(self._layers, self._tallies, strict=True)):
             added = _add(tally, layer, inputs[index])
-            tally.output_values += answer.size
+            tally.output_values += unchanged.size
             if added is not None:
-                change = self._network.answer(batch, index, added) - answer
+                change = self._network.answer(batch, index, added) - unchanged
                 tally.output_energy += float(np.square(change, dtype=np.float64).sum())
-        return answer
+        return unchanged
 
     @property
     def stored_as(self) -> list[str | None]:
@@ -92,7 +94,7 @@ class LayerInputs:
 class _Network:
     """The quantized network without saturation, with its layers' outputs open to change."""
 
-    def __init__(self, model: Any, layers: list[Layer]) -> None:
+    def __init__(self, model: Any, layers: list[Layer], outputs: Sequence[int]) -> None:
         import openvino
         from openvino import opset13
 
@@ -106,14 +108,16 @@ class _Network:
                 user.replace_source_output(changed.output(0))
             self._additions.append(addition)
         parameters = [*model.get_parameters(), *self._additions]
-        open_model = openvino.Model(model.get_results()[:1], parameters)
+        results = model.get_results()
+        self._outputs = len(outputs)
+        open_model = openvino.Model([results[index] for index in outputs], parameters)
         self._request = openvino.Core().compile_model(open_model, "CPU", UNSATURATED).create_infer_request()
         self._nothing = [np.zeros(addition.get_output_shape(0), np.float32) for addition in self._additions]
         for index, zeros in enumerate(self._nothing):
             self._set(index, zeros)
 
     def answer(self, batch: Floats, layer: int | None = None, added: Floats | None = None) -> Floats:
-        """The network's first output, with `added` on top of one layer's output."""
+        """The network's answer, with `added` on top of one layer's output."""
         import openvino
 
         self._request.set_input_tensor(0, openvino.Tensor(np.ascontiguousarray(batch)))
@@ -122,7 +126,8 @@ class _Network:
         self._request.infer()
         if layer is not None:
             self._set(layer, self._nothing[layer])
-        return np.array(self._request.get_output_tensor(0).data, np.float32)
+        found = [np.array(self._request.get_output_tensor(index).data) for index in range(self._outputs)]
+        return answer(found, len(batch), len(batch))
 
     def _set(self, layer: int, values: Floats) -> None:
         import openvino

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.analysis import SaturationReport
-from pipeline.boards.backends.openvino_cpu import read
+from pipeline.boards.backends.openvino_cpu import positions, read
 
 
 def open_backend(job: dict[str, Any]) -> "Saturation":
@@ -18,7 +18,8 @@ class Saturation:
     """Analyses full batches only: a padded one would count its padding."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._report = SaturationReport(read(job), job.get("floating", ()))
+        model = read(job)
+        self._report = SaturationReport(model, positions(model, job.get("output", ())), job.get("floating", ()))
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Analyse a full batch (N, ...)."""

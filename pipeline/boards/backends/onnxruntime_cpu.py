@@ -6,9 +6,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from pipeline.boards.answers import answer
+
 
 def open_backend(job: dict[str, Any]) -> "OnnxRuntime":
-    """Load the ONNX file `model` with `threads`."""
+    """Load the ONNX file `model` with `threads`; it answers the outputs named in `output`, else its first."""
     return OnnxRuntime(job)
 
 
@@ -22,15 +24,15 @@ class OnnxRuntime:
         self._session = onnxruntime.InferenceSession(job["model"], options, providers=["CPUExecutionProvider"])
         source = self._session.get_inputs()[0]
         self._input = source.name
+        self._outputs = job.get("output") or [self._session.get_outputs()[0].name]
         self._batch = source.shape[0] if isinstance(source.shape[0], int) else None
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output for `batch` (n, ...); a model of fixed batch size gets it padded."""
+        """The outputs asked for (see `answer`) for `batch` (n, ...); a model of fixed batch size gets it padded."""
         size = self._batch or len(batch)
         padded = np.zeros((size, *batch.shape[1:]), np.float32)
         padded[: len(batch)] = batch
-        answer = np.asarray(self._session.run(None, {self._input: padded})[0], np.float32)
-        return answer[: len(batch)] if answer.shape[:1] == (size,) else answer
+        return answer(self._session.run(self._outputs, {self._input: padded}), size, len(batch))
 
     def facts(self) -> dict[str, Any]:
         """The runtime's version; it does not tell its kernels."""

@@ -1,11 +1,13 @@
 """OpenVINO on the CPU, for an IR or an ONNX file."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from pipeline.boards.answers import answer
 from pipeline.formats.layer_names import clean_name, layers_in, weights_name
 
 BOUNDARIES = ("FakeQuantize",)
@@ -21,8 +23,17 @@ def read(job: dict[str, Any]) -> openvino.Model:
     return model
 
 
+def positions(model: openvino.Model, names: Sequence[str]) -> list[int]:
+    """Which of a model's outputs are called `names`, by their tensors or their results; the first without names.
+
+    Conversion keeps the names of an ONNX file's tensors among others.
+    """
+    known = [{*output.get_names(), str(output.get_node().get_friendly_name())} for output in model.outputs]
+    return [next(index for index, own in enumerate(known) if name in own) for name in names] or [0]
+
+
 def open_backend(job: dict[str, Any]) -> "OpenVino":
-    """Load `model` for `shape` inputs with `threads`; see `OpenVino`."""
+    """Load `model` for `shape` inputs with `threads`; it answers the outputs named in `output`, else its first."""
     return OpenVino(job)
 
 
@@ -36,10 +47,11 @@ class OpenVino:
     def __init__(self, job: dict[str, Any]) -> None:
         self._shape = tuple(job["shape"])
         model = read(job)
+        self._outputs = positions(model, job.get("output", ()))
         self._layers: list[dict[str, Any]] = []
         self._own = [(clean_name(op.get_friendly_name()), weights_name(op)) for op in layers_in(model)]
         if job.get("layers"):
-            model = _showing_layers(model, self._layers)
+            model = _showing_layers(model, self._outputs, self._layers)
         settings: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": job["threads"],
             "NUM_STREAMS": 1,
@@ -51,7 +63,7 @@ class OpenVino:
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output for `batch` (n, ...), n at most the batch it was compiled for."""
+        """The outputs asked for (see `answer`) for `batch` (n, ...), n at most the batch it was compiled for."""
         padded = np.zeros(self._shape, np.float32)
         padded[: len(batch)] = batch
         answers = self._compiled(padded)
@@ -60,9 +72,7 @@ class OpenVino:
             for layer, values in zip(self._layers, shown, strict=True):
                 layer["values"] = values.shape[1]
             return np.concatenate(shown, axis=1)[: len(batch)]
-        answer = np.asarray(answers[0], np.float32)
-        # A first output that has no row for each sample goes out as it is, for the parent to refuse.
-        return answer[: len(batch)] if answer.shape[:1] == self._shape[:1] else answer
+        return answer([answers[index] for index in self._outputs], len(padded), len(batch))
 
     def facts(self) -> dict[str, Any]:
         """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and the CPU OpenVINO sees.
@@ -105,7 +115,7 @@ def _ran(own: list[tuple[str, str | None]], nodes: list[Any]) -> list[dict[str, 
     ]
 
 
-def _showing_layers(model: Any, layers: list[dict[str, Any]]) -> Any:
+def _showing_layers(model: Any, outputs: Sequence[int], layers: list[dict[str, Any]]) -> Any:
     """The model with the output of every quantizer of activations, or without any of every layer, as its outputs."""
     constants = {"Constant", "Convert"}
     kinds = [op.get_type_name() for op in model.get_ordered_ops()]
@@ -116,9 +126,10 @@ def _showing_layers(model: Any, layers: list[dict[str, Any]]) -> Any:
         if op.get_type_name() in wanted and source not in constants:
             shown.append(op.output(0))
             layers.append({"name": _layer_name(op)})
-    last = model.output(0).get_node().input_value(0)
-    shown.append(last)
-    layers.append({"name": _layer_name(last.get_node())})
+    for index in outputs:
+        last = model.output(index).get_node().input_value(0)
+        shown.append(last)
+        layers.append({"name": _layer_name(last.get_node())})
     return openvino.Model(shown, model.get_parameters())
 
 
