@@ -3,27 +3,37 @@
 from collections.abc import Sequence
 
 from pipeline.check.readability import remedy, title_of
+from pipeline.check.record import Losses
 from pipeline.formats.runtimes import Reading
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
-from pipeline.records.targets import Target
+from pipeline.records.targets import Precision, Target
 
 MOST = 80.0  # percent of the error that the layers named should account for
+
+Layer = SaturatedLayer | RoundedLayer
 
 
 def advise(
     checks: Sequence[Check],
-    layers: Sequence[SaturatedLayer | RoundedLayer],
+    layers: Sequence[Layer],
     target: Target,
+    precision: Precision,
+    lost: Losses | None = None,
+    undecided: str | None = None,
     reading: Reading | None = None,
 ) -> str:
-    """What would help most; `layers` comes with the costliest first, `reading` is what the runtime makes of it."""
+    """What would help most.
+
+    `layers` comes with the costliest first. `lost` says where the loss is; without it, it is the target's. `undecided`
+    is why the answers got no verdict, `reading` what the target's runtime makes of the file.
+    """
     failed = {check.name for check in checks if check.verdict == "fail"}
     advice = []
     if reading is not None and "unreadable_nodes" in failed:
         advice.append(remedy(reading, target))
     if failed - {"regions_per_s", "unreadable_nodes"}:
-        advice.append(_accuracy(layers, target))
+        advice.append(_accuracy(layers, target, precision, lost or Losses(unit="points")))
     for check in checks:
         if check.name == "regions_per_s" and check.verdict == "fail" and check.value is not None:
             share = check.value / check.limit
@@ -31,27 +41,58 @@ def advise(
                 f"For {check.limit:g} regions/s the network must shrink to about {share:.0%} of its time: "
                 "give it smaller images, prune it, or take a smaller one."
             )
+    missing = {check.name for check in checks if check.verdict == "not_measured"}
+    if undecided and missing - {"regions_per_s", "unreadable_nodes"}:
+        advice.append(f"No verdict on its answers: {undecided}.")
     if advice:
         return " ".join(advice)
-    missing = {check.name for check in checks if check.verdict == "not_measured"}
     if "unreadable_nodes" in missing:
         return f"What {title_of(target)} reads is not known here: a board has to show whether it loads this file."
     if missing == {"regions_per_s"}:
         return "It keeps its answers; nothing is known of its speed, which a board has to show."
     if missing:
-        return "Nothing is known to be wrong, but not all was measured: give --data with labels, or the FP32 original."
+        return "Nothing is known to be wrong, but not all was measured."
     return f"Nothing to mend: it keeps every limit of {target.name}."
 
 
-def _accuracy(layers: Sequence[SaturatedLayer | RoundedLayer], target: Target) -> str:
+def _accuracy(layers: Sequence[Layer], target: Target, precision: Precision, lost: Losses) -> str:
+    """Advice for the larger part of a loss, and how large both are where there are two."""
+    here, there = max(lost.any_cpu or 0.0, 0.0), max(lost.target or 0.0, 0.0)
+    unit = "points" if lost.unit == "points" else "%"
+    cause = "quantization" if precision == "int8" else "the file itself"
+    if here > there:
+        more = f", {there:.2f} {unit} more by {target.name}'s arithmetic" if there else ""
+        return f"{here:.2f} {unit} are lost by {cause}, on any CPU{more}: {_mend_file(precision)}."
+    first = f"Of the loss, {here:.2f} {unit} come from {cause}, {there:.2f} from the target. " if here else ""
+    amount = f"{there:.2f} {unit}" if there else "the loss"
+    return first + _target(layers, target, precision, amount)
+
+
+def _mend_file(precision: Precision) -> str:
+    if precision == "int8":
+        return "calibrate it on more samples of the real data, keep the layers that suffer most in FP32, or re-train it"
+    return "re-train it, or compress it less"
+
+
+def _target(layers: Sequence[Layer], target: Target, precision: Precision, amount: str) -> str:
+    """Advice for what is lost by the target's arithmetic."""
     saturated = [layer for layer in layers if isinstance(layer, SaturatedLayer) and layer.saturated]
+    if any(layer.output_error for layer in saturated):
+        return _half_range([layer for layer in saturated if layer.output_error])
     if saturated:
-        return _half_range(saturated)
+        return (
+            f"8-bit sums saturate in {_names(saturated)}, though not so that the samples analysed show it: "
+            f"try 7-bit weights there (`edgeproof compress --method int8 --target {target.name}` sets them)."
+        )
     overflowing = [layer for layer in layers if isinstance(layer, RoundedLayer) and layer.overflow]
     if overflowing:
         names = ", ".join(layer.name for layer in overflowing[:3])
         return f"Keep the layers that overflow FP16 in FP32: {names}."
-    return f"The loss is not {target.name}'s arithmetic but the model's own: re-train it, or compress it less."
+    if precision == "fp16":
+        fp32 = "run it in FP32 (--precision fp32), " if target.refusal("fp32") is None else ""
+        mend = f"{fp32}keep its last layers in FP32, or re-train it"
+        return f"FP16 rounding alone, without an overflow, costs {amount}: {mend}."
+    return f"{target.name} adds up in another order, which costs {amount}: its answers are close calls; re-train it."
 
 
 def _half_range(layers: Sequence[SaturatedLayer]) -> str:

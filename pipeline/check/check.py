@@ -1,6 +1,7 @@
 """`edgeproof check`: anyone's model file, on this machine and as a target calculates, with nothing else needed."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,17 +9,23 @@ from numpy.typing import NDArray
 
 from pipeline.boards import host
 from pipeline.boards.child import Place, run
+from pipeline.check import verdict
 from pipeline.check.advice import advise
+from pipeline.check.difference import difference, percent
 from pipeline.check.left_in_float import left_in_float
+from pipeline.check.losses import losses
+from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of
-from pipeline.check.record import CheckReport, Data, Difference, Model
+from pipeline.check.record import CheckReport, Data, Judged, Model
+from pipeline.check.task import Name, Task, find
 from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
+from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.records import results
-from pipeline.records.gates import Check, Quantity, Value, judge, worst
+from pipeline.records.gates import Quantity, judge, worst
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target, calculated_in
@@ -28,6 +35,7 @@ from pipeline.system.errors import InputError, Unpredictable, shown
 from pipeline.system.versions import versions
 
 Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
 RANDOM_SAMPLES = 32  # enough to see that two arithmetics differ
 
 
@@ -39,41 +47,75 @@ def check(
     precision: Precision | None = None,
     reference: ModelFile | None = None,
     random: bool = False,
+    outputs: Sequence[str] = (),
+    task: Name | None = None,
     max_drop_points: float = 1.0,
+    max_difference_percent: float | None = None,
 ) -> CheckReport:
     """Run a model over samples on this machine and in the target's arithmetic, and hold it against the limits.
 
     `precision` is what the target calculates in, by default what the file holds (on a GPU target FP32 files run in
     FP16). `reference` is the FP32 original. `random` says that the samples are noise, which can give no verdict.
+    `outputs` names those that are judged, `task` says as what; both are found where the user does not say.
+    `max_difference_percent` limits how far the outputs may be apart.
 
     Raises:
         InputError: the target refuses the precision, the reference is not FP32 or of another shape, a runtime cannot
-            run a model, or labels do not fit the outputs.
+            run a model, several outputs may be meant, or labels do not fit the outputs.
     """
     precision = precision or calculated_in(model.precision, target)
     if refusal := target.refusal(precision):
         raise InputError(refusal)
     if (precision == "int8") != (model.precision == "int8"):
         raise InputError(f"{model.path}: holds {model.precision} weights; it cannot be checked as {precision}")
+    chosen = choose(model, samples.labels, outputs)
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
     reading = reading_of(model, target)
+    names = _asked(model, [output.name for output in chosen])
     try:
-        emulation = emulate(model.path, precision, samples, shape, target)
+        emulation = emulate(model.path, precision, samples, shape, target, outputs=names)
     except InputError as error:
         if not reading.unreadable:
             raise
         return _unread(model, target, samples, precision, random, reading, str(error))
-    fp32 = _reference_outputs(model, reference, samples, shape, emulation)
-    scores = _scores(model, emulation, samples.labels, fp32)
+    fp32 = _reference_outputs(model, reference, chosen, samples, shape, emulation)
+    labels = _labels(samples, emulation.host, task)
+    known = model.wanted is not None  # which only networks of this project have, and those classify
+    found = find(chosen, emulation.host.shape[1:], labels, task, classifier=known)
+    labels = None if labels is None else labels.reshape(len(labels), *found.decide(emulation.host[:1]).shape[1:])
+    scores = _scores(found, emulation, labels, fp32)
     prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
-    outputs = scores.target_outputs
-    agreement = _agreement(outputs, fp32 if reference else emulation.cloud)
-    accuracy = scores.accuracy
-    checks = _judged(accuracy, None if random else agreement, prediction, target, max_drop_points, reading)
+    answers = scores.target_outputs
+    original = fp32 if reference else emulation.cloud
+    agreement = None
+    if found.name != "values" and answers is not None and original is not None:
+        agreement = agreement_percent(answers, original, found.decide)
     not_measured = {**emulation.not_measured, **unpredicted}
-    if samples.labels is None:
-        not_measured["accuracy"] = "the samples have no labels"
+    quantity: Quantity = "changed_answers_percent"
+    value, reason = None, None
+    if random:
+        reason = "the samples are noise; give --data"
+    elif labels is not None and (scores.accuracy.fp32 or scores.accuracy.cloud):
+        quantity = "accuracy_drop_points"
+        value, reason = verdict.accuracy_drop(scores.accuracy, labels, max_drop_points)
+    elif found.name != "values":
+        before = None if original is None else found.decide(original)
+        value, reason = verdict.changed_answers(agreement, before, max_drop_points)
+    elif max_difference_percent is None:
+        reason = verdict.undecided(chosen, emulation.host.shape[1:], task, labelled=samples.labels is not None)
+    apart: tuple[float | None, float] | None = None
+    if max_difference_percent is not None:
+        apart = (None if random else percent(answers, original), max_difference_percent)
+    first = None if apart and found.name == "values" else (quantity, value, max_drop_points)
+    checks = verdict.judged(first, apart, prediction, target, reading)
+    if labels is None:
+        not_measured["accuracy"] = (
+            "the samples have no labels" if samples.labels is None else "the outputs are judged as values"
+        )
+    if reason is not None:
+        not_measured["accuracy" if labels is not None else "answers"] = reason
     layers = sorted(emulation.layers, key=_cost, reverse=True)
+    lost = losses(found, scores.accuracy, fp32, emulation.cloud, answers)
     return CheckReport(
         target=target.name,
         precision=precision,
@@ -81,17 +123,31 @@ def check(
         reference=_facts(reference) if reference else None,
         data=_data(samples, random),
         runtime=reading,
+        judged=Judged(
+            outputs=[output.name for output in chosen],
+            of=len(model.outputs),
+            task=found.name,
+            classes=found.count,
+            undecided=None if answers is None else found.undecided(answers),
+        ),
         verdict=worst(item.verdict for item in checks),
-        advice=" ".join([*left_in_float(emulation, precision, target), advise(checks, layers, target, reading)]),
-        accuracy=accuracy,
+        advice=" ".join(
+            [
+                *left_in_float(emulation, precision, target),
+                advise(checks, layers, target, precision, lost, reason, reading),
+            ]
+        ),
+        accuracy=scores.accuracy,
         bounds=scores.bounds,
         cloud_basis=emulation.cloud_basis,
         agreement=agreement,
         agreement_with=None if agreement is None else "reference" if reference else "cloud",
-        difference=_difference(outputs, emulation.cloud),
+        difference=difference(answers, emulation.cloud),
+        difference_with_reference=difference(answers, fp32) if reference else None,
+        losses=lost,
         grade=emulation.grade,
         audit=emulation.audit,
-        worst_layer=layers[0].name if layers and any(_cost(layers[0])) else None,
+        worst_layer=layers[0].name if layers and _cost(layers[0])[0] else None,
         layers=layers,
         float_layers=sorted(emulation.float_layers or ()) if precision == "int8" else [],
         prediction=prediction,
@@ -113,7 +169,7 @@ def _unread(
     reason: str,
 ) -> CheckReport:
     """What is left to say of a file that the target's runtime does not read, where the emulation does not either."""
-    checks = judge(_read(reading), {"unreadable_nodes": 0})
+    checks = judge(verdict.unreadable(reading), {"unreadable_nodes": 0})
     return CheckReport(
         target=target.name,
         precision=precision,
@@ -121,7 +177,7 @@ def _unread(
         data=_data(samples, random),
         runtime=reading,
         verdict=worst(item.verdict for item in checks),
-        advice=advise(checks, [], target, reading),
+        advice=advise(checks, [], target, precision, reading=reading),
         grade="not_measured",
         checks=list(checks),
         not_measured={"accuracy.target": reason},
@@ -141,19 +197,26 @@ def _data(samples: LabelledSamples, random: bool) -> Data:
     )
 
 
-def _read(reading: Reading) -> dict[Quantity, Value]:
-    return {"unreadable_nodes": Value(None if reading.unreadable is None else len(reading.unreadable))}
+def _asked(model: ModelFile, names: Sequence[str]) -> Sequence[str]:
+    """What a runtime has to be told: nothing where there is one output, which it may call by another name."""
+    return names if len(model.outputs) > 1 else ()
 
 
-def default_precision(model: ModelFile, target: Target) -> Precision:
-    """What the target would calculate this file in."""
-    if model.precision == "int8":
-        return "int8"
-    return "fp16" if target.gpu else "fp32"
+def _labels(samples: LabelledSamples, answers: Floats, task: Name | None) -> Labels | None:
+    """The labels that answers (N, ...) are held against, a column of its own being no dimension."""
+    if samples.labels is None or task == "values":
+        return None
+    labels = samples.labels
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def _reference_outputs(
-    model: ModelFile, reference: ModelFile | None, samples: LabelledSamples, shape: Sequence[int], emulation: Emulation
+    model: ModelFile,
+    reference: ModelFile | None,
+    chosen: Sequence[Tensor],
+    samples: LabelledSamples,
+    shape: Sequence[int],
+    emulation: Emulation,
 ) -> Floats | None:
     if reference is None:
         return emulation.host if model.precision == "fp32" else None
@@ -165,8 +228,10 @@ def _reference_outputs(
         raise InputError(
             f"{reference.path}: takes {reference.sample_shape} inputs, {model.path} takes {model.sample_shape}"
         )
+    names = _asked(reference, matching(model, chosen, reference))
     shape = (reference.batch or shape[0], *reference.sample_shape)
     place = Place("FP32 reference", readers.reader(reference.format).BACKEND, host.CORES)
+    place = replace(place, settings={"output": list(names)})
     [outputs] = run(reference.path, samples.batches(shape[0]), len(samples), shape, [place])
     if outputs.values.shape != emulation.host.shape:
         raise InputError(
@@ -175,70 +240,21 @@ def _reference_outputs(
     return outputs.values
 
 
-def _scores(model: ModelFile, emulation: Emulation, labels: NDArray[np.int64] | None, fp32: Floats | None) -> Scores:
+def _scores(task: Task, emulation: Emulation, labels: Labels | None, fp32: Floats | None) -> Scores:
     if labels is not None:
-        classes = emulation.host[0].size
-        if emulation.host.ndim != 2 and max(emulation.host.shape[1:]) != classes:
-            raise InputError(
-                f"{model.path}: answers {emulation.host.shape[1:]} a sample; labels need one value a class"
-            )
-        if int(labels.max()) >= classes:
-            raise InputError(
-                f"a label is {int(labels.max())}, but {model.path} answers {classes} classes (0 to {classes - 1})"
-            )
-        return score(emulation, labels, fp32)
-    # Without labels the bound that agrees less with the cloud's classes counts.
+        return score(emulation, labels, fp32, task.decide)
+    # Without labels the bound that is further from the cloud's answers counts.
     target = emulation.target
     if emulation.bounds and emulation.cloud is not None:
         cloud = emulation.cloud
-        target = min(emulation.bounds.values(), key=lambda outputs: agreement_percent(outputs, cloud))
+
+        def kept(outputs: Floats) -> float:
+            if task.name == "values":
+                return -(percent(outputs, cloud) or 0.0)
+            return agreement_percent(outputs, cloud, task.decide)
+
+        target = min(emulation.bounds.values(), key=kept)
     return Scores(accuracy=results.Accuracies(), target_outputs=target)
-
-
-def _agreement(outputs: Floats | None, others: Floats | None) -> float | None:
-    if outputs is None or others is None or not _classifies(outputs):
-        return None
-    return agreement_percent(outputs, others)
-
-
-def _classifies(outputs: Floats) -> bool:
-    """Whether there is one value for each class: (N, classes), perhaps with dimensions of 1."""
-    return bool(1 < outputs[0].size == max(outputs.shape[1:], default=0))
-
-
-def _difference(outputs: Floats | None, cloud: Floats | None) -> Difference | None:
-    if outputs is None or cloud is None:
-        return None
-    apart = outputs.astype(np.float64) - cloud
-    if not np.isfinite(apart).all():
-        return None
-    rms, size = (float(np.sqrt(np.square(values).mean())) for values in (apart, cloud.astype(np.float64)))
-    return Difference(largest=float(np.abs(apart).max()), rms=rms, relative_percent=100 * rms / size if size else 0.0)
-
-
-def _judged(
-    accuracy: results.Accuracies,
-    agreement: float | None,
-    prediction: Prediction | None,
-    target: Target,
-    max_drop_points: float,
-    reading: Reading,
-) -> tuple[Check, ...]:
-    """Accuracy where there are labels, else how many answers change; the objective's speed; and what can be read."""
-    before = accuracy.cloud if accuracy.fp32 is None else accuracy.fp32
-    measured: dict[Quantity, Value] = {
-        "regions_per_s": Value(prediction.inferences_per_s if prediction else None, predicted=True),
-        **_read(reading),
-    }
-    first: Quantity
-    if before is not None:
-        first = "accuracy_drop_points"
-        measured[first] = Value(before.percent - accuracy.target.percent if accuracy.target else None)
-    else:
-        first = "changed_answers_percent"
-        measured[first] = Value(None if agreement is None else 100 - agreement)
-    limits: dict[Quantity, float] = {first: max_drop_points, "regions_per_s": target.objective.regions_per_s}
-    return judge(measured, {**limits, "unreadable_nodes": 0})
 
 
 def _prediction(
@@ -252,9 +268,10 @@ def _prediction(
 
 
 def _cost(layer: SaturatedLayer | RoundedLayer) -> tuple[float, ...]:
+    """The costliest layer has the highest; nothing is lost where all have nothing in the first place."""
     if isinstance(layer, SaturatedLayer):
         return (layer.output_error, layer.saturated)
-    return (layer.overflow, layer.flushed, layer.subnormal)
+    return (layer.overflow, layer.flushed)  # FP16 has subnormal numbers, and what it flushes hardly matters
 
 
 def _facts(model: ModelFile) -> Model:

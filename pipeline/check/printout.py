@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.check.readability import sentences
-from pipeline.check.record import CheckReport
+from pipeline.check.record import CheckReport, Judged
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Target
@@ -30,7 +30,7 @@ def render(report: CheckReport, target: Target) -> str:
     for title, part in (
         ("What the runtime makes of the file", _runtime(report, target)),
         ("Accuracy" if report.accuracy.target is not None else "Answers", _accuracy(report)),
-        ("Where it is lost", _layers(report)),
+        ("Where it is lost" if _loses(report) else "Layers", _layers(report)),
         ("On the device, predicted", _device(report, target)),
     ):
         if part is not None:
@@ -41,6 +41,8 @@ def render(report: CheckReport, target: Target) -> str:
     for note in report.data.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     for name, reason in report.not_measured.items():
+        if reason in report.advice:
+            continue
         console.print(Text(f"not measured: {name}: {reason}", style="yellow"))
     return page.text
 
@@ -60,6 +62,29 @@ def _runtime(report: CheckReport, target: Target) -> RenderableType | None:
     found = sentences(report.runtime, target)
     style = "red" if _failed(report, "unreadable_nodes") else "yellow"
     return Group(*(Text(sentence, style=style) for sentence in found)) if found else None
+
+
+def _loses(report: CheckReport) -> bool:
+    """Whether there is a loss that the layers may explain."""
+    lost = report.losses
+    return report.worst_layer is not None and (lost is None or (lost.target or 0.0) > 0)
+
+
+def _judged(judged: Judged) -> RenderableType:
+    """What the numbers below are about."""
+    names = " and ".join(repr(name) for name in judged.outputs)
+    of = "its only output" if judged.of == 1 else f"{len(judged.outputs)} of {judged.of} outputs"
+    count = "" if judged.classes is None else f"{judged.classes} "
+    words = {
+        "classes": f"{count}classes",
+        "tags": f"{count}tags",
+        "map": f"a map of {count}classes",
+        "values": "values",
+    }
+    line = f"judged by {names}, {of}: {words[judged.task]}"
+    if judged.undecided:
+        line += f"; {judged.undecided:,} answers are none, since several classes share the highest score"
+    return Text(line, style="dim")
 
 
 def _accuracy(report: CheckReport) -> RenderableType:
@@ -92,15 +117,17 @@ def _accuracy(report: CheckReport) -> RenderableType:
     if report.agreement is not None:
         style = "red" if _failed(report, "changed_answers_percent") else ""
         _line(grid, "same class", report.agreement, f"target and {report.agreement_with}", style)
-    lines: list[RenderableType] = [grid]
-    if report.difference is not None and found.target is None:
-        apart = report.difference
-        lines.append(
-            Text(
-                f"Outputs differ by {apart.relative_percent:.3g} % (root mean square), {apart.largest:.3g} at most, "
-                f"between cloud and target. {_grade(report)}"
-            )
-        )
+    lines: list[RenderableType] = [_judged(report.judged), grid] if report.judged else [grid]
+    if found.target is None:
+        for apart, other in ((report.difference_with_reference, "reference"), (report.difference, "cloud")):
+            if apart is not None:
+                lines.append(
+                    Text(
+                        f"Outputs differ by {apart.relative_percent:.3g} % (root mean square), {apart.largest:.3g} at "
+                        f"most, between {other} and target."
+                    )
+                )
+        lines.append(Text(_grade(report), style="dim"))
     return Group(*lines)
 
 
@@ -136,25 +163,32 @@ def _layers(report: CheckReport) -> RenderableType | None:
 
 def _saturated(layers: list[SaturatedLayer]) -> RenderableType:
     hit = [layer for layer in layers if layer.saturated]
-    summary = Text(f"{len(hit)} of {len(layers)} quantized layers saturate.", style="dim")
+    harmless = "" if any(layer.output_error for layer in hit) else ", which changes no answer in the samples analysed"
+    summary = Text(f"{len(hit)} of {len(layers)} quantized layers saturate{harmless if hit else ''}.", style="dim")
     if not hit:
         return summary
     grid = _grid("layer", "of the\nerror", "", "sums\nsaturated", "channels\nhit", "7-bit weights\nwould leave")
     for layer in hit[:LAYERS]:
-        left = layer.half_range_error / layer.output_error if layer.output_error else 0.0
+        if not layer.output_error:  # nothing of the answer to give a share of, or to leave
+            grid.add_row(_short(layer.name), "–", "", *_sums(layer), "–")
+            continue
+        left = layer.half_range_error / layer.output_error
         grid.add_row(
             _short(layer.name),
             f"{layer.share_percent:.1f} %",
             Text("█" * max(1, round(BAR / 2 * layer.share_percent / 100)), style="red"),
-            f"{100 * layer.saturated / layer.pair_sums:.2g} %",
-            f"{layer.channels_hit} of {layer.channels}",
+            *_sums(layer),
             f"{left**2:.0%}" if left < 1 else "more",
         )
     return Group(grid, summary)
 
 
+def _sums(layer: SaturatedLayer) -> tuple[str, str]:
+    return f"{100 * layer.saturated / layer.pair_sums:.2g} %", f"{layer.channels_hit} of {layer.channels}"
+
+
 def _rounded(layers: list[RoundedLayer]) -> RenderableType:
-    touched = [layer for layer in layers if layer.overflow or layer.flushed or layer.subnormal]
+    touched = [layer for layer in layers if layer.overflow or layer.flushed]
     summary = Text(f"{len(touched)} of {len(layers)} layers leave FP16's range.", style="dim")
     if not touched:
         return summary
@@ -216,7 +250,7 @@ def _words(checks: Iterable[Check]) -> Iterable[str]:
         if check.value is None:
             yield f"{name} not measured"
             continue
-        unit = {"accuracy_drop_points": " points lost", "changed_answers_percent": " %"}.get(check.name, " regions/s")
+        unit = {"accuracy_drop_points": " points lost", "regions_per_s": " regions/s"}.get(check.name, " %")
         value = check.value
         if check.name == "accuracy_drop_points" and value < 0:
             value, unit = -value, " points gained"

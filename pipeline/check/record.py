@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.check.task import Name
 from pipeline.formats.runtimes import Reading
 from pipeline.records.gates import Check, Verdict
 from pipeline.records.predictions import Prediction
@@ -37,8 +38,33 @@ class Data(_Strict):
     notes: list[str] = []
 
 
+class Judged(_Strict):
+    """What of the model's answers is judged, and how: the `outputs` of `of` that it has.
+
+    `classes` is the number of classes, or of tags, None where the outputs do not tell. `undecided` counts the answers
+    on the target that count as none because all classes, or three of them, share the highest score.
+    """
+
+    outputs: list[str]
+    of: int
+    task: Name
+    classes: int | None = None
+    undecided: int | None = None
+
+
+class Losses(_Strict):
+    """Where what is lost is lost: by the file on `any_cpu` (the FP32 original against the cloud), and by the `target`'s
+    arithmetic (the cloud against the target). Both in `unit`: points of accuracy, or per cent of changed answers or of
+    the outputs' difference.
+    """
+
+    unit: Literal["points", "percent"]
+    any_cpu: float | None = None
+    target: float | None = None
+
+
 class Difference(_Strict):
-    """The model's outputs on the target against those in the cloud, over all samples.
+    """The model's outputs on the target against those in the cloud, or of the reference, over all samples.
 
     `relative_percent` is the root mean square difference as a share of the root mean square output.
     """
@@ -50,12 +76,13 @@ class Difference(_Strict):
 
 class CheckReport(_Strict):
     """One model file on one target. `accuracy` is of the samples with labels, empty without any; its `fp32` is the
-    reference's, or the model's own where it is FP32.
+    reference's, or the model's own where it is FP32. It counts each head, tag or pixel that has a label.
 
-    `agreement` is the share of samples for which the target gives the same class as `agreement_with`. `layers` comes
-    with the costliest first; `float_layers` names those of an INT8 file that were seen to be calculated in floating
-    point. `runtime` is what the target's runtime makes of the file; one that it does not read fails, and then the rest
-    may be empty. What could not be had is null, and `not_measured` says why.
+    `agreement` is the share of answers for which the target gives the same class as `agreement_with`. `difference` is
+    with the cloud, `difference_with_reference` with the reference where there is one. `layers` comes with the costliest
+    first; `float_layers` names those of an INT8 file that were seen to be calculated in floating point. `runtime` is
+    what the target's runtime makes of the file; one that it does not read fails, and then the rest may be empty. What
+    could not be had is null, and `not_measured` says why.
     """
 
     schema_version: Literal[2] = 2
@@ -65,6 +92,7 @@ class CheckReport(_Strict):
     reference: Model | None = None
     data: Data
     runtime: Reading | None = None
+    judged: Judged | None = None
     verdict: Verdict
     advice: str
     accuracy: Accuracies = Accuracies()
@@ -73,6 +101,8 @@ class CheckReport(_Strict):
     agreement: float | None = Field(default=None, ge=0, le=100)
     agreement_with: Literal["reference", "cloud"] | None = None
     difference: Difference | None = None
+    difference_with_reference: Difference | None = None
+    losses: Losses | None = None
     grade: Grade
     audit: Audit | None = None
     worst_layer: str | None = None

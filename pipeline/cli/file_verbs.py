@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.counts import print_fp32_layers, print_notes
-from pipeline.cli.options import SIZE, image_options
+from pipeline.cli.options import SIZE, TASK, image_options
 from pipeline.system.errors import shown
 
 
@@ -22,6 +22,9 @@ from pipeline.system.errors import shown
 @image_options
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 @click.option("--limit", type=click.IntRange(1), help="Take this many samples, spread evenly.")
+@click.option("--output", "outputs", multiple=True, help="The output that is judged, where it has several.")
+@click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say.")
+@click.option("--max-difference", type=click.FloatRange(0), help="Per cent that the outputs' values may be apart.")
 @click.option("--max-drop", type=click.FloatRange(0), default=1.0, show_default=True, help="Points it may lose.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the record here.")
 def check(
@@ -34,6 +37,9 @@ def check(
     size: Any,
     layout: Any,
     limit: int | None,
+    outputs: tuple[str, ...],
+    task: Any,
+    max_difference: float | None,
     max_drop: float,
     json_file: Path | None,
     **images: Any,
@@ -41,8 +47,8 @@ def check(
     """Will MODEL, any ONNX file or OpenVINO IR, do on a device what it does here?
 
     Runs it on this machine and in the target's own arithmetic over the same samples, says what it loses there and in
-    which layers, and predicts its speed. With --data and labels the accuracy counts; with --data or noise and
-    --reference, how often the answer stays that of the FP32 original; with nothing, how far the outputs differ.
+    which layers, and predicts its speed. With --data and labels the accuracy counts; without labels, how many answers
+    change where the output is a class, else how far the outputs are apart (--max-difference).
 
     \b
     edgeproof check int8.onnx --target atom-x5-e3940 --data imagenet/manifest.csv --reference fp32.onnx
@@ -63,7 +69,7 @@ def check(
     if data is None:
         samples: own.LabelledSamples = own.random_samples(opened.sample_shape, limit or check.RANDOM_SAMPLES)
     else:
-        samples = _samples(data, opened, labels, limit, images)
+        samples = _samples(data, opened, labels, limit, images, outputs, task)
     report = check.check(
         opened,
         profile,
@@ -71,7 +77,10 @@ def check(
         precision=precision,
         reference=original,
         random=data is None,
+        outputs=outputs,
+        task=task,
         max_drop_points=max_drop,
+        max_difference_percent=max_difference,
     )
     if json_file:
         files.write_json(json_file, report.model_dump(mode="json"))
@@ -93,6 +102,8 @@ def check(
 )
 @click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Samples to calibrate on.")
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
+@click.option("--judge", "outputs", multiple=True, help="The output that is judged, where it has several.")
+@click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say.")
 @image_options
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 def compress(
@@ -106,6 +117,8 @@ def compress(
     limit: int,
     size: Any,
     layout: Any,
+    outputs: tuple[str, ...],
+    task: Any,
     **images: Any,
 ) -> None:
     """Compress MODEL, anyone's FP32 ONNX file, so that it survives the arithmetic of a device.
@@ -118,6 +131,7 @@ def compress(
     The exit code is the verdict's.
     """
     from pipeline.check import check, printout
+    from pipeline.check.outputs import choose
     from pipeline.compress.any_file import compress_file, output_folder
     from pipeline.formats import model_file
     from pipeline.formats.mixed_precision import fp32_layers
@@ -125,19 +139,21 @@ def compress(
     from pipeline.records.gates import EXIT_CODES
     from pipeline.records.targets import load_target
 
+    judge = {"outputs": outputs, "task": task, "option": "--judge"}
     with output_folder(output, model, calibration, *([data] if data else [])).claimed():
         profile, original = load_target(target), model_file.open_model(model, size=size, layout=layout)
         samples = _samples(calibration, original, None, limit, images, labelled=False)
         if data is None and labels is None:
-            judged_on = _judged_on(calibration, samples, original, limit, images)
+            judged_on = _judged_on(calibration, samples, original, limit, images, judge)
         else:
-            judged_on = _samples(data or calibration, original, labels, None if data else limit, images)
+            judged_on = _samples(data or calibration, original, labels, None if data else limit, images, **judge)
+        choose(original, judged_on.labels, outputs, "--judge")
         made = compress_file(original, method, profile, samples, output)
         compressed = model_file.open_model(made, size=size, layout=layout)
         print_fp32_layers(fp32_layers(load_onnx(made)))
         if data is not None:
             print_notes(samples.notes)
-        report = check.check(compressed, profile, judged_on, reference=original)
+        report = check.check(compressed, profile, judged_on, reference=original, outputs=outputs, task=task)
     click.echo(printout.render(report, profile))
     sys.exit(EXIT_CODES[report.verdict])
 
@@ -202,32 +218,52 @@ def predict(model: Path, target: str, precision: Any, batch: int, size: Any, jso
         click.echo(f"note: {note}")
 
 
-def _judged_on(calibration: Path, samples: Any, model: Any, limit: int, images: dict[str, Any]) -> Any:
+def _judged_on(
+    calibration: Path, samples: Any, model: Any, limit: int, images: dict[str, Any], judge: dict[str, Any]
+) -> Any:
     """Calibration samples with their labels, or without them where they do not fit the model."""
     from pipeline.system.errors import BadData
 
     try:
-        return _samples(calibration, model, None, limit, images)
+        return _samples(calibration, model, None, limit, images, **judge)
     except BadData as error:
         click.echo(f"{error}; without labels, changed answers count", err=True)
         return samples
 
 
 def _samples(
-    source: Path, model: Any, labels: Path | None, limit: int | None, images: dict[str, Any], labelled: bool = True
+    source: Path,
+    model: Any,
+    labels: Path | None,
+    limit: int | None,
+    images: dict[str, Any],
+    outputs: tuple[str, ...] = (),
+    task: str | None = None,
+    option: str = "--output",
+    labelled: bool = True,
 ) -> Any:
+    from pipeline.check.outputs import choose, classes_of
     from pipeline.data import own
 
-    return own.open_samples(
-        source,
-        shape=model.sample_shape,
-        layout=model.layout,
-        classes=model.classes,
-        preprocessing=own.Preprocessing.chosen(**images, own=model.wanted, imported=own.is_imported(source)),
-        labels=labels,
-        limit=limit,
-        labelled=labelled,
-    )
+    def opened(classes: int | None) -> Any:
+        return own.open_samples(
+            source,
+            shape=model.sample_shape,
+            layout=model.layout,
+            classes=classes,
+            preprocessing=own.Preprocessing.chosen(**images, own=model.wanted, imported=own.is_imported(source)),
+            labels=labels,
+            limit=limit,
+            labelled=labelled,
+        )
+
+    if not labelled:
+        return opened(None)
+    if len(model.outputs) == 1 or outputs:
+        return opened(classes_of(choose(model, None, outputs, option), task))
+    # Which output is meant shows in the labels; how many classes these may have, in the output.
+    unchecked = opened(None)
+    return opened(classes_of(choose(model, unchecked.labels, outputs, option), task))
 
 
 COMMANDS = [check, compress, convert, predict]

@@ -32,6 +32,7 @@ class Size(click.ParamType[Any]):
 
 
 NUMBERS, SIZE = Numbers(), Size()
+TASK = click.Choice(["classes", "tags", "map", "values"])  # as pipeline/check/task.py has them
 
 
 IMAGE_OPTIONS = (

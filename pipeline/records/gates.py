@@ -12,7 +12,14 @@ from pipeline.records.results import Lane, Result
 from pipeline.records.targets import Objective
 
 Verdict = Literal["pass", "fail", "not_measured"]
-Quantity = Literal["accuracy_drop_points", "changed_answers_percent", "regions_per_s", "power_w", "unreadable_nodes"]
+Quantity = Literal[
+    "accuracy_drop_points",
+    "changed_answers_percent",
+    "difference_percent",
+    "regions_per_s",
+    "power_w",
+    "unreadable_nodes",
+]
 
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "not_measured": 3}
 AT_LEAST: tuple[Quantity, ...] = ("regions_per_s",)  # the others are limits that a value must not exceed

@@ -14,6 +14,7 @@ LIMITS = {
     "power_w": "power",
     "changed_answers_percent": "changed answers",
     "unreadable_nodes": "runtime",
+    "difference_percent": "difference of the outputs",
 }
 FIELDS = {
     "measured": "speed and power on the board",

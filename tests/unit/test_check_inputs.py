@@ -201,7 +201,7 @@ class TestPlainFolder:
         [
             (np.array([0, 1]), "2 labels for 4 samples"),
             (np.array([0.0, 1, 2, 1]), "one integer per sample"),
-            (np.eye(4, dtype=np.int64), "one integer per sample"),
+            (np.zeros((4, 1, 1, 1), np.int64), "one integer per sample"),
             (np.array([0, 1, 2, 3]), "label 3 of sample 3 is outside 0 to 2, the model's classes"),
             (np.array([0, 1, 2, 2**64 - 1], np.uint64), "outside"),
             (np.array([0, 1, 2, None]), "not a readable .npy"),
@@ -446,7 +446,8 @@ class TestArrays:
             (npz(labels=np.array([None] * 7)), "pickled"),
             (npz(labels=np.zeros(6, np.int64)), r"labels is int64 \(6,\), but must be 7 integers"),
             (npz(labels=np.zeros(7)), "labels is float64"),
-            (npz(labels=np.zeros((7, 3), np.int64)), "must be 7 integers"),
+            (npz(labels=np.zeros((3, 7), np.int64)), "must be 7 integers"),
+            (npz(labels=np.zeros((7, 3, 2, 2), np.int64)), "must be 7 integers"),
             (npz(labels=np.full(7, 9)), "label 9 of sample 0 is outside 0 to 2"),
             (npz(labels=np.full(7, -1)), "label -1"),
             (npz_with_header((10**12, *SHAPE), b"\0" * 100), "not as long as its shape"),

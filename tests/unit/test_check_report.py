@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.check import printout
 from pipeline.check.advice import advise
-from pipeline.check.record import CheckReport, Data, Model
+from pipeline.check.record import CheckReport, Data, Judged, Losses, Model
 from pipeline.records.gates import Check, Value, judge
 from pipeline.records.results import Accuracies, Accuracy, Audit, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import load_target
@@ -44,12 +44,15 @@ def report(**fields: Any) -> CheckReport:
             input_shape=[None, 3, 224, 224],
         ),
         "data": Data(description="data.npz, 250 inputs", samples=250, labelled=True, random=False, sha256="0" * 64),
+        "judged": Judged(outputs=["scores"], of=1, task="classes", classes=10, undecided=0),
         "verdict": "fail",
         "advice": "Do this.",
         "accuracy": Accuracies(fp32=of_250(218), cloud=of_250(218), host=of_250(218), target=of_250(204)),
         "cloud_basis": "measured",
         "grade": "exact",
         "audit": Audit(emulator="denverton", samples=8, tolerance=0, qemu_version="7.2", agrees=True),
+        "losses": Losses(unit="points", any_cpu=0.0, target=5.6),
+        "worst_layer": "features.0/conv",
         "layers": [layer("features.0/conv", 0.5, 70.0, 0.1), layer("features.1/conv", 0.3, 30.0, 0.4)],
         "checks": [*lost(5.6), *speed(150)],
         "host_isa": "avx512_vnni",
@@ -104,18 +107,55 @@ def test_what_is_missing_stays_missing() -> None:
         ([layer("a", 1.0, 90.0, 0.1)], "90 % of the error that saturation causes comes from a: 7-bit weights in 21"),
         ([layer("a", 1.0, 60.0, 0.1), layer("b", 0.8, 40.0, 0.1)], "comes from a and b: 7-bit weights in 42 of"),
         ([layer("a", 1.0, 90.0, 2.0)], "where 7-bit weights would cost as much"),
-        ([], "not atom-x5-e3940's arithmetic but the model's own"),
+        ([layer("a", 0.0, 0.0, 0.0)], "8-bit sums saturate in a, though not so that the samples analysed show it"),
     ],
 )
 def test_advice_names_the_fewest_layers_that_matter(layers: list[SaturatedLayer], words: str) -> None:
-    assert words in advise(lost(5.0), layers, ATOM)
+    assert words in advise(lost(5.0), layers, ATOM, "int8")
+
+
+def test_advice_is_for_the_larger_part_of_the_loss() -> None:
+    hit = [layer("a", 1.0, 90.0, 0.1)]
+    file = advise(lost(5.0), hit, ATOM, "int8", Losses(unit="points", any_cpu=4.0, target=1.0))
+    assert file.startswith("4.00 points are lost by quantization, on any CPU, 1.00 points more by atom-x5-e3940's")
+    assert "calibrate it on more samples" in file
+    target = advise(lost(5.0), hit, ATOM, "int8", Losses(unit="points", any_cpu=1.0, target=4.0))
+    assert target.startswith("Of the loss, 1.00 points come from quantization, 4.00 from the target.")
+    assert "7-bit weights in 21" in target
+
+
+def test_advice_for_fp16_that_rounds_and_does_not_overflow() -> None:
+    fine = RoundedLayer(name="a", op="Conv", elements=9, overflow=0, subnormal=3, flushed=0, max_abs=16)
+    found = advise(lost(1.04), [fine], JETSON, "fp16", Losses(unit="points", any_cpu=0.0, target=1.04))
+    assert found.startswith("FP16 rounding alone, without an overflow, costs 1.04 points: run it in FP32 (--prec")
+    in_fp32 = advise(lost(1.04), [], JETSON, "fp32", Losses(unit="points", any_cpu=0.0, target=1.04))
+    assert "--precision" not in in_fp32
+
+
+def test_subnormal_numbers_are_inside_the_range_of_fp16() -> None:
+    fine = RoundedLayer(name="a", op="Conv", elements=9, overflow=0, subnormal=3, flushed=0, max_abs=16)
+    page = text(report(layers=[fine], worst_layer=None))
+    assert "0 of 1 layers leave FP16's range" in page
+    assert "Where it is lost" not in page
+
+
+def test_the_page_says_what_is_judged_and_which_answers_are_none() -> None:
+    page = text(report(judged=Judged(outputs=["probabilities"], of=3, task="classes", classes=2, undecided=7)))
+    assert "judged by 'probabilities', 1 of 3 outputs: 2 classes; 7 answers are none" in page
+
+
+def test_layers_that_saturate_to_no_effect_get_no_share() -> None:
+    page = text(report(layers=[layer("a", 0.0, 0.0, 0.0)], worst_layer=None))
+    assert "which changes no answer in the samples analysed" in " ".join(page.split())
+    assert "0.0 %" not in page
 
 
 def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     loud = RoundedLayer(name="grow", op="Conv", elements=9, overflow=3, subnormal=0, flushed=0, max_abs=1e5)
-    assert advise(lost(5.0), [loud], JETSON).endswith("in FP32: grow.")
-    slow = advise(speed(60), [], ATOM)
+    assert advise(lost(5.0), [loud], JETSON, "fp16").endswith("in FP32: grow.")
+    slow = advise(speed(60), [], ATOM, "int8")
     assert "shrink to about 50% of its time" in slow
-    assert "not all was measured" in advise(lost(None), [], ATOM)
-    assert "a board has to show" in advise(speed(None), [], ATOM)
-    assert "keeps every limit" in advise(lost(0.2), [], ATOM)
+    assert "not all was measured" in advise(lost(None), [], ATOM, "int8")
+    assert advise(lost(None), [], ATOM, "int8", None, "noise").startswith("No verdict on its answers: noise.")
+    assert "a board has to show" in advise(speed(None), [], ATOM, "int8")
+    assert "keeps every limit" in advise(lost(0.2), [], ATOM, "int8")

@@ -116,7 +116,7 @@ def test_a_broken_limit_has_a_name_that_people_read() -> None:
         {name: Value(0.0 if name == "regions_per_s" else 9.0) for name in QUANTITIES},
         dict.fromkeys(QUANTITIES, 1.0),
     )
-    assert broken(checks) == ["accuracy", "changed answers", "speed", "power", "runtime"]
+    assert broken(checks) == ["accuracy", "changed answers", "difference of the outputs", "speed", "power", "runtime"]
 
 
 # --- records -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class LabelledSamples(Samples, Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """The class index of every sample (N,), or None where there are no labels."""
+        """The class of every sample (N,), of each of its heads (N, k) or pixels (N, H, W); None without labels."""
 
     @property
     def sha256(self) -> str:
@@ -70,7 +70,8 @@ def open_samples(
       beside it or in `images/` beside it; with a column `split` the `test` rows count, or else `val`, or else all;
     - a folder with one folder per class, with or without `train/val/test` above, of which one is chosen likewise;
     - a folder of images without classes (hidden files count in neither kind of folder, which `notes` say);
-    - an `.npz` file with `inputs`, pre-processed (N, *shape) float32, and optionally `labels`, N integers.
+    - an `.npz` file with `inputs`, pre-processed (N, *shape) float32, and optionally `labels`, N integers or (N, k)
+      or (N, H, W) of them.
 
     Class names are indices in sorted order. `labels` is a text file that gives another order, one class name a line.
     Where `source` has no class names, `labels` is a text file with one class index a line or an `.npy` file of N

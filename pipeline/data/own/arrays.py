@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.own.labels import checked, read_indices
+from pipeline.data.own.labels import MOST_DIMENSIONS, checked, read_indices
 from pipeline.data.own.selection import fingerprint, spread
 from pipeline.system import files
 from pipeline.system.errors import BadData, shown
@@ -110,12 +110,13 @@ def _labels(path: Path, archive: zipfile.ZipFile, count: int, classes: int | Non
     member = _member(path, archive, "labels")
     if member is None:
         return None
-    if member.dtype.kind not in "iu" or member.shape != (count,):
+    if member.dtype.kind not in "iu" or member.shape[:1] != (count,) or len(member.shape) > MOST_DIMENSIONS:
         found = f"labels is {member.dtype} {member.shape}"
         raise BadData(f"{path}: {found}, but must be {count:,} integers, the index of each sample's class")
     with archive.open(member.name) as stream:
         stream.seek(member.start)
-        values = np.frombuffer(stream.read(count * member.dtype.itemsize), member.dtype)
+        values = np.frombuffer(stream.read(math.prod(member.shape) * member.dtype.itemsize), member.dtype)
+        values = values.reshape(member.shape)
     return checked(values, count, classes, f"{path}: labels")
 
 

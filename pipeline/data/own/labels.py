@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.data.own.listing import Listing
 from pipeline.system.errors import BadData
 
+MOST_DIMENSIONS = 3  # a class for each sample (N,), for each head or label (N, k), or for each pixel (N, H, W)
 MOST_CLASSES = 1 << 31  # where the network does not say how many it has
 
 
@@ -51,7 +52,7 @@ def read_indices(path: Path, count: int, classes: int | None) -> NDArray[np.int6
 
 
 def checked(values: list[str] | NDArray[Any], count: int, classes: int | None, where: object) -> NDArray[np.int64]:
-    """Class indices (N,) of an array or a list of numbers or of text, held against the samples and the network.
+    """Class indices (N,), (N, k) or (N, H, W) of an array, or (N,) of a list of text, held against samples and network.
 
     Raises:
         InputError: they are not integers, not `count`, or outside 0 to `classes` - 1.
@@ -61,16 +62,16 @@ def checked(values: list[str] | NDArray[Any], count: int, classes: int | None, w
             values = np.array([int(value) for value in values], np.int64)
         except (ValueError, OverflowError) as error:
             raise BadData(f"{where}: labels must be class indices, one whole number a line ({error})") from error
-    if values.ndim != 1 or values.dtype.kind not in "iu":
+    if not 1 <= values.ndim <= MOST_DIMENSIONS or values.dtype.kind not in "iu":
         found = f"{values.dtype} of shape {values.shape}"
         raise BadData(f"{where}: labels must be one integer per sample, the index of its class; found {found}")
     if len(values) != count:
         raise BadData(f"{where}: {len(values):,} labels for {count:,} samples; give one per sample")
     limit = classes or MOST_CLASSES
-    outside = np.flatnonzero((values < 0) | (values >= limit))
+    outside = np.argwhere((values < 0) | (values >= limit))
     if len(outside):
-        range_ = f"0 to {limit - 1}" + (", the model's classes" if classes else "")
-        raise BadData(f"{where}: label {values[outside[0]]} of sample {outside[0]} is outside {range_}")
+        sample, range_ = outside[0][0], f"0 to {limit - 1}" + (", the model's classes" if classes else "")
+        raise BadData(f"{where}: label {values[tuple(outside[0])]} of sample {sample} is outside {range_}")
     indices: NDArray[np.int64] = values.astype(np.int64)
     return indices
 

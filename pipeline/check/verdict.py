@@ -1,0 +1,83 @@
+"""The limits of a check, and why an answer cannot be held against them."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.check import chance
+from pipeline.check.task import Name
+from pipeline.formats.contents import Tensor
+from pipeline.formats.runtimes import Reading
+from pipeline.records.gates import Check, Quantity, Value, judge
+from pipeline.records.predictions import Prediction
+from pipeline.records.results import Accuracies
+from pipeline.records.targets import Target
+
+Labels = NDArray[np.int64]
+
+
+def accuracy_drop(accuracy: Accuracies, labels: Labels, max_drop_points: float) -> tuple[float | None, str | None]:
+    """Points lost on the target against the original, or None and why that says nothing."""
+    before = accuracy.cloud if accuracy.fp32 is None else accuracy.fp32
+    if before is None or accuracy.target is None:
+        return None, None
+    if reason := chance.no_better(before, labels):
+        return None, reason
+    lost = before.percent - accuracy.target.percent
+    reason = chance.says_little(labels)
+    return (None, reason) if reason and lost <= max_drop_points else (lost, None)
+
+
+def changed_answers(agreement: float | None, before: Labels | None, limit: float) -> tuple[float | None, str | None]:
+    """Per cent of the answers `before` that are others on the target, or None and why that says nothing."""
+    if agreement is None or before is None:
+        return None, None
+    changed = 100 - agreement
+    if changed <= limit and chance.constant(before):
+        return None, (
+            "every sample gets the same answer, which would hardly change if the network were broken: give more "
+            "samples, or other --preset, --mean and --std"
+        )
+    return changed, None
+
+
+def undecided(outputs: Sequence[Tensor], shape: Sequence[int], task: Name | None, *, labelled: bool) -> str:
+    """What would decide on outputs of this shape a sample that nothing shows to be classes."""
+    names = " and ".join(repr(output.name) for output in outputs)
+    found = f"nothing says what the {math.prod(shape)} values of {names} may lose: give --max-difference PERCENT"
+    if task == "values":
+        return found
+    scores = (
+        f", or --task {'map' if len(shape) == 3 and max(shape[1:]) > 1 else 'classes'} if they are scores of classes"
+    )
+    return found + scores + ("" if labelled else " (or --data with labels)")
+
+
+def judged(
+    answers: tuple[Quantity, float | None, float] | None,
+    difference: tuple[float | None, float] | None,
+    prediction: Prediction | None,
+    target: Target,
+    reading: Reading,
+) -> tuple[Check, ...]:
+    """Every limit of a check: what its `answers` may lose (quantity, value, limit), the objective's speed, and no node
+    that the target's runtime does not read.
+
+    `difference` is the outputs' with its limit, where the user gives one; values have no other limit.
+    """
+    measured: dict[Quantity, Value] = {}
+    limits: dict[Quantity, float] = {}
+    if answers is not None:
+        measured[answers[0]], limits[answers[0]] = Value(answers[1]), answers[2]
+    if difference is not None:
+        measured["difference_percent"], limits["difference_percent"] = Value(difference[0]), difference[1]
+    measured["regions_per_s"] = Value(prediction.inferences_per_s if prediction else None, predicted=True)
+    limits["regions_per_s"] = target.objective.regions_per_s
+    return judge({**measured, **unreadable(reading)}, {**limits, "unreadable_nodes": 0})
+
+
+def unreadable(reading: Reading) -> dict[Quantity, Value]:
+    """How many nodes the target's runtime does not read, None where nothing is known of it."""
+    return {"unreadable_nodes": Value(None if reading.unreadable is None else len(reading.unreadable))}
