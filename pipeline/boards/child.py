@@ -3,20 +3,22 @@
 import json
 import os
 import resource
-import select
-import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipeline.boards.failures import Crashed, Failed, OutOfMemory, TooSlow
+from pipeline.boards.pace import Pace
+from pipeline.boards.process import Ended, Process
 from pipeline.system.errors import BadModel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,12 +31,14 @@ class Place:
     """Where and how a model runs: what starts the Python, its environment, and its limits.
 
     `backend` is the module that runs it: one with a function `open_backend`, such as those in pipeline/boards/backends.
+    `where` says it in the words of an error: "the runtime refused it ...".
     `environment` replaces variables of the caller; a variable set to None is taken away.
     """
 
     description: str
     backend: str
     threads: int
+    where: str = "on this machine"
     launcher: Sequence[str] = (sys.executable,)
     environment: Mapping[str, str | None] = field(default_factory=dict)
     memory_limit_mib: int | None = None
@@ -42,11 +46,16 @@ class Place:
 
 
 class Child:
-    """A model loaded in a child process. Batches go in and come out through files mapped into both."""
+    """A model loaded in a child process. Batches go in and come out through files mapped into both.
 
-    def __init__(self, model: Path, shape: Sequence[int], place: Place, folder: Path) -> None:
-        self._model, self._place = model, place
-        self._stderr = folder / "stderr"
+    Every method may raise Failed: the runtime refuses the model, crashes, needs more memory than its place has, or
+    does not answer within TIME_LIMIT_S or by the `deadline` (of time.monotonic).
+    """
+
+    def __init__(
+        self, model: Path, shape: Sequence[int], place: Place, folder: Path, deadline: float | None = None
+    ) -> None:
+        self._model, self._place, self._deadline = model, place, deadline
         self._outputs_file, inputs_file = folder / "outputs", folder / "inputs"
         self._inputs = np.memmap(inputs_file, np.float32, "w+", shape=tuple(shape))
         self._pending: int | None = None
@@ -62,23 +71,21 @@ class Child:
         }
         environment = {**os.environ, **place.environment}
         limit = place.memory_limit_mib
-        with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(
+        try:
+            self._process = Process(
                 [*place.launcher, "-m", "pipeline.boards.worker", json.dumps(job)],
-                env={name: value for name, value in environment.items() if value is not None},
-                cwd=REPOSITORY,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                preexec_fn=(lambda: _limit_memory(limit)) if limit else None,
+                {name: value for name, value in environment.items() if value is not None},
+                REPOSITORY,
+                folder,
+                before=(lambda: _limit_memory(limit)) if limit else None,
             )
+        except OSError as error:
+            raise Failed(
+                model, f"{place.launcher[0]} cannot be started ({error.strerror or error})", place.where
+            ) from error
 
     def wait_until_loaded(self) -> None:
-        """Return when the model is loaded.
-
-        Raises:
-            InputError: the runtime refuses or crashes on the model, or takes too long.
-        """
+        """Return when the model is loaded."""
         self._answer()
 
     def start(self, batch: NDArray[np.float32]) -> None:
@@ -109,37 +116,36 @@ class Child:
 
     def close(self) -> None:
         """Stop the process, whatever it is doing."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):  # what was not sent is no loss
-                    pipe.close()
-        self._process.wait()
+        self._process.close()
 
     def _ask(self, request: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            self._fail()
+            self._process.write(json.dumps(request).encode())
+        except Ended as ended:
+            self._fail(ended.code)
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], TIME_LIMIT_S)
-        if not ready:
+        limit = TIME_LIMIT_S
+        if self._deadline is not None:
+            limit = min(limit, max(self._deadline - time.monotonic(), 0.0))
+        try:
+            answer: dict[str, Any] = json.loads(self._process.read(limit))
+        except TimeoutError:
             self.close()
-            raise BadModel(f"{self._model}: the runtime did not answer within {TIME_LIMIT_S:g} s and was stopped")
-        line = self._process.stdout.readline()
-        if not line:
-            self._fail()
-        answer: dict[str, Any] = json.loads(line)
+            raise TooSlow(self._model, limit, self._place.where) from None
+        except Ended as ended:
+            self._fail(ended.code)
         return answer
 
-    def _fail(self) -> None:
-        code = self._process.wait()
-        said = self._stderr.read_text(errors="replace")
-        raise BadModel(f"{self._model}: {_reason(code, said, self._place.memory_limit_mib)}")
+    def _fail(self, code: int) -> NoReturn:
+        said = self._process.stderr.read_text(errors="replace")
+        where = self._place.where
+        if "MemoryError" in said or "bad_alloc" in said or "Unable to allocate" in said:
+            raise OutOfMemory(self._model, self._place.memory_limit_mib, where)
+        if code < 0:
+            raise Crashed(self._model, -code, where)
+        lines = said.strip().splitlines()
+        raise Failed(self._model, "the runtime refused it", f"{where}: {lines[-1] if lines else 'no message'}")
 
 
 @dataclass(frozen=True)
@@ -151,18 +157,40 @@ class Outputs:
 
 
 def run(
-    model: Path, batches: Iterable[NDArray[np.float32]], total: int, shape: Sequence[int], places: Sequence[Place]
+    model: Path,
+    batches: Iterable[NDArray[np.float32]],
+    total: int,
+    shape: Sequence[int],
+    places: Sequence[Place],
+    budget_s: float | None = None,
 ) -> list[Outputs]:
     """Run a model in several places side by side over the same `batches` of at most `shape[0]` samples each.
 
-    While the children calculate one batch the next is prepared; no more than two are held at a time.
+    While the children calculate one batch the next is prepared; no more than two are held at a time. With a budget,
+    a run that will not end within that many seconds is stopped as soon as that can be told.
 
     Raises:
-        InputError: a runtime refuses the model, crashes, hangs, or needs more memory than its place has.
+        Failed: a runtime refuses the model, crashes, hangs, or needs more memory or time than its place has.
     """
+    pace = Pace(total, budget_s, places[0].description)
+    try:
+        return _run(model, batches, total, shape, places, pace)
+    except TooSlow as error:
+        error.needed_s = pace.needed_s
+        raise
+
+
+def _run(
+    model: Path,
+    batches: Iterable[NDArray[np.float32]],
+    total: int,
+    shape: Sequence[int],
+    places: Sequence[Place],
+    pace: Pace,
+) -> list[Outputs]:
     parts: list[list[NDArray[np.float32]]] = [[] for _ in places]
     with ExitStack() as stack:
-        children = [stack.enter_context(_child(model, shape, place)) for place in places]
+        children = [stack.enter_context(_child(model, shape, place, pace.deadline)) for place in places]
         for child in children:
             child.wait_until_loaded()
         bar = stack.enter_context(
@@ -173,6 +201,9 @@ def run(
             for child, part in zip(children, parts, strict=True):
                 if (found := child.result()) is not None:
                     part.append(found)
+            if not pace.fits(sum(map(len, parts[0]))):
+                assert pace.budget_s is not None
+                raise TooSlow(model, pace.budget_s, places[0].where)
 
         for batch in batches:
             collect()
@@ -184,10 +215,10 @@ def run(
 
 
 @contextmanager
-def _child(model: Path, shape: Sequence[int], place: Place) -> Iterator[Child]:
+def _child(model: Path, shape: Sequence[int], place: Place, deadline: float | None) -> Iterator[Child]:
     root = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=root, prefix="edgeproof-") as folder:
-        child = Child(model, shape, place, Path(folder))
+        child = Child(model, shape, place, Path(folder), deadline)
         try:
             yield child
         finally:
@@ -196,12 +227,3 @@ def _child(model: Path, shape: Sequence[int], place: Place) -> Iterator[Child]:
 
 def _limit_memory(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (mib << 20, mib << 20))
-
-
-def _reason(code: int, stderr: str, limit_mib: int | None) -> str:
-    if "MemoryError" in stderr or "bad_alloc" in stderr or "Unable to allocate" in stderr:
-        return f"needs more than the target's {limit_mib} MiB of memory" if limit_mib else "not enough memory"
-    if code < 0:
-        return f"the runtime crashed (signal {-code})"
-    lines = stderr.strip().splitlines()
-    return f"the runtime refused it: {lines[-1] if lines else 'no message'}"

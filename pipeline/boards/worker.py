@@ -6,18 +6,24 @@ under an emulator with a bare system. It gets its job as one JSON argument, answ
 is loaded and one after each batch, and shares inputs and outputs with its parent through mapped files.
 """
 
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+
 
 def main(job: dict[str, Any]) -> None:
     """Answer a line {"samples": n} on standard input with the outputs of the first n inputs; {} with the facts."""
+    # A hanging runtime would not see that its parent is gone.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # What a runtime prints must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

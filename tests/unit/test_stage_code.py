@@ -23,6 +23,7 @@ ROOTS = {
 }
 # Not the command line: it parses, calls and prints. Nor these, of which no number and no picture comes.
 HARMLESS = {
+    "pipeline": "turns telemetry off",
     "pipeline.project.layout": "says where things lie",
     "pipeline.project.candidate": "says where a candidate's files lie",
     "pipeline.project.code": "reads dvc.yaml itself",

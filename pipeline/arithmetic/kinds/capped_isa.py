@@ -37,9 +37,7 @@ class CappedIsa(Kind):
             cloud_basis="simulated" if simulated else "measured",
             grade="unaudited",
             audit=audit_place(target),
-            analysis=Place("saturation by layer", ANALYSIS, target.cpu.cores, environment=_uncapped(target))
-            if quantized
-            else None,
+            analysis=_analysis_place(target) if quantized else None,
         )
 
 
@@ -52,6 +50,7 @@ def target_place(target: Target) -> Place:
         description=f"{target.name} arithmetic",
         backend=BACKEND,
         threads=target.cpu.cores,
+        where="in the target's arithmetic on this machine",
         environment=dict(target.emulation.environment),
         memory_limit_mib=target.emulation.memory_limit_mib,
     )
@@ -74,6 +73,18 @@ def audit_place(target: Target) -> Place:
         description=f"audit on {target.emulation.emulator}",
         backend=BACKEND,
         threads=1,
+        where=f"on the emulated CPU ({target.emulation.emulator})",
+        environment=_uncapped(target),
+    )
+
+
+def _analysis_place(target: Target) -> Place:
+    """What saturation does layer by layer, calculated on this machine."""
+    return Place(
+        description="saturation by layer",
+        backend=ANALYSIS,
+        threads=target.cpu.cores,
+        where="in the analysis of layers on this machine",
         environment=_uncapped(target),
     )
 

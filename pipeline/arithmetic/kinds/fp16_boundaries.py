@@ -40,7 +40,11 @@ class Fp16Boundaries(Kind):
             return Plan(host=here, target=here, cloud=here, cloud_basis="measured", grade="bounded")
         bounds = {
             f"{sums}_sums": Place(
-                f"{target.name}, sums in {sums.upper()}", BACKEND, host.CORES, settings={"accumulate": sums}
+                f"{target.name}, sums in {sums.upper()}",
+                BACKEND,
+                host.CORES,
+                where="in the target's arithmetic on this machine",
+                settings={"accumulate": sums},
             )
             for sums in ("fp32", "fp16")
         }

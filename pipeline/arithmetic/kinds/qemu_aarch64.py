@@ -38,7 +38,9 @@ class QemuAarch64(Kind):
             not_measured["accuracy.cloud"] = f"ONNX Runtime's 8-bit sums saturate on this machine ({host.isa()})"
         return Plan(
             host=here,
-            target=Place(f"{target.name} in QEMU", BACKEND, 1),
+            target=Place(
+                f"{target.name} in QEMU", BACKEND, 1, where=f"on the emulated CPU ({target.emulation.emulator})"
+            ),
             cloud=cloud,
             cloud_basis=basis,
             grade="exact",

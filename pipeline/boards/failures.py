@@ -1,0 +1,45 @@
+"""Why a model came to no answer in a place: told apart, since the one is the model's fault and the other is not."""
+
+from pathlib import Path
+
+from pipeline.system.errors import BadModel
+
+SIGNALS = {4: "illegal instruction", 6: "aborted", 7: "bus error", 8: "arithmetic error", 9: "killed", 11: "bad memory"}
+
+
+class Failed(BadModel):
+    """`model` gave no answer: `what` happened `where`, as in "the runtime refused it" "on this machine"."""
+
+    def __init__(self, model: Path, what: str, where: str) -> None:
+        super().__init__(f"{model}: {what} {where}")
+        self.what, self.where = what, where
+
+
+class Crashed(Failed):
+    """The process died of a signal."""
+
+    def __init__(self, model: Path, signal: int, where: str) -> None:
+        super().__init__(model, f"the runtime crashed (signal {signal})", where)
+        self.signal = signal
+
+    @property
+    def reason(self) -> str:
+        """What the signal means, in words."""
+        return SIGNALS.get(self.signal, f"signal {self.signal}")
+
+
+class OutOfMemory(Failed):
+    """It needs more than the `limit_mib` of its place, or where that is None more than there is."""
+
+    def __init__(self, model: Path, limit_mib: int | None, where: str) -> None:
+        what = f"needs more than the target's {limit_mib} MiB of memory" if limit_mib else "not enough memory"
+        super().__init__(model, what, where)
+        self.limit_mib = limit_mib
+
+
+class TooSlow(Failed):
+    """It did not answer within `limit_s`; all samples would take about `needed_s` seconds, None where not known."""
+
+    def __init__(self, model: Path, limit_s: float, where: str, needed_s: float | None = None) -> None:
+        super().__init__(model, f"the runtime did not answer within {limit_s:g} s and was stopped", where)
+        self.limit_s, self.needed_s = limit_s, needed_s

@@ -1,0 +1,201 @@
+"""A runtime may hang, die or leave processes behind, at any moment: it is told at once, and nothing stays."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.boards import child
+from pipeline.boards.child import Outputs, Place, run
+from pipeline.boards.failures import Crashed, Failed, OutOfMemory, TooSlow
+from pipeline.boards.pace import duration
+
+UNRULY = """
+import os, signal, subprocess, sys, time
+import numpy as np
+
+def open_backend(job):
+    return Unruly(job)
+
+class Unruly:
+    def __init__(self, job):
+        self.job = job
+        if job.get("forks"):
+            if os.fork() == 0:  # holds the pipes of its parent open, as a forked sender of usage statistics does
+                open(job["mark"] + ".forked", "w").write(str(os.getpid()))
+                time.sleep(600)
+            sleeper = subprocess.Popen(["sleep", "600"])
+            open(job["mark"] + ".started", "w").write(str(sleeper.pid))
+        open(job["mark"], "w").write(str(os.getpid()))
+        self.at("load")
+
+    def infer(self, batch):
+        self.at("batch")
+        time.sleep(self.job.get("seconds", 0))
+        return batch * 2
+
+    def facts(self):
+        self.at("facts")
+        return {"layers": []}
+
+    def at(self, moment):
+        if self.job["at"] != moment:
+            return
+        what = self.job["what"]
+        if what == "hangs":
+            time.sleep(600)
+        if what == "illegal":
+            os.kill(os.getpid(), signal.SIGILL)
+        if what == "leaves":
+            os._exit(0)
+        if what == "closes":
+            os.close(1), os.closerange(3, 100), time.sleep(600)
+        if what == "memory":
+            raise MemoryError
+        raise RuntimeError("cannot make that kernel")
+"""
+SOON_S = 10
+
+
+@pytest.fixture(autouse=True)
+def unruly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unruly.py").write_text(UNRULY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def place(tmp_path: Path, **settings: Any) -> Place:
+    mark = str(tmp_path / "mark")
+    return Place("unruly", "unruly", 1, where="in the test", settings={"at": "", "what": "", "mark": mark, **settings})
+
+
+def answers(tmp_path: Path, *places: Place, samples: int = 4, budget_s: float | None = None) -> list[Outputs]:
+    values = np.arange(3 * samples, dtype=np.float32).reshape(samples, 3)
+    batches = (values[start : start + 2] for start in range(0, samples, 2))
+    return run(tmp_path / "model.xml", batches, samples, (2, 3), places, budget_s)
+
+
+def left(tmp_path: Path) -> list[str]:
+    """Processes that a backend was or forked and that still run; zombies do not."""
+    found = []
+    for mark in tmp_path.glob("mark*"):
+        state = Path("/proc", mark.read_text(), "stat")
+        if state.exists() and state.read_text().split()[2] != "Z":
+            found.append(mark.name)
+    return found
+
+
+def soon_nothing_is_left(tmp_path: Path) -> bool:
+    deadline = time.monotonic() + SOON_S
+    while left(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not left(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    """Every end is told soon."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < SOON_S
+
+
+@pytest.mark.parametrize(("at", "forks"), [("load", True), ("batch", False), ("batch", True), ("facts", True)])
+def test_a_death_is_told_at_once_even_if_a_fork_holds_the_pipe(at: str, forks: bool, tmp_path: Path) -> None:
+    with pytest.raises(Crashed, match=r"the runtime crashed \(signal 4\) in the test") as caught:
+        answers(tmp_path, place(tmp_path, at=at, what="illegal", forks=forks))
+    assert caught.value.reason == "illegal instruction"
+    assert soon_nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("at", ["load", "batch", "facts"])
+def test_a_hang_ends_with_the_time_that_it_has(at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "TIME_LIMIT_S", 1.5)
+    with pytest.raises(TooSlow, match=r"did not answer within 1\.5 s and was stopped in the test"):
+        answers(tmp_path, place(tmp_path, at=at, what="hangs", forks=True))
+    assert soon_nothing_is_left(tmp_path)
+
+
+def test_one_that_leaves_or_closes_its_pipes_is_no_answer(tmp_path: Path) -> None:
+    for what in ("leaves", "closes"):
+        with pytest.raises(Failed, match="no message"):
+            answers(tmp_path, place(tmp_path, at="batch", what=what, forks=what == "leaves"))
+        assert soon_nothing_is_left(tmp_path)
+
+
+def test_a_refusal_is_in_the_runtime_s_words_and_says_where(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"refused it in the test: RuntimeError: cannot make that kernel"):
+        answers(tmp_path, place(tmp_path, at="load", what="raises"))
+
+
+def test_too_little_memory_is_no_crash(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match="not enough memory in the test"):
+        answers(tmp_path, place(tmp_path, at="batch", what="memory"))
+
+
+def test_what_went_well_leaves_nothing_either(tmp_path: Path) -> None:
+    [outputs] = answers(tmp_path, place(tmp_path, forks=True))
+    assert outputs.values[1, 0] == 6
+    assert soon_nothing_is_left(tmp_path)
+
+
+def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="/no/qemu cannot be started"):
+        answers(tmp_path, Place("nowhere", "unruly", 1, launcher=["/no/qemu"]))
+
+
+@pytest.mark.parametrize(("by", "at"), [(signal.SIGKILL, "load"), (signal.SIGKILL, "batch"), (signal.SIGINT, "batch")])
+def test_however_the_parent_ends_nothing_is_left(by: signal.Signals, at: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path.cwd())!r})
+from tests.unit.test_child import answers, place
+answers(Path({str(tmp_path)!r}), place(Path({str(tmp_path)!r}), at={at!r}, what="hangs", forks=True))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    marks = (tmp_path / "mark", tmp_path / "mark.forked")
+    while not all(mark.exists() and mark.read_text() for mark in marks):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    held = memory_of(int((tmp_path / "mark").read_text()))
+    assert held.exists()
+    parent.send_signal(by)
+    parent.wait()
+    assert soon_nothing_is_left(tmp_path)
+    deadline = time.monotonic() + SOON_S
+    while held.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not held.exists()
+
+
+def memory_of(process: int) -> Path:
+    """The folder of a child's mapped files: its standard error is one of them."""
+    return Path(f"/proc/{process}/fd/2").readlink().parent
+
+
+def test_a_budget_ends_what_will_not_fit_it_long_before_it_is_spent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TooSlow) as caught:
+        answers(tmp_path, place(tmp_path, seconds=0.3), samples=2000, budget_s=30)
+    assert caught.value.needed_s is not None
+    assert 200 < caught.value.needed_s < 600
+    assert "unruly: 2000 samples take about" in capsys.readouterr().err
+
+
+def test_a_budget_that_is_spent_ends_a_hang(tmp_path: Path) -> None:
+    with pytest.raises(TooSlow) as caught:
+        answers(tmp_path, place(tmp_path, at="batch", what="hangs"), budget_s=1.5)
+    assert caught.value.needed_s is None
+    [outputs] = answers(tmp_path, place(tmp_path), budget_s=30)
+    assert len(outputs.values) == 4
+
+
+def test_times_are_said_as_people_do() -> None:
+    assert [duration(seconds) for seconds in (0.2, 1, 59, 200)] == ["1 second", "1 second", "59 seconds", "3 minutes"]
