@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.data.splits import differing_classes, split_of
-from pipeline.system.errors import BadData, shown
+from pipeline.system.errors import BadData, shown, some
 
 # What systems and programs leave in folders, besides names that start with a dot.
 LEFT_BY_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
-MOST_NAMES = 3
 
 
 class Entry(NamedTuple):
@@ -59,12 +58,6 @@ def check_names(names: Iterable[str], where: Path) -> None:
             other = seen[folded]
             raise BadData(f"{where}: the classes {other!r} and {name!r} differ by case or blanks only; rename one")
         seen[folded] = name
-
-
-def some(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(map(shown, names[:MOST_NAMES])) + more
 
 
 class _Tree:

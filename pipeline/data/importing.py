@@ -42,7 +42,10 @@ def import_data(source: Path, data: Path) -> Imported:
         InputError: `source` is neither or is not clear, has fewer than two classes with usable images or too few of
             them to split, or lies in `data` or around it; `data` holds what was not written here.
     """
-    manifest = source / "manifest.csv" if (source / "manifest.csv").is_file() else source
+    try:
+        manifest = source / "manifest.csv" if (source / "manifest.csv").is_file() else source
+    except OSError as error:
+        raise BadData(f"{source}: cannot be read ({error.strerror or error})") from error
     output = Output(data, COMMAND, (manifest,), _known, "move them to another folder, and import from there")
     with output.claimed():
         return _import(source, manifest, output)

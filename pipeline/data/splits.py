@@ -4,13 +4,14 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.data.dataset import SplitName
 from pipeline.system import files
-from pipeline.system.errors import BadData, shown
+from pipeline.system.errors import BadData, shown, some
 
 WORDS: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -98,11 +99,11 @@ def differing_classes(labelled: Iterable[tuple[str, str]]) -> list[str]:
     if "train" not in classes:
         return []
     return [
-        f"the class {shown(label)} is in {has} and not in {lacks}"
+        f"classes in {has} and not in {lacks} ({len(apart):,}): {some(sorted(apart))}"
         for split in ("val", "test")
         if split in classes
         for has, lacks in ((split, "train"), ("train", split))
-        for label in sorted(classes[has] - classes[lacks])
+        if (apart := classes[has] - classes[lacks])
     ]
 
 
@@ -113,15 +114,17 @@ def in_two_splits(samples: Iterable[tuple[Path, str]], split: str | None = None)
     """
     by_size: dict[int, list[tuple[Path, str]]] = defaultdict(list)
     for path, name in samples:
-        if name and path.is_file() and (size := path.stat().st_size):
-            by_size[size].append((path, name))
+        with suppress(OSError):
+            if name and path.is_file():
+                by_size[path.stat().st_size].append((path, name))
     twice = []
-    for same in by_size.values():
+    for size, same in by_size.items():
         names = {name for _, name in same}
-        if len(names) > 1 and (split is None or split in names):
+        if size and len(names) > 1 and (split is None or split in names):
             by_content: dict[str, dict[str, Path]] = defaultdict(dict)
             for path, name in same:
-                by_content[files.sha256(path)].setdefault(name, path)
+                with suppress(OSError):
+                    by_content[files.sha256(path)].setdefault(name, path)
             twice += [found for found in by_content.values() if len(found) > 1 and (split is None or split in found)]
     if not twice:
         return []

@@ -58,6 +58,12 @@ def shown(text: object) -> str:
     return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
 
 
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
+
+
 def _escaped(character: str) -> str:
     # Python keeps a byte of a file's name that is no UTF-8 as one of these.
     number = ord(character)

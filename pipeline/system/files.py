@@ -59,15 +59,18 @@ def check_writable(path: Path, *sources: Path | None) -> None:
             in is none or takes no files.
     """
     folder = path.parent
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file")
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is a device or a pipe; name a file")
-    if any(source and source.exists() and path.exists() and path.samefile(source) for source in sources):
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a device or a pipe; name a file")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{path}: {folder} is no folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    if any(source and os.path.realpath(source) == os.path.realpath(path) for source in sources):
         raise InputError(f"{path}: is to be read; name another file to write")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{path}: {folder} is no folder")
-    folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: no permission to write in {folder}")
 

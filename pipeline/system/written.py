@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.system import cache, files
-from pipeline.system.errors import InputError, shown
+from pipeline.system.errors import InputError, some
 
 RECORD = "edgeproof.json"
-MOST_NAMES = 5
 ATTEMPTS = 5
 
 Known = Mapping[str, str | None]
@@ -144,8 +143,7 @@ class Output:
             return f"is a file; {self.advice}"
         known = _recorded(folder, self.by) or self.known(folder)
         if names := sorted(_foreign(folder, known)):
-            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-            return f"holds other files ({', '.join(map(shown, names[:MOST_NAMES]))}{more}); {self.advice}"
+            return f"holds other files ({some(names)}); {self.advice}"
         return None
 
 

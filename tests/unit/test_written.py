@@ -228,7 +228,9 @@ def test_a_file_to_write_is_never_one_to_read_nor_a_device(tmp_path: Path) -> No
             files.check_writable(path, None, tmp_path / "net.onnx")
     with pytest.raises(InputError, match="is a device or a pipe"):
         files.check_writable(Path("/dev/null"))
-    files.check_writable(tmp_path / "new.json", tmp_path / "net.onnx")
+    with pytest.raises(InputError, match="File name too long"):
+        files.check_writable(tmp_path / ("x" * 300))
+    files.check_writable(tmp_path / "new.json", tmp_path / "net.onnx", Path("x" * 5000))
 
 
 def test_no_name_does_anything_to_a_terminal() -> None:

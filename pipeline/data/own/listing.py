@@ -35,13 +35,16 @@ def list_images(source: Path, labelled: bool = True) -> Listing:
     Raises:
         InputError: `source` is none of them, or holds no files.
     """
-    if source.is_file() and source.suffix.lower() == ".csv":
-        return list_manifest(source, source.parent, labelled)
-    if not source.is_dir():
-        fault = "is neither a folder, a manifest (.csv) nor arrays (.npz)" if source.exists() else "does not exist"
-        raise BadData(f"{source}: {fault}; give a folder of images, a manifest or an .npz file")
-    if (source / "manifest.csv").is_file():
-        return list_manifest(source / "manifest.csv", source, labelled)
+    try:
+        if source.is_file() and source.suffix.lower() == ".csv":
+            return list_manifest(source, source.parent, labelled)
+        if not source.is_dir():
+            fault = "is neither a folder, a manifest (.csv) nor arrays (.npz)" if source.exists() else "does not exist"
+            raise BadData(f"{source}: {fault}; give a folder of images, a manifest or an .npz file")
+        if (source / "manifest.csv").is_file():
+            return list_manifest(source / "manifest.csv", source, labelled)
+    except OSError as error:
+        raise BadData(f"{source}: cannot be read ({error.strerror or error})") from error
     found = read_folders(source)
     if not found.entries and not found.names:
         raise BadData(f"{source}: the folder is empty; put the images there")
