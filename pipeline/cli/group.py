@@ -45,8 +45,8 @@ def cli() -> None:
     """A model that passes here passes on the device.
 
     The pipeline runs as DVC stages: `dvc repro` calls `edgeproof stage ...` in order and repeats only what changed.
-    Settings are in params.yaml, devices in runners/targets/. `check`, `compress` and `predict` take any model file and
-    need no pipeline.
+    Settings are in params.yaml, devices in runners/targets/. `check`, `compress`, `convert` and `predict` take any
+    model file and need no pipeline.
 
     Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured.
     """

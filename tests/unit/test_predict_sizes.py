@@ -1,5 +1,6 @@
 """Files that leave sizes open, or calculate them: predicted as the same network with all its sizes in it."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,13 @@ def test_a_few_numbers_cannot_ask_for_gigabytes(op: str, inputs: str, tmp_path: 
     model = network(large, flat=ints(0, 8, -1), huge=ints(1 << 40), one=ints(1), **numbers)
     onnx.save(model, tmp_path / "bomb.onnx")
     assert layers_of(load(tmp_path / "bomb.onnx"))
+
+
+@pytest.mark.parametrize("damaged", [helper.make_node("Constant", [], ["k"]), helper.make_node("Shape", ["c"], [])])
+def test_nodes_that_lack_their_parts_end_in_layers_or_in_one_line(damaged: NodeProto, tmp_path: Path) -> None:
+    onnx.save(network([damaged, *PLAIN], flat=ints(0, 8, -1)), tmp_path / "damaged.onnx")
+    with contextlib.suppress(InputError):
+        assert layers_of(load(tmp_path / "damaged.onnx"))
 
 
 def test_what_depends_on_the_images_values_is_named(tmp_path: Path) -> None:

@@ -35,5 +35,6 @@ def resized(path: Path, shape: Sequence[int]) -> list[IrLayer]:
         try:
             run([sys.executable, "-c", _RESIZE, path.resolve(), target, *sizes], _TIME_LIMIT_S)
         except Failed as error:
-            raise Unpredictable(f"{path}: OpenVINO does not fix its size to {'x'.join(sizes)}: {error}") from error
+            reason = str(error).rpartition("Error: ")[2]  # without the name of Python's exception
+            raise Unpredictable(f"{path}: OpenVINO does not fix its size to {'x'.join(sizes)}: {reason}") from error
         return read_layers(target)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from pipeline.formats.graph.graph import MOST_ELEMENTS
 from pipeline.system.errors import BadModel
 
 _SHAPE_CONSTANT = 1024  # constants up to this many elements may hold a shape: their values stay
@@ -18,7 +19,7 @@ _SHAPE_STEPS = _GROWING | {"Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat"
 _SHAPE_STEPS |= {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul"}
 _SHAPE_STEPS |= {"Neg", "Not", "Or", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round"}
 _SHAPE_STEPS |= {"Shape", "Sign", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"}
-_SHAPE_STEPS |= {"Flatten", "ScatterND"}
+_SHAPE_STEPS |= {"Flatten", "NonZero", "ScatterND"}
 
 
 def shapes(model: ModelProto, source: str) -> dict[str, tuple[int, ...]]:
@@ -51,8 +52,10 @@ def _fold_shapes(model: ModelProto, known: dict[str, tuple[int, ...]]) -> bool:
     """Replace every Shape and Size of a tensor whose shape is known by its value; say whether there was one."""
     found = {}
     for node in model.graph.node:
-        if node.op_type in ("Shape", "Size") and not node.domain and node.input and node.input[0] in known:
+        if node.op_type in ("Shape", "Size") and node.output and node.input and node.input[0] in known:
             shape = known[node.input[0]]
+            if prod(shape) > MOST_ELEMENTS:
+                continue  # damage, which is named where the tensor is used
             given = {attribute.name: attribute.i for attribute in node.attribute}
             part = shape[given.get("start", 0) : given.get("end", len(shape))]
             found[node.output[0]] = np.array(part if node.op_type == "Shape" else prod(shape), np.int64)
@@ -112,9 +115,8 @@ def _is_constant(node: NodeProto, values: dict[str, TensorProto]) -> bool:
 
 def _calculated(model: ModelProto, node: NodeProto, values: dict[str, TensorProto]) -> dict[str, TensorProto] | None:
     """What a node makes of constants; None where that is too large for a shape, or cannot be calculated."""
-    if node.op_type == "Constant" and node.attribute[0].name == "value":
-        tensor = node.attribute[0].t
-        return {node.output[0]: tensor} if prod(tensor.dims) <= _SHAPE_CONSTANT else None
+    if node.op_type == "Constant" and any(prod(item.t.dims) > _SHAPE_CONSTANT for item in node.attribute):
+        return None
     given = [values[name] for name in dict.fromkeys(node.input) if name]
     outputs = [name for name in node.output if name]
     try:
