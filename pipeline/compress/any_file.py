@@ -8,7 +8,7 @@ import onnx
 
 from pipeline.arithmetic import kinds
 from pipeline.boards.samples import Samples
-from pipeline.formats import node_names, runtimes
+from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
 from pipeline.records.targets import Target
 from pipeline.system import files
@@ -97,9 +97,10 @@ def _named(model: ModelFile, work: Callable[[], Outcome]) -> Outcome:
 
 def _int8(graph: onnx.ModelProto, samples: Samples, target: Target) -> onnx.ModelProto:
     from pipeline.compress.calibration import quantize
+    from pipeline.formats.folding import folded
 
-    node_names.complete(graph)
-    return quantize(graph, samples, target)
+    # Folded first: the weights that are fitted to the target are those that it multiplies.
+    return quantize(folded(graph), samples, target)
 
 
 def _fp16(graph: onnx.ModelProto, samples: Samples, target: Target) -> onnx.ModelProto:

@@ -32,7 +32,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
         InputError: NNCF cannot quantize it.
     """
     nncf.set_log_level(logging.ERROR)  # its warnings are about choices made here on purpose
-    calibration = _OneByOne(samples, graph.graph.input[0].name)
+    calibration = _Calibration(samples, graph)
     try:
         quantized = _by_nncf(graph, calibration, preset, finer=True)
     except InputError:  # the samples, which the coarser way would not take either
@@ -53,10 +53,10 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
             ) from error
     if target is None or not kinds.of(target).saturates:
         return quantized
-    return fit_to_target(quantized, graph, _full_batches(samples))[0]
+    return fit_to_target(quantized, graph, _full_batches(samples, calibration.fixed))[0]
 
 
-def _by_nncf(graph: onnx.ModelProto, calibration: "_OneByOne", preset: str, finer: bool) -> onnx.ModelProto:
+def _by_nncf(graph: onnx.ModelProto, calibration: "_Calibration", preset: str, finer: bool) -> onnx.ModelProto:
     settings = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
     if finer:
         settings.activations_range_estimator_params = RangeEstimatorParametersSet.HISTOGRAM
@@ -71,24 +71,35 @@ def _by_nncf(graph: onnx.ModelProto, calibration: "_OneByOne", preset: str, fine
     return quantized
 
 
-class _OneByOne:
-    """Samples as NNCF takes them: one at a time, by the input's name, as often as it asks."""
+class _Calibration:
+    """Samples as NNCF takes them: one at a time, by the input's name, as often as it asks.
 
-    def __init__(self, samples: Samples, name: str) -> None:
-        self._samples, self._name = samples, name
+    A network of a fixed batch gets as many at a time, some of the last ones twice.
+    """
+
+    def __init__(self, samples: Samples, graph: onnx.ModelProto) -> None:
+        constants = {tensor.name for tensor in graph.graph.initializer}
+        source = next(value for value in graph.graph.input if value.name not in constants)
+        self._samples, self._name = samples, source.name
+        self.fixed = max(source.type.tensor_type.shape.dim[0].dim_value, 0)
 
     def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        for batch in self._samples.batches(1):
-            yield {self._name: batch}
+        size = self.fixed or 1
+        for batch in self._samples.batches(size):
+            yield {self._name: _filled(batch, size)}
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return -(-len(self._samples) // (self.fixed or 1))
 
 
-def _full_batches(samples: Samples) -> Iterator[NDArray[np.float32]]:
+def _filled(batch: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    return np.resize(batch, (size, *batch.shape[1:]))
+
+
+def _full_batches(samples: Samples, fixed: int) -> Iterator[NDArray[np.float32]]:
     """Enough batches to fit on, all of one size."""
-    size = min(BATCH, len(samples))
+    size = fixed or min(BATCH, len(samples))
     for index, batch in enumerate(samples.batches(size)):
-        if index * size >= FITTED or len(batch) < size:
+        if index and (index * size >= FITTED or len(batch) < size):
             return
-        yield batch
+        yield _filled(batch, size)

@@ -6,6 +6,7 @@ kernel (arithmetic/saturation/kernel.py); channels that do not saturate keep all
 new step do to a channel's mean is taken out of its bias.
 """
 
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
+from tqdm import tqdm
 
 from pipeline.arithmetic.saturation.analysis import LayerInputs
 from pipeline.arithmetic.saturation.kernel import HIGHEST, convolve, excess
@@ -31,6 +33,9 @@ Floats = NDArray[np.float32]
 def fit_to_target(quantized: ModelProto, original: ModelProto, batches: Iterable[Floats]) -> tuple[ModelProto, int]:
     """The quantized model (QDQ) with steps and biases for a saturating CPU, and how many channels have a new step.
 
+    Layers that could saturate and are not found in the quantized model, or not analysed, stay as they are; a line on
+    standard error names them.
+
     `original` is the graph before quantization, whose weights are not rounded yet; `batches` are calibration inputs
     (N, C, H, W), all of one size.
     """
@@ -42,14 +47,37 @@ def fit_to_target(quantized: ModelProto, original: ModelProto, batches: Iterable
     for batch in batches:
         if inputs is None:
             model = _openvino_model(quantized, batch.shape)
-            found = [(layer, graph.stored(layer.name)) for layer in quantized_layers(model) if layer.saturates]
-            channels = [_Channels(layer, stored, source.plain(layer.name)) for layer, stored in found if stored]
+            layers = quantized_layers(model)
+            found = [(layer, graph.stored(layer.name, layer.stored_as)) for layer in layers if layer.saturates]
+            channels = [_Channels(layer, stored, source.plain(stored.node.name)) for layer, stored in found if stored]
+            _tell_of_others(graph, layers, {item.stored.node.name for item in channels})
             inputs = LayerInputs(model, [item.layer for item in channels])
         for item, values in zip(channels, inputs(batch), strict=True):
             item.measure(values)
     count = sum(item.settle() for item in channels)
     graph.drop_unused()
     return changed, count
+
+
+def _tell_of_others(graph: QdqGraph, layers: list[Layer], fitted: set[str]) -> None:
+    """Name the layers in 8 bits that are not among the `fitted`, but for those that are known not to saturate."""
+    safe = {layer.name for layer in layers if not layer.saturates}
+    safe |= {layer.stored_as for layer in layers if not layer.saturates and layer.stored_as}
+    others = []
+    for node in graph.in_8_bits():
+        stored = graph.stored(node.name)
+        known = {node.name, *node.output, *(stored.dequantize.input[:1] if stored else ())}
+        if node.name not in fitted and safe.isdisjoint(known) and (stored is None or _risky(stored.read()[0])):
+            others.append(node.name)
+    if others:
+        names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        tqdm.write(f"{len(others)} layers could saturate and were not fitted to the target: {names}", file=sys.stderr)
+
+
+def _risky(weights: NDArray[np.int8]) -> bool:
+    """Whether any channel of (O, ...) could saturate, in whatever order its inputs are paired."""
+    flat = np.sort(weights.reshape(len(weights), -1).astype(np.int32), axis=1)
+    return bool(np.maximum(flat[:, -2:].sum(axis=1), -flat[:, :2].sum(axis=1)).max(initial=0) * 255 > HIGHEST)
 
 
 def _openvino_model(model: ModelProto, shape: tuple[int, ...]) -> Any:
@@ -80,7 +108,8 @@ class _Channels:
 
     def __post_init__(self) -> None:
         shape = self.layer.weights.values.shape
-        self._scale = np.broadcast_to(self.layer.weights.scale, shape)[..., :1, :1, :1].astype(np.float64)
+        # As it is stored: where a batch normalisation follows, OpenVINO's scale holds its factors too.
+        self._scale = self.stored.read()[1].reshape(*shape[:2], 1, 1, 1).astype(np.float64)
         whole = self.layer.weights.values / 1.0
         if self.plain is not None:
             exact = self.plain.reshape(shape) / self._scale
@@ -124,7 +153,8 @@ class _Channels:
         shift = np.take_along_axis(mean, best[None], 0)[0] - self.unsaturated / self.count
         picked = np.stack(self._candidates)[best, np.arange(best.shape[0])[:, None], np.arange(best.shape[1])]
         self.stored.write(picked, np.asarray(STEPS)[best].ravel())
-        self.stored.add_to_bias((-shift * self.layer.scale).ravel())
+        worth = (self._scale[..., 0, 0, 0] * self.layer.step).astype(np.float32)  # of one unit of a sum
+        self.stored.add_to_bias((-shift * worth).ravel())
         return int(np.count_nonzero(best))
 
 

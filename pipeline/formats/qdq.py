@@ -8,6 +8,21 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 KINDS = ("Conv", "Gemm", "MatMul")
+# What 8-bit values pass through between their quantizer and a layer.
+BETWEEN = {
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "MaxPool",
+    "AveragePool",
+    "Concat",
+    "Split",
+    "Slice",
+}
+BETWEEN |= {"Pad", "Identity", "GlobalAveragePool"}
+_MOST_BETWEEN = 8
 
 
 @dataclass(frozen=True)
@@ -64,10 +79,38 @@ class QdqGraph:
         self._nodes = {name: node for node in layers for name in (*node.output, node.name)}
         self._makers = {name: node for node in model.graph.node for name in node.output}
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._by_weights: dict[str, list[NodeProto]] = {}
+        for node in layers:
+            maker = self._makers.get(node.input[1])
+            if maker is not None and maker.op_type == "DequantizeLinear":
+                self._by_weights.setdefault(maker.input[0], []).append(node)
 
-    def stored(self, layer: str) -> StoredWeights | None:
-        """The 8-bit weights of a layer; None where they are not symmetric, or not stored in this way."""
-        node = self._nodes.get(layer)
+    def with_weights(self, name: str) -> NodeProto | None:
+        """The one layer whose 8-bit weights are the initializer `name`."""
+        found = self._by_weights.get(name, [])
+        return found[0] if len(found) == 1 else None
+
+    def in_8_bits(self) -> list[NodeProto]:
+        """The layers of which both weights and activations come out of a DequantizeLinear node."""
+        return [node for nodes in self._by_weights.values() for node in nodes if self._quantized(node.input[0])]
+
+    def _quantized(self, name: str) -> bool:
+        for _ in range(_MOST_BETWEEN):
+            maker = self._makers.get(name)
+            if maker is None or maker.op_type == "DequantizeLinear":
+                return maker is not None
+            if maker.op_type not in BETWEEN:
+                return False
+            name = maker.input[0]
+        return False
+
+    def stored(self, layer: str, stored_as: str | None = None) -> StoredWeights | None:
+        """The 8-bit weights of a layer; None where they are not symmetric, or not stored in this way.
+
+        A layer that is not known by its name (OpenVINO names a layer anew where it folds another into it) is found by
+        the initializer that its weights are `stored_as`.
+        """
+        node = self._nodes.get(layer) or (self.with_weights(stored_as) if stored_as else None)
         maker = self._makers.get(node.input[1]) if node else None
         if node is None or maker is None or maker.op_type != "DequantizeLinear":
             return None

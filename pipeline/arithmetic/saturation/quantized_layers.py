@@ -172,6 +172,9 @@ def _activation_quantizer(output: Any) -> tuple[float, int] | None:
     op = output.get_node()
     if op.get_type_name() in MOVES:
         return _activation_quantizer(op.input_value(0))
+    if op.get_type_name() == "Concat":  # 8-bit values are joined as they are where all have the same step
+        found = {_activation_quantizer(op.input_value(index)) for index in range(op.get_input_size())}
+        return found.pop() if len(found) == 1 else None
     if op.get_type_name() != "FakeQuantize" or op.get_attributes()["levels"] not in (255, 256):
         return None
     low, high = _constant(op.input_value(3)), _constant(op.input_value(4))
