@@ -92,7 +92,7 @@ def _target(layers: Sequence[Layer], target: Target, precision: Precision, amoun
         fp32 = "run it in FP32 (--precision fp32), " if target.refusal("fp32") is None else ""
         mend = f"{fp32}keep its last layers in FP32, or re-train it"
         return f"FP16 rounding alone, without an overflow, costs {amount}: {mend}."
-    return f"{target.name} adds up in another order, which costs {amount}: its answers are close calls; re-train it."
+    return f"{target.name}'s kernels round and add up in another order, which costs {amount}: re-train it."
 
 
 def _half_range(layers: Sequence[SaturatedLayer]) -> str:

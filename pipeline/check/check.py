@@ -79,7 +79,7 @@ def check(
             raise
         return _unread(model, target, samples, precision, random, reading, str(error))
     fp32 = _reference_outputs(model, reference, chosen, samples, shape, emulation)
-    labels = _labels(samples, emulation.host, task)
+    labels = _labels(samples, task)
     known = model.wanted is not None  # which only networks of this project have, and those classify
     found = find(chosen, emulation.host.shape[1:], labels, task, classifier=known)
     labels = None if labels is None else labels.reshape(len(labels), *found.decide(emulation.host[:1]).shape[1:])
@@ -105,7 +105,8 @@ def check(
         reason = verdict.undecided(chosen, emulation.host.shape[1:], task, labelled=samples.labels is not None)
     apart: tuple[float | None, float] | None = None
     if max_difference_percent is not None:
-        apart = (None if random else percent(answers, original), max_difference_percent)
+        far, doubt = (None, None) if random else verdict.difference_percent(answers, original)
+        apart, reason = (far, max_difference_percent), reason or doubt
     first = None if apart and found.name == "values" else (quantity, value, max_drop_points)
     checks = verdict.judged(first, apart, prediction, target, reading)
     if labels is None:
@@ -202,8 +203,8 @@ def _asked(model: ModelFile, names: Sequence[str]) -> Sequence[str]:
     return names if len(model.outputs) > 1 else ()
 
 
-def _labels(samples: LabelledSamples, answers: Floats, task: Name | None) -> Labels | None:
-    """The labels that answers (N, ...) are held against, a column of its own being no dimension."""
+def _labels(samples: LabelledSamples, task: Name | None) -> Labels | None:
+    """The labels that answers are held against, if they are; (N, 1) is (N,)."""
     if samples.labels is None or task == "values":
         return None
     labels = samples.labels

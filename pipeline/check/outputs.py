@@ -88,9 +88,11 @@ def _fitting(outputs: Sequence[Tensor], labels: Labels | None) -> tuple[Tensor, 
 
 
 def _scores(output: Tensor) -> bool:
-    """Whether it may have one value a class; where its shape is open, only if it ends as such an output does."""
+    """Whether it may have one value a class; where its width is open, only if it ends as such an output does."""
     wide = single_width(output.shape)
-    return output.ending != "" if wide is None else wide > 1 or output.ending in ("ArgMax", "Sigmoid")
+    if wide is None:
+        return output.ending != "" and sum(side != 1 for side in (output.shape or ())[1:]) < 2
+    return wide > 1 or output.ending in ("ArgMax", "Sigmoid")
 
 
 def _only(outputs: list[Tensor]) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.check import chance
+from pipeline.check.difference import percent
 from pipeline.check.task import Name
 from pipeline.formats.contents import Tensor
 from pipeline.formats.runtimes import Reading
@@ -15,6 +16,7 @@ from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies
 from pipeline.records.targets import Target
 
+Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
@@ -41,6 +43,16 @@ def changed_answers(agreement: float | None, before: Labels | None, limit: float
             "samples, or other --preset, --mean and --std"
         )
     return changed, None
+
+
+def difference_percent(outputs: Floats | None, original: Floats | None) -> tuple[float | None, str | None]:
+    """How far outputs (N, ...) are from the original's, or None and why that says nothing."""
+    if outputs is None or original is None:
+        return None, None
+    if len(original) > 1 and (original == original[:1]).all():
+        return None, "the original answers the same for every sample: other --preset, --mean and --std may be needed"
+    value = percent(outputs, original)
+    return value, "the original's outputs are zero or no numbers (NaN or infinity)" if value is None else None
 
 
 def undecided(outputs: Sequence[Tensor], shape: Sequence[int], task: Name | None, *, labelled: bool) -> str:

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.arithmetic.fp16 import engine
+from pipeline.boards.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.check.chance import no_better, says_little
 from pipeline.check.difference import NO_NUMBERS, percent
 from pipeline.check.outputs import choose, matching
 from pipeline.check.task import Task, find
-from pipeline.check.verdict import accuracy_drop, changed_answers
+from pipeline.check.verdict import accuracy_drop, changed_answers, difference_percent
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import open_model
 from pipeline.records.results import Accuracies, Accuracy
 from pipeline.retest.score import classes
 from pipeline.system.errors import InputError
-from tests.heads import network
+from tests.graphs import random
+from tests.heads import answers, network, pictures
 
 Array = NDArray[Any]
 
@@ -90,6 +93,27 @@ def found(
     ending: str, shape: tuple[int, ...], labels: Array | None = None, wanted: Any = None, *, classifier: bool = False
 ) -> Task:
     return find([output(ending)], shape, labels, wanted, classifier=classifier)
+
+
+class TestPlaces:
+    """Every place answers what it is asked for, in the order asked."""
+
+    @pytest.mark.parametrize("backend", [openvino_cpu, onnxruntime_cpu, engine])
+    @pytest.mark.parametrize("sums", ["fp32", "fp16"])
+    def test_one_output_or_several_side_by_side(self, tmp_path: Path, backend: Any, sums: str) -> None:
+        model, inputs = network(tmp_path / "m.onnx", ("a", 4, ""), ("b", 2, "Softmax"), ("c", 3, "")), pictures(2)
+        job = {"model": str(model.path), "shape": [2, 3, 8, 8], "batch": 2, "threads": 1, "accumulate": sums}
+        expected = {name: answers(model, inputs, name) for name in "abc"}
+        for asked in (["b"], ["c", "a"], ["a", "b", "c"]):
+            found = backend.open_backend({**job, "output": asked}).infer(inputs)
+            np.testing.assert_allclose(found, np.concatenate([expected[name] for name in asked], 1), atol=2e-2)
+        np.testing.assert_allclose(backend.open_backend(job).infer(inputs), expected["a"], atol=2e-2)
+
+    def test_the_emulated_engine_tells_of_the_layers_that_lead_there(self, tmp_path: Path) -> None:
+        model = network(tmp_path / "m.onnx", ("a", 4, ""), ("b", 2, ""))
+        job = {"model": str(model.path), "batch": 2, "threads": 1, "accumulate": "fp32"}
+        one, all_ = (len(engine.open_backend({**job, **asked}).layers) for asked in ({"output": ["b"]}, {}))
+        assert one == all_ - 1
 
 
 class TestAsWhat:
@@ -225,3 +249,9 @@ class TestDifference:
     @pytest.mark.parametrize("others", [None, np.zeros((1, 1), np.float32), np.full((1, 1), np.nan, np.float32)])
     def test_there_is_none_where_the_original_says_nothing(self, others: Any) -> None:
         assert percent(np.ones((1, 1), np.float32), others) is None
+
+    def test_the_same_for_every_sample_says_nothing(self) -> None:
+        same, other = np.ones((3, 4), np.float32), random(1, 3, 4)
+        assert difference_percent(same, same)[0] is None
+        assert "same for every sample" in str(difference_percent(same, same)[1])
+        assert difference_percent(other, other) == (0, None)

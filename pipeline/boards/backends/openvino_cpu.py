@@ -27,9 +27,15 @@ def positions(model: openvino.Model, names: Sequence[str]) -> list[int]:
     """Which of a model's outputs are called `names`, by their tensors or their results; the first without names.
 
     Conversion keeps the names of an ONNX file's tensors among others.
+
+    Raises:
+        LookupError: OpenVINO knows one of them by another name.
     """
     known = [{*output.get_names(), str(output.get_node().get_friendly_name())} for output in model.outputs]
-    return [next(index for index, own in enumerate(known) if name in own) for name in names] or [0]
+    found = [[index for index, own in enumerate(known) if name in own] for name in names]
+    if not all(found):
+        raise LookupError(f"OpenVINO calls the output {names[found.index([])]!r} otherwise")
+    return [indices[0] for indices in found] or [0]
 
 
 def open_backend(job: dict[str, Any]) -> "OpenVino":
