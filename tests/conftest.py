@@ -54,7 +54,7 @@ TINY_PARAMS = {
         ],
         "shared-fp16": [{"cluster": {"bits": 5}}, {"retrain": RETRAIN}, "fp16"],
     },
-    "gates": {"accuracy_drop_points": 2.0},
+    "gates": {"accuracy_drop_points": 2.0, "accept_unaudited": True},  # audits are what tests/emulators is for
 }
 
 

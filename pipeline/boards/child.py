@@ -24,6 +24,7 @@ from pipeline.system.errors import BadModel
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIME_LIMIT_S = 600.0  # for loading the model, and again for each batch
 SHARED_MEMORY = Path("/dev/shm")
+NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,8 @@ class Child:
                 before=(lambda: _limit_memory(limit)) if limit else None,
             )
         except OSError as error:
-            raise Failed(
-                model, f"{place.launcher[0]} cannot be started ({error.strerror or error})", place.where
-            ) from error
+            what = f"{place.launcher[0]} cannot be started ({error.strerror or error})"
+            raise self._failure(Failed(model, what, place.where)) from error
 
     def wait_until_loaded(self) -> None:
         """Return when the model is loaded."""
@@ -132,7 +132,7 @@ class Child:
             answer: dict[str, Any] = json.loads(self._process.read(limit))
         except TimeoutError:
             self.close()
-            raise TooSlow(self._model, limit, self._place.where) from None
+            raise self._failure(TooSlow(self._model, limit, self._place.where)) from None
         except Ended as ended:
             self._fail(ended.code)
         return answer
@@ -140,12 +140,17 @@ class Child:
     def _fail(self, code: int) -> NoReturn:
         said = self._process.stderr.read_text(errors="replace")
         where = self._place.where
-        if "MemoryError" in said or "bad_alloc" in said or "Unable to allocate" in said:
-            raise OutOfMemory(self._model, self._place.memory_limit_mib, where)
+        if any(words in said for words in NO_MEMORY):
+            raise self._failure(OutOfMemory(self._model, self._place.memory_limit_mib, where))
         if code < 0:
-            raise Crashed(self._model, -code, where)
+            raise self._failure(Crashed(self._model, -code, where))
         lines = said.strip().splitlines()
-        raise Failed(self._model, "the runtime refused it", f"{where}: {lines[-1] if lines else 'no message'}")
+        where = f"{where}: {lines[-1] if lines else 'no message'}"
+        raise self._failure(Failed(self._model, "the runtime refused it", where))
+
+    def _failure(self, error: Failed) -> Failed:
+        error.place = self._place.description
+        return error
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,12 @@ SIGNALS = {4: "illegal instruction", 6: "aborted", 7: "bus error", 8: "arithmeti
 
 
 class Failed(BadModel):
-    """`model` gave no answer: `what` happened `where`, as in "the runtime refused it" "on this machine"."""
+    """`model` gave no answer: `what` happened `where`, as in "the runtime refused it" "on this machine".
+
+    `place` is the description of the place, once it is known.
+    """
+
+    place = ""
 
     def __init__(self, model: Path, what: str, where: str) -> None:
         super().__init__(f"{model}: {what} {where}")

@@ -1,6 +1,7 @@
 """One sentence on what to do, out of what a check found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pipeline.check.readability import remedy, title_of
 from pipeline.check.record import Losses
@@ -22,13 +23,20 @@ def advise(
     lost: Losses | None = None,
     undecided: str | None = None,
     reading: Reading | None = None,
+    not_measured: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """What would help most.
 
     `layers` comes with the costliest first. `lost` says where the loss is; without it, it is the target's. `undecided`
-    is why the answers got no verdict, `reading` what the target's runtime makes of the file.
+    is why the answers got no verdict, `reading` what the target's runtime makes of the file; `not_measured` has the
+    reasons of what lacks.
     """
     failed = {check.name for check in checks if check.verdict == "fail"}
+    if "proof" in failed and "unreadable_nodes" not in failed:
+        return (
+            f"It does not run on {target.name}: {not_measured.get('accuracy.target', 'it crashes there')}. "
+            "Change the layers that cause it, or take another network."
+        )
     advice = []
     if reading is not None and "unreadable_nodes" in failed:
         advice.append(remedy(reading, target))
@@ -42,7 +50,7 @@ def advise(
                 "give it smaller images, prune it, or take a smaller one."
             )
     missing = {check.name for check in checks if check.verdict == "not_measured"}
-    if undecided and missing - {"regions_per_s", "unreadable_nodes"}:
+    if undecided and missing - {"regions_per_s", "unreadable_nodes", "proof"}:
         advice.append(f"No verdict on its answers: {undecided}.")
     if advice:
         return " ".join(advice)
@@ -50,6 +58,13 @@ def advise(
         return f"What {title_of(target)} reads is not known here: a board has to show whether it loads this file."
     if missing == {"regions_per_s"}:
         return "It keeps its answers; nothing is known of its speed, which a board has to show."
+    if missing == {"proof"} and "accuracy.target" not in not_measured:
+        return (
+            "Nothing is known to be wrong, but no emulated CPU has proven it: "
+            f"run `edgeproof emulators install {target.emulation.emulator}`, or give --accept-unaudited."
+        )
+    if "accuracy.target" in not_measured:
+        return "Nothing is known to be wrong, but what the target answers could not be found out."
     if missing:
         return "Nothing is known to be wrong, but not all was measured."
     return f"Nothing to mend: it keeps every limit of {target.name}."

@@ -25,11 +25,12 @@ from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.records import results
-from pipeline.records.gates import Quantity, judge, worst
+from pipeline.records.gates import Quantity, judge, proof_limit, worst
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target, calculated_in
 from pipeline.retest.emulate import Emulation, emulate
+from pipeline.retest.proof import Budget
 from pipeline.retest.score import Scores, agreement_percent, score
 from pipeline.system.errors import InputError, Unpredictable, shown
 from pipeline.system.versions import versions
@@ -37,6 +38,8 @@ from pipeline.system.versions import versions
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 RANDOM_SAMPLES = 32  # enough to see that two arithmetics differ
+AUDIT_SECONDS = 300.0
+MORE_TIME = "give --audit-seconds or --limit"
 
 
 def check(
@@ -51,6 +54,8 @@ def check(
     task: Name | None = None,
     max_drop_points: float = 1.0,
     max_difference_percent: float | None = None,
+    accept_unaudited: bool = False,
+    audit_seconds: float = AUDIT_SECONDS,
 ) -> CheckReport:
     """Run a model over samples on this machine and in the target's arithmetic, and hold it against the limits.
 
@@ -58,6 +63,8 @@ def check(
     FP16). `reference` is the FP32 original. `random` says that the samples are noise, which can give no verdict.
     `outputs` names those that are judged, `task` says as what; both are found where the user does not say.
     `max_difference_percent` limits how far the outputs may be apart.
+    Answers that nobody has audited pass only if `accept_unaudited`; where the target's CPU is emulated to prove them,
+    that may take `audit_seconds`.
 
     Raises:
         InputError: the target refuses the precision, the reference is not FP32 or of another shape, a runtime cannot
@@ -72,8 +79,9 @@ def check(
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
     reading = reading_of(model, target)
     names = _asked(model, [output.name for output in chosen])
+    budget = Budget(audit_seconds, MORE_TIME)
     try:
-        emulation = emulate(model.path, precision, samples, shape, target, outputs=names)
+        emulation = emulate(model.path, precision, samples, shape, target, outputs=names, budget=budget)
     except InputError as error:
         if not reading.unreadable:
             raise
@@ -108,7 +116,8 @@ def check(
         far, doubt = (None, None) if random else verdict.difference_percent(answers, original)
         apart, reason = (far, max_difference_percent), reason or doubt
     first = None if apart and found.name == "values" else (quantity, value, max_drop_points)
-    checks = verdict.judged(first, apart, prediction, target, reading)
+    proven = proof_limit(emulation.grade, accept_unaudited)
+    checks = verdict.judged(emulation.grade, proven, first, apart, prediction, target, reading)
     if labels is None:
         not_measured["accuracy"] = (
             "the samples have no labels" if samples.labels is None else "the outputs are judged as values"
@@ -135,7 +144,7 @@ def check(
         advice=" ".join(
             [
                 *left_in_float(emulation, precision, target),
-                advise(checks, layers, target, precision, lost, reason, reading),
+                advise(checks, layers, target, precision, lost, reason, reading, not_measured),
             ]
         ),
         accuracy=scores.accuracy,
@@ -148,6 +157,7 @@ def check(
         losses=lost,
         grade=emulation.grade,
         audit=emulation.audit,
+        unaudited_accepted=accept_unaudited and emulation.grade == "unaudited",
         worst_layer=layers[0].name if layers and _cost(layers[0])[0] else None,
         layers=layers,
         float_layers=sorted(emulation.float_layers or ()) if precision == "int8" else [],

@@ -40,6 +40,8 @@ def render(report: CheckReport, target: Target) -> str:
     console.print(Text(report.advice))
     for note in report.data.notes:
         console.print(Text(f"note: {note}", style="yellow"))
+    if report.unaudited_accepted:
+        console.print(Text("No emulated CPU has proven the target's answers; that was accepted.", style="yellow"))
     for name, reason in report.not_measured.items():
         if reason in report.advice:
             continue
@@ -87,7 +89,7 @@ def _judged(judged: Judged) -> RenderableType:
     return Text(line, style="dim")
 
 
-def _accuracy(report: CheckReport) -> RenderableType:
+def _accuracy(report: CheckReport) -> RenderableType | None:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
@@ -117,7 +119,9 @@ def _accuracy(report: CheckReport) -> RenderableType:
     if report.agreement is not None:
         style = "red" if _failed(report, "changed_answers_percent") else ""
         _line(grid, "same class", report.agreement, f"target and {report.agreement_with}", style)
-    lines: list[RenderableType] = [_judged(report.judged), grid] if report.judged else [grid]
+    lines: list[RenderableType] = [_judged(report.judged)] if report.judged else []
+    if grid.row_count:
+        lines.append(grid)
     if found.target is None:
         for apart, other in ((report.difference_with_reference, "reference"), (report.difference, "cloud")):
             if apart is not None:
@@ -128,7 +132,7 @@ def _accuracy(report: CheckReport) -> RenderableType:
                     )
                 )
         lines.append(Text(_grade(report), style="dim"))
-    return Group(*lines)
+    return Group(*lines) if lines else None
 
 
 def _line(grid: Table, name: str, percent: float, remark: str, style: str = "") -> None:
@@ -139,11 +143,11 @@ def _line(grid: Table, name: str, percent: float, remark: str, style: str = "") 
 
 def _grade(report: CheckReport) -> str:
     audit = report.audit
-    if report.grade == "exact" and audit is not None:
+    if report.grade == "exact" and audit is not None and audit.agrees:
         equal = "bit for bit" if audit.tolerance == 0 else f"within {audit.tolerance:g}"
         return f"exact: {audit.samples} samples equal QEMU's {audit.emulator} {equal}"
     if report.grade == "exact":
-        return "exact: calculated in QEMU"
+        return "exact: every sample calculated in QEMU"
     if report.grade == "bounded":
         return "bounded: the worse end of an interval" if report.bounds else "bounded"
     if report.grade == "unaudited" and audit is not None:
@@ -249,6 +253,9 @@ def _words(checks: Iterable[Check]) -> Iterable[str]:
             continue
         if check.value is None:
             yield f"{name} not measured"
+            continue
+        if check.name == "proof":
+            yield f"{name} {VERDICTS[check.verdict].lower()}"
             continue
         unit = {"accuracy_drop_points": " points lost", "regions_per_s": " regions/s"}.get(check.name, " %")
         value = check.value

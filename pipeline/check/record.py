@@ -81,8 +81,9 @@ class CheckReport(_Strict):
     `agreement` is the share of answers for which the target gives the same class as `agreement_with`. `difference` is
     with the cloud, `difference_with_reference` with the reference where there is one. `layers` comes with the costliest
     first; `float_layers` names those of an INT8 file that were seen to be calculated in floating point. `runtime` is
-    what the target's runtime makes of the file; one that it does not read fails, and then the rest may be empty. What
-    could not be had is null, and `not_measured` says why.
+    what the target's runtime makes of the file; one that it does not read fails, and then the rest may be empty.
+    `unaudited_accepted` says that the answers were let pass without a proof. What could not be had is null, and
+    `not_measured` says why.
     """
 
     schema_version: Literal[2] = 2
@@ -105,6 +106,7 @@ class CheckReport(_Strict):
     losses: Losses | None = None
     grade: Grade
     audit: Audit | None = None
+    unaudited_accepted: bool = False
     worst_layer: str | None = None
     layers: list[SaturatedLayer | RoundedLayer] = []
     float_layers: list[str] = []

@@ -11,9 +11,9 @@ from pipeline.check.difference import percent
 from pipeline.check.task import Name
 from pipeline.formats.contents import Tensor
 from pipeline.formats.runtimes import Reading
-from pipeline.records.gates import Check, Quantity, Value, judge
+from pipeline.records.gates import Check, Limits, Quantity, Value, judge, proof
 from pipeline.records.predictions import Prediction
-from pipeline.records.results import Accuracies
+from pipeline.records.results import Accuracies, Grade
 from pipeline.records.targets import Target
 
 Floats = NDArray[np.float32]
@@ -68,6 +68,8 @@ def undecided(outputs: Sequence[Tensor], shape: Sequence[int], task: Name | None
 
 
 def judged(
+    grade: Grade,
+    proven: Limits,
     answers: tuple[Quantity, float | None, float] | None,
     difference: tuple[float | None, float] | None,
     prediction: Prediction | None,
@@ -75,7 +77,7 @@ def judged(
     reading: Reading,
 ) -> tuple[Check, ...]:
     """Every limit of a check: what its `answers` may lose (quantity, value, limit), the objective's speed, and no node
-    that the target's runtime does not read.
+    that the target's runtime does not read. `proven` is the limit of the `grade`, where a proof is asked for.
 
     `difference` is the outputs' with its limit, where the user gives one; values have no other limit.
     """
@@ -87,7 +89,9 @@ def judged(
         measured["difference_percent"], limits["difference_percent"] = Value(difference[0]), difference[1]
     measured["regions_per_s"] = Value(prediction.inferences_per_s if prediction else None, predicted=True)
     limits["regions_per_s"] = target.objective.regions_per_s
-    return judge({**measured, **unreadable(reading)}, {**limits, "unreadable_nodes": 0})
+    return judge(
+        {"proof": proof(grade), **measured, **unreadable(reading)}, {**proven, **limits, "unreadable_nodes": 0}
+    )
 
 
 def unreadable(reading: Reading) -> dict[Quantity, Value]:

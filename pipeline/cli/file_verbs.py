@@ -26,6 +26,16 @@ from pipeline.system.errors import shown
 @click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say.")
 @click.option("--max-difference", type=click.FloatRange(0), help="Per cent that the outputs' values may be apart.")
 @click.option("--max-drop", type=click.FloatRange(0), default=1.0, show_default=True, help="Points it may lose.")
+@click.option(
+    "--accept-unaudited", is_flag=True, help="Let pass what no emulated CPU has proven, where there is no emulator."
+)
+@click.option(
+    "--audit-seconds",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    help="Time for the emulated CPU to prove the answers, or to calculate them.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the record here.")
 def check(
     model: Path,
@@ -41,6 +51,8 @@ def check(
     task: Any,
     max_difference: float | None,
     max_drop: float,
+    accept_unaudited: bool,
+    audit_seconds: float,
     json_file: Path | None,
     **images: Any,
 ) -> None:
@@ -81,6 +93,8 @@ def check(
         task=task,
         max_drop_points=max_drop,
         max_difference_percent=max_difference,
+        accept_unaudited=accept_unaudited,
+        audit_seconds=audit_seconds,
     )
     if json_file:
         files.write_json(json_file, report.model_dump(mode="json"))
@@ -104,6 +118,9 @@ def check(
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
 @click.option("--judge", "outputs", multiple=True, help="The output that is judged, where it has several.")
 @click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say.")
+@click.option(
+    "--accept-unaudited", is_flag=True, help="Let pass what no emulated CPU has proven, where there is no emulator."
+)
 @image_options
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 def compress(
@@ -119,6 +136,7 @@ def compress(
     layout: Any,
     outputs: tuple[str, ...],
     task: Any,
+    accept_unaudited: bool,
     **images: Any,
 ) -> None:
     """Compress MODEL, anyone's FP32 ONNX file, so that it survives the arithmetic of a device.
@@ -153,7 +171,15 @@ def compress(
         print_fp32_layers(fp32_layers(load_onnx(made)))
         if data is not None:
             print_notes(samples.notes)
-        report = check.check(compressed, profile, judged_on, reference=original, outputs=outputs, task=task)
+        report = check.check(
+            compressed,
+            profile,
+            judged_on,
+            reference=original,
+            outputs=outputs,
+            task=task,
+            accept_unaudited=accept_unaudited,
+        )
     click.echo(printout.render(report, profile))
     sys.exit(EXIT_CODES[report.verdict])
 

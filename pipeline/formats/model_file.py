@@ -4,14 +4,12 @@ Neither OpenVINO nor ONNX Runtime is loaded here: a hostile file could crash the
 is read is only parsed, bounded by the size of the files that hold it.
 """
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.formats import readers
 from pipeline.formats.axes import Layout, channels_height_width
-from pipeline.formats.contents import Contents, Shape, Tensor
+from pipeline.formats.contents import Contents, Shape, Tensor, identity
 from pipeline.records.targets import Precision
 from pipeline.system import files
 from pipeline.system.errors import BadModel
@@ -77,7 +75,7 @@ def open_model(path: Path, *, size: tuple[int, int] | None = None, layout: Layou
             suffixes = " or ".join(readers.reader(name).SUFFIX for name in readers.names())
             raise BadModel(f"{path}: is a folder; give the {suffixes} file in it")
         contents = readers.of(path).contents(path)
-        sha256, size_bytes = _identity(contents.files)
+        sha256, size_bytes = identity(contents.files)
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror or error})") from error
     shape = _input_shape(path, contents)
@@ -109,12 +107,6 @@ def _wanted(path: Path) -> ModelInput | None:
         return model_input.read(str(beside))
     except ValueError as error:
         raise BadModel(f"{error}; export it again, or take that file away") from error
-
-
-def _identity(paths: Sequence[Path]) -> tuple[str, int]:
-    hashes = [files.sha256(path) for path in paths]
-    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return sha256, sum(path.stat().st_size for path in paths)
 
 
 def _input_shape(path: Path, contents: Contents) -> Shape:

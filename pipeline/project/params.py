@@ -21,9 +21,13 @@ class _Strict(BaseModel):
 
 
 class Gates(_Strict):
-    """Limits every candidate must keep, besides the target's own objective (rate and power)."""
+    """Limits every candidate must keep, besides the target's own objective (rate and power).
+
+    A candidate that no emulated processor has audited passes only if `accept_unaudited`.
+    """
 
     accuracy_drop_points: float = Field(ge=0)
+    accept_unaudited: bool = False
 
 
 class Params(_Strict):

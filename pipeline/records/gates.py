@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.records.results import Lane, Result
+from pipeline.records.results import Grade, Lane, Result
 from pipeline.records.targets import Objective
 
 Verdict = Literal["pass", "fail", "not_measured"]
 Quantity = Literal[
+    "proof",
     "accuracy_drop_points",
     "changed_answers_percent",
     "difference_percent",
@@ -22,7 +23,7 @@ Quantity = Literal[
 ]
 
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "not_measured": 3}
-AT_LEAST: tuple[Quantity, ...] = ("regions_per_s",)  # the others are limits that a value must not exceed
+AT_LEAST: tuple[Quantity, ...] = ("proof", "regions_per_s")  # the others are limits that a value must not exceed
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Check:
 
 
 Limits = Mapping[Quantity, float]
+PROVEN = 1.0  # `proof` is 0 for a model that fails on the emulated processor, and None for what is not known
 Measurement = Mapping[Quantity, Value]
 
 
@@ -71,8 +73,19 @@ def measurement_of(result: Result) -> Measurement:
         found["regions_per_s"] = Value(usable.regions_per_s if usable else None)
         found["power_w"] = Value(usable.power_w if usable else None)
     else:
+        found["proof"] = proof(result.grade)
         found["regions_per_s"] = Value(result.predicted.inferences_per_s if result.predicted else None, predicted=True)
     return found
+
+
+def proof(grade: Grade | None) -> Value:
+    """How far the target's answers are proven: exact ones are, and of an interval its worse end counts."""
+    return Value({"exact": PROVEN, "bounded": PROVEN, "fails": 0.0}.get(grade or ""))
+
+
+def proof_limit(grade: Grade | None, accept_unaudited: bool) -> Limits:
+    """The limit that asks for a proof; what nobody has audited goes without it where that is accepted."""
+    return {} if accept_unaudited and grade == "unaudited" else {"proof": PROVEN}
 
 
 def limits_of(objective: Objective, accuracy_drop_points: float, lane: Lane) -> Limits:
@@ -99,11 +112,17 @@ class Judgement:
         return worst(check.verdict for check in self.checks)
 
 
-def judge_result(result: Result, objective: Objective, accuracy_drop_points: float) -> Judgement:
-    """Hold a record against the target's objective and the accuracy that it may lose."""
+def judge_result(
+    result: Result, objective: Objective, accuracy_drop_points: float, *, accept_unaudited: bool = False
+) -> Judgement:
+    """Hold a record against the target's objective and the accuracy that it may lose.
+
+    In the cloud it has to be proven first, unless what nobody has audited is to be accepted.
+    """
     if result.refused:
         return Judgement(result, ())
-    limits = limits_of(objective, accuracy_drop_points, result.lane)
+    proven = {} if result.lane == "device" else proof_limit(result.grade, accept_unaudited)
+    limits = {**proven, **limits_of(objective, accuracy_drop_points, result.lane)}
     return Judgement(result, judge(measurement_of(result), limits))
 
 

@@ -20,8 +20,9 @@ LANES: tuple[Lane, ...] = get_args(Lane)
 CloudBasis = Literal["measured", "simulated"]
 
 # exact: bit for bit the target's, proven by an audit; unaudited: the same emulation without the proof; bounded: an
-# interval that the target lies in; not_measured: the audit found the emulation to differ from the target.
-Grade = Literal["exact", "bounded", "unaudited", "not_measured"]
+# interval that the target lies in; not_measured: the audit found the emulation to differ from the target, or there was
+# too little time; fails: the emulated processor, or the target's memory, does not take the model.
+Grade = Literal["exact", "bounded", "unaudited", "not_measured", "fails"]
 
 
 class _Strict(BaseModel):

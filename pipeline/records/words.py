@@ -9,6 +9,7 @@ NOT_MEASURED = "not measured"
 VERDICTS: dict[Verdict, str] = {"pass": "PASS", "fail": "FAIL", "not_measured": NOT_MEASURED}
 STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "not_measured": "bold yellow"}
 LIMITS = {
+    "proof": "proof",
     "accuracy_drop_points": "accuracy",
     "regions_per_s": "speed",
     "power_w": "power",
@@ -32,7 +33,9 @@ GRADES = {
     "exact": "calculated on an emulated processor of the target's kind, or compared with one on samples of this model",
     "bounded": "the hardware cannot be emulated exactly; the number is the worse end of the interval it lies in",
     "unaudited": "calculated with the target's instruction set, but not compared with an emulated processor",
-    NOT_MEASURED: "there is no emulation, or an emulated processor of the target's kind gave other answers",
+    NOT_MEASURED: "there is no emulation, or an emulated processor of the target's kind gave other answers or none in "
+    "the time it had",
+    "fails": "it crashes on an emulated processor of the target's kind, or needs more memory than the target has",
 }
 POWER = "power is measured on boards only"
 SMALLEST_PERCENT = 0.0001

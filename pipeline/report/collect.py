@@ -95,8 +95,9 @@ def _pairs(params: "Params") -> list[tuple[str, str]]:
 
 def _on_target(profile: Target, lane: Lane, params: "Params") -> OnTarget:
     results = [_read(lane, model, method, profile, params) for model, method in _pairs(params)]
-    lost = params.gates.accuracy_drop_points
-    return OnTarget(profile, lane, [judge_result(result, profile.objective, lost) for result in results])
+    lost, accepts = params.gates.accuracy_drop_points, params.gates.accept_unaudited
+    judged = [judge_result(result, profile.objective, lost, accept_unaudited=accepts) for result in results]
+    return OnTarget(profile, lane, judged)
 
 
 def _read(lane: Lane, model: str, method: str, target: Target, params: "Params") -> Result:

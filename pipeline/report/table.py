@@ -238,10 +238,12 @@ def _caption(collected: Collected) -> list[str]:
         for result in results
         if result.measured and result.measured.power_w is not None
     ]
+    accepted = "Candidates that no emulated processor has audited may pass: gates.accept_unaudited is set."
     return [
         f"Accuracy is measured by emulation{regions}; a candidate may lose "
         f"{number(collected.accuracy_limit)} points against its FP32 parent.",
         trust.cloud(collected.judgements),
         "Regions/s are predicted, not measured; ± is the prediction's own error on networks that it has not seen.",
         f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
+        *([accepted] if collected.params.gates.accept_unaudited else []),
     ]

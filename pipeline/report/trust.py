@@ -32,7 +32,7 @@ def grade(target: OnTarget) -> str:
 def doubts(result: Result) -> list[str]:
     """What the reader must know of an accuracy on the target that was measured."""
     found = []
-    if result.audit and result.audit.reason:
+    if result.grade == "unaudited" and result.audit and result.audit.reason:
         found.append(f"not audited: {one_line(result.audit.reason)}")
     if result.bounds:
         ends = ", ".join(
@@ -64,7 +64,7 @@ def cloud(judgements: Iterable[Judgement]) -> str:
 
 def _proof(target: OnTarget, exact: list[Result]) -> str:
     emulator = target.profile.emulation.emulator
-    audited = [(result.precision, result.audit) for result in exact if result.audit]
+    audited = [(result.precision, result.audit) for result in exact if result.audit and result.audit.agrees]
     if not audited:  # what is exact without an audit ran in the emulator itself
         return f"every sample calculated on {_emulator(emulator)}" if emulator else ""
     samples = min(audit.samples for _, audit in audited)

@@ -7,21 +7,23 @@ comparison itself is made every time.
 
 import hashlib
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import emulators
 from pipeline.boards.child import Outputs, Place, run
+from pipeline.formats import readers
+from pipeline.formats.contents import identity
 from pipeline.records.results import Audit
-from pipeline.records.targets import Precision, Target
+from pipeline.records.targets import Precision
 from pipeline.system import cache, files
 from pipeline.system.errors import InputError
-from pipeline.system.files import sha256
 
 SAMPLES = 8
 FP32_TOLERANCE = 1e-5  # of the largest output: float kernels add in another order, integers do not
@@ -39,47 +41,65 @@ def audit(
     shape: Sequence[int],
     capped: Place,
     emulated: Place,
-    target: Target,
+    record: Audit,
     precision: Precision,
     inputs: Floats,
     outputs: Floats,
+    budget_s: float | None = None,
 ) -> Audit:
     """Compare the `outputs` (n, ...) of `inputs` (n, C, H, W) in the place `capped` with those of the emulated CPU.
 
-    The target's emulator is started for the place `emulated`.
+    `emulated` has the emulator as its launcher, whose QEMU's version `record` names. FP32 models must agree within
+    `FP32_TOLERANCE`, INT8 models in every bit. Where one does not, some layers may be in floating point: then every
+    quantizer's values must agree in every bit, and the answer within the tolerance. The answer is the record, filled.
 
-    INT8 models must agree in every bit, FP32 ones within `FP32_TOLERANCE`. An audit that cannot be made says why.
+    Raises:
+        Failed: the emulated CPU does not run the model, or not within `budget_s` seconds.
     """
-    name = target.emulation.emulator
-    assert name is not None
+    start = time.monotonic()
+    replayed = _replay(model, shape, emulated, inputs, str(record.qemu_version), budget_s)
     tolerance = 0.0 if precision == "int8" else FP32_TOLERANCE
-    record = Audit(emulator=name, samples=len(inputs), tolerance=tolerance)
-    try:
-        launcher, qemu = emulators.launcher(name), emulators.qemu_version(name)
-        emulated = replace(emulated, launcher=launcher)
-        replayed = _replay(model, shape, emulated, inputs, qemu)
-    except InputError as error:
-        return record.model_copy(update={"reason": str(error)})
-    unit = max(float(np.abs(replayed).max()), 1e-30) if tolerance else 1.0
-    both_undefined = np.isnan(outputs) & np.isnan(replayed)
-    difference = float(np.where(both_undefined, 0, np.abs(outputs - replayed)).max()) / unit
-    agrees = difference <= tolerance
-    first = None if agrees else _first_difference(model, shape, [capped, emulated], tolerance, inputs[:1])
+    largest = _difference(outputs, replayed, relative=tolerance > 0)
+    agrees, first = largest <= tolerance, None
+    if not agrees:
+        left_s = None if budget_s is None else budget_s - (time.monotonic() - start)
+        apart = _layers_apart(model, shape, [capped, emulated], inputs, left_s)
+        first = None if apart is None else next(iter(apart), None)
+        in_floats = _difference(outputs, replayed, relative=True)
+        if precision == "int8" and apart == [] and in_floats <= FP32_TOLERANCE:
+            agrees, tolerance, largest = True, FP32_TOLERANCE, in_floats
     return record.model_copy(
         update={
-            "qemu_version": qemu,
+            "samples": len(inputs),
+            "tolerance": tolerance,
             "agrees": agrees,
-            "largest_difference": difference,
+            "largest_difference": largest,
             "first_difference": first,
         }
     )
 
 
-def _replay(model: Path, shape: Sequence[int], place: Place, inputs: Floats, qemu: str) -> Floats:
-    weights = model.with_suffix(".bin")
-    identity = [sha256(model), sha256(weights) if weights.exists() else "", version("openvino"), qemu, str(shape)]
-    identity += place.settings.get("output", [])
-    key = hashlib.sha256("\n".join([*identity, hashlib.sha256(inputs.tobytes()).hexdigest()]).encode()).hexdigest()
+def _difference(outputs: Floats, expected: Floats, *, relative: bool) -> float:
+    """The largest one, as a share of the largest value if it is `relative`; what is no number equals its like."""
+    if outputs.shape != expected.shape:
+        return float("inf")
+    same = (outputs == expected) | (np.isnan(outputs) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):  # of infinities
+        apart = np.where(same, 0, np.abs(outputs - expected)).astype(np.float64)
+    largest = float(np.nan_to_num(apart, nan=np.inf).max(initial=0))
+    if not relative or not largest:
+        return largest
+    finite = np.abs(expected[np.isfinite(expected)])
+    return largest / max(float(finite.max(initial=0)), 1e-30)
+
+
+def _replay(
+    model: Path, shape: Sequence[int], place: Place, inputs: Floats, qemu: str, budget_s: float | None
+) -> Floats:
+    weights, _ = identity(readers.of(model).contents(model).files)
+    identities = [weights, version("openvino"), qemu, str(shape), hashlib.sha256(inputs.tobytes()).hexdigest()]
+    identities += place.settings.get("output", [])
+    key = hashlib.sha256("\n".join(identities).encode()).hexdigest()
     kept = cache.folder("audits") / f"{key}.npy"
     if kept.exists():
         try:
@@ -87,34 +107,41 @@ def _replay(model: Path, shape: Sequence[int], place: Place, inputs: Floats, qem
             return found
         except (ValueError, EOFError):
             kept.unlink()
-    [outputs] = _run(model, shape, [place], inputs)
+    [outputs] = _run(model, shape, [place], inputs, budget_s)
     buffer = io.BytesIO()
     np.save(buffer, outputs.values)
     files.write_bytes(kept, buffer.getvalue())
     return outputs.values
 
 
-def _first_difference(
-    model: Path, shape: Sequence[int], places: Sequence[Place], tolerance: float, inputs: Floats
-) -> str | None:
-    """The first layer, in the network's order, whose output differs between the capped run and the emulated CPU."""
-    shown = [_with_layers(place) for place in places]
-    capped, replayed = _run(model, shape, shown, inputs)
-    start = 0
-    for layer in capped.facts["layers"]:
+def _layers_apart(
+    model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Floats, budget_s: float | None
+) -> list[str] | None:
+    """The layers, in the network's order, whose outputs differ between the capped run and the emulated CPU.
+
+    Quantized values differ if a bit does, others beyond the tolerance. None where it cannot be found out.
+    """
+    try:
+        capped, replayed = _run(model, shape, [_with_layers(place) for place in places], inputs, budget_s)
+    except InputError:
+        return None
+    start, apart = 0, []
+    layers: list[dict[str, Any]] = capped.facts["layers"]
+    for layer in layers:
         part = slice(start, start + layer["values"])
         start += layer["values"]
-        expected = replayed.values[:, part]
-        allowed = tolerance * max(float(np.abs(expected).max()), 1e-30)
-        if float(np.abs(capped.values[:, part] - expected).max()) > allowed:
-            return str(layer["name"])
-    return None
+        tolerance = 0.0 if layer["quantized"] else FP32_TOLERANCE
+        if _difference(capped.values[:, part], replayed.values[:, part], relative=tolerance > 0) > tolerance:
+            apart.append(str(layer["name"]))
+    return apart
 
 
 def _with_layers(place: Place) -> Place:
     return replace(place, settings={**place.settings, "layers": True})
 
 
-def _run(model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Floats) -> list[Outputs]:
+def _run(
+    model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Floats, budget_s: float | None
+) -> list[Outputs]:
     batches = (inputs[start : start + shape[0]] for start in range(0, len(inputs), shape[0]))
-    return run(model, batches, len(inputs), shape, places)
+    return run(model, batches, len(inputs), shape, places, budget_s)

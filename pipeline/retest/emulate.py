@@ -1,4 +1,8 @@
-"""One model file in a target's arithmetic and on this machine, over the same samples: for the pipeline and `check`."""
+"""One model file in a target's arithmetic and on this machine, over the same samples: for the pipeline and `check`.
+
+What can be said of a model stands in an order: the runtime takes the file here, it runs in the target's arithmetic, it
+runs on the emulated CPU, that gives the same answers. What fails ends the rest.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,18 +12,20 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from pipeline import emulators
 from pipeline.arithmetic import kinds
 from pipeline.arithmetic.kinds import Plan
 from pipeline.boards.child import Outputs, Place, run
+from pipeline.boards.failures import Failed
 from pipeline.boards.samples import Floats, Samples
 from pipeline.formats.own_names import OwnNames
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit
-from pipeline.system.errors import InputError, Missing
+from pipeline.retest.proof import Budget, Job, Proof, prove, replay, without_capped_run
+from pipeline.system.errors import InputError
 
 ANALYSED = 8  # samples that the analysis of layers looks at
+PATIENT = Budget(1800.0, "take fewer test samples")  # for whoever does not wait at the screen
 
 ChangedLayer = SaturatedLayer | RoundedLayer
 _LAYERS: TypeAdapter[list[ChangedLayer]] = TypeAdapter(list[ChangedLayer])
@@ -58,67 +64,76 @@ def emulate(
     *,
     proven: bool = True,
     outputs: Sequence[str] = (),
+    budget: Budget | None = None,
 ) -> Emulation:
     """Run `model` (an OpenVINO IR or an ONNX file) over all `samples` in batches of `shape`.
 
-    An emulation that an audit could prove stays without one unless it is to be `proven`. It answers the outputs named,
-    several of them side by side as (N, values); without names, the first one.
+    An emulation that an audit could prove stays without one unless it is to be `proven`. The emulated CPU may take as
+    long as `budget` says; a kind that always calculates there takes the time that it needs. It answers the outputs
+    named, several of them side by side as (N, values); without names, the first one.
 
     Raises:
-        InputError: the model fits no runtime of this target, crashes or hangs it, or needs more memory than it has.
+        InputError: the model fits no runtime of this target, or this machine's crashes on it, hangs or refuses it.
     """
     kind = kinds.of(target)
     if refusal := kind.refusal(model, target):
         raise InputError(f"{model}: {refusal}")
     plan = _answering(kind.plan(target, precision), outputs)
-    if kind.replays_everything:
-        plan = _in_emulator(plan, target)
     probes = _Probes(samples, audit.chosen(len(samples)))
-    wanted = (plan.target, *plan.bounds.values(), plan.host, plan.cloud)
-    places = [place for index, place in enumerate(wanted) if place is not None and place not in wanted[:index]]
-    found = run(model, probes.batches(shape[0]), len(samples), shape, places)
+    capped = None if kind.replays_everything else plan.target
+    found = _run_all(model, probes, shape, plan, capped)
 
-    def at(place: Place) -> Outputs:
-        return found[places.index(place)]
+    def values(place: Place | None) -> Floats | None:
+        outputs = None if place is None else found[place.description]
+        return outputs.values if isinstance(outputs, Outputs) else None
 
+    tried = None if capped is None else found[capped.description]
     names = OwnNames(model)
-    ran: list[dict[str, Any]] | None = at(plan.target).facts.get("ran") if plan.target else None
-    answers = at(plan.target).values if plan.target else None
-    grade, not_measured = plan.grade, dict(plan.not_measured)
-    audited = None
-    if proven and plan.audit and plan.target and answers is not None:
-        audited = audit.audit(
-            model, shape, plan.target, plan.audit, target, precision, probes.inputs, answers[probes.rows]
-        )
-        if audited.agrees:
-            grade = "exact"
-        elif audited.agrees is False:
-            grade, answers = "not_measured", None
-            where = f", first in the layer {audited.first_difference}" if audited.first_difference else ""
-            not_measured["accuracy.target"] = f"the audit on {audited.emulator} disagrees{where}"
+    ran: list[dict[str, Any]] | None = tried.facts.get("ran") if isinstance(tried, Outputs) else None
+    proof = Proof(plan.grade, values(capped))
+    emulated = plan.target if kind.replays_everything else plan.audit
+    if emulated is not None:
+        given = Budget(None, PATIENT.advice) if kind.replays_everything else budget or PATIENT
+        job = Job(model, shape, target, precision, samples, emulated, given)
+        if capped is None:
+            proof = replay(job)
+        elif isinstance(tried, Failed):
+            proof = without_capped_run(job, tried, proven)
+        elif proven and proof.outputs is not None:
+            proof = prove(job, capped, proof.outputs, probes.inputs, probes.rows)
+    not_measured = dict(plan.not_measured)
+    if proof.reason:
+        not_measured["accuracy.target"] = proof.reason
+    cloud = values(plan.cloud)
+    if plan.cloud and cloud is None:
+        not_measured["accuracy.cloud"] = str(found[plan.cloud.description])
     layers: list[Any] = []
     if plan.analysis:
         floating = [layer["place"] for layer in ran or () if not layer["in_8_bits"]]
         place = replace(plan.analysis, settings={**plan.analysis.settings, "floating": floating})
-        found_layers = _analysed(model, probes.inputs[:ANALYSED], shape, place)
-        for layer in found_layers:
-            weights = layer.pop("weights")
-            layers.append({**layer, "name": names.of(layer["name"], weights)})
+        try:
+            found_layers = _analysed(model, probes.inputs[:ANALYSED], shape, place)
+        except InputError as error:
+            not_measured["layers"] = str(error)
+        else:
+            for layer in found_layers:
+                weights = layer.pop("weights")
+                layers.append({**layer, "name": names.of(layer["name"], weights)})
     elif plan.layers_from:
-        layers = at(plan.bounds[plan.layers_from]).facts["layers"]
+        layers = _outputs(found, plan.bounds[plan.layers_from]).facts["layers"]
     return Emulation(
-        target=answers,
-        host=at(plan.host).values,
-        cloud=at(plan.cloud).values if plan.cloud else None,
-        cloud_basis=plan.cloud_basis,
-        grade=grade,
-        bounds={name: at(place).values for name, place in plan.bounds.items()},
-        audit=audited,
+        target=proof.outputs,
+        host=_outputs(found, plan.host).values,
+        cloud=cloud,
+        cloud_basis=None if cloud is None else plan.cloud_basis,
+        grade=proof.grade,
+        bounds={name: _outputs(found, place).values for name, place in plan.bounds.items()},
+        audit=proof.audit,
         layers=_LAYERS.validate_python(layers),
         float_layers=_named(names, ran, in_8_bits=False),
         int8_layers=_named(names, ran, in_8_bits=True),
         # In an emulator it would be the emulator's own.
-        peak_memory_mib=at(plan.target).facts["peak_memory_mib"] if plan.target and plan.audit else None,
+        peak_memory_mib=tried.facts["peak_memory_mib"] if plan.audit and isinstance(tried, Outputs) else None,
         not_measured=not_measured,
     )
 
@@ -148,16 +163,34 @@ def _answering(plan: Plan, outputs: Sequence[str]) -> Plan:
     )
 
 
-def _in_emulator(plan: Plan, target: Target) -> Plan:
-    """The plan with the target's place in its emulator, or without that place where the emulator is not installed."""
-    assert plan.target is not None
-    assert target.emulation.emulator is not None  # the record of an exact target has one
-    try:
-        launcher = emulators.launcher(target.emulation.emulator)
-    except Missing as error:
-        not_measured = {**plan.not_measured, "accuracy.target": str(error)}
-        return replace(plan, target=None, grade="not_measured", not_measured=not_measured)
-    return replace(plan, target=replace(plan.target, launcher=launcher))
+def _run_all(
+    model: Path, probes: "_Probes", shape: Sequence[int], plan: Plan, capped: Place | None
+) -> dict[str, Outputs | Failed]:
+    """What came of each place, by its description. Only a capped run or a simulation may fail.
+
+    This machine as it is comes first: where its own runtime does not take the file, nobody's fault is looked for.
+    """
+    wanted = (plan.host, capped, *plan.bounds.values(), plan.cloud)
+    places = [place for index, place in enumerate(wanted) if place is not None and place not in wanted[:index]]
+    may_fail = [place for place in ((capped if plan.audit else None), plan.cloud) if place and place != plan.host]
+    failed: dict[str, Outputs | Failed] = {}
+    while True:
+        try:
+            found = run(model, probes.batches(shape[0]), len(probes), shape, places)
+        except Failed as error:
+            culprit = next((place for place in may_fail if place in places and place.description == error.place), None)
+            if culprit is None:
+                raise
+            failed[culprit.description] = error
+            places.remove(culprit)
+        else:
+            return failed | {place.description: outputs for place, outputs in zip(places, found, strict=True)}
+
+
+def _outputs(found: dict[str, Outputs | Failed], place: Place) -> Outputs:
+    outputs = found[place.description]
+    assert isinstance(outputs, Outputs)  # else the run would have ended
+    return outputs
 
 
 def _analysed(model: Path, inputs: Floats, shape: Sequence[int], place: Place) -> list[Any]:

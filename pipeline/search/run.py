@@ -46,7 +46,8 @@ def search(target_name: str, trials: int) -> Outcome:
         ):
             trial.clean(entry.trial)
         tested = trial.test(best.trial, target, params, dataset)
-        winner = best, judge_result(tested, target.objective, params.gates.accuracy_drop_points)
+        lost, accepts = params.gates.accuracy_drop_points, params.gates.accept_unaudited
+        winner = best, judge_result(tested, target.objective, lost, accept_unaudited=accepts)
     return Outcome(target, params, found, winner, time.monotonic() - start)
 
 

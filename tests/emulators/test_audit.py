@@ -1,5 +1,6 @@
 """The audit, for real: the capped run against QEMU's Denverton."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.boards import child
+from pipeline.records.results import Audit
 from pipeline.records.targets import Target, load_target
 from pipeline.retest import audit
 from pipeline.retest.emulate import Emulation, emulate
+from pipeline.retest.proof import Budget
 from pipeline.system.errors import InputError
 from tests.quantized import Layer
 
@@ -83,22 +86,29 @@ def test_another_arithmetic_is_caught_and_the_layer_is_named(model: Path) -> Non
     place = capped_isa.host_place(ATOM, saturating=False)
     noise = Noise(LAYER)
     [uncapped] = child.run(model, noise.batches(4), 12, SHAPE, [place])
-    emulated_place, inputs = capped_isa.audit_place(ATOM), noise.values[:4]
-    found = audit.audit(model, SHAPE, place, emulated_place, ATOM, "int8", inputs, uncapped.values[:4])
+    emulated_place = replace(capped_isa.audit_place(ATOM), launcher=emulators.launcher("denverton"))
+    record = Audit(emulator="denverton", samples=0, tolerance=0)
+    found = audit.audit(model, SHAPE, place, emulated_place, record, "int8", noise.values[:4], uncapped.values[:4])
     assert found.agrees is False
     assert found.largest_difference is not None
     assert found.largest_difference > 1
     assert found.first_difference == "layer"
 
 
-def test_an_emulation_that_disagrees_is_no_measurement(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = emulated(model).target
     monkeypatch.setattr(capped_isa, "target_place", lambda target: capped_isa.host_place(target, saturating=False))
     found = emulated(model)
-    assert found.grade == "not_measured"
-    assert found.target is None
+    assert found.grade == "exact"
     assert found.audit is not None
-    assert found.audit.first_difference == "layer"
-    assert found.not_measured["accuracy.target"] == "the audit on denverton disagrees, first in the layer layer"
+    assert (found.audit.agrees, found.audit.first_difference) == (False, "layer")
+    np.testing.assert_array_equal(found.target, right)
+    noise = Noise(LAYER)
+    short = emulate(model, "int8", noise, SHAPE, ATOM, budget=Budget(0.0, "give more"))
+    assert (short.grade, short.target) == ("not_measured", None)
+    reason = short.not_measured["accuracy.target"]
+    assert reason.startswith("the audit on denverton disagrees; the replay of 12 samples on the emulated CPU")
+    assert reason.endswith("did not end within 1 second; give more")
 
 
 def test_what_qemu_answered_is_kept(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from tests.quantized import Layer
 from tests.stages.conftest import made, workers_left
 
 ATOM = "atom-x5-e3940"
+UNPROVEN = "--accept-unaudited"  # no emulator is found here: audits are what tests/emulators is for
 
 
 def check(*arguments: object) -> Result:
@@ -80,8 +81,9 @@ def data(prepared: Path, tmp_path: Path) -> Path:
 
 def test_accuracy_of_anyone_s_int8_model(int8: Path, fp32: Path, prepared: Path, tmp_path: Path) -> None:
     arguments = [int8, "--target", ATOM, "--data", prepared / "photos", "--resize", "stretch", "--preset", "tensorflow"]
-    found = record(tmp_path, *arguments, "--reference", fp32, "--max-drop", 100, exit_code=0)
+    found = record(tmp_path, *arguments, "--reference", fp32, "--max-drop", 100, UNPROVEN, exit_code=0)
     assert found["verdict"] == "pass"
+    assert found["unaudited_accepted"] is True
     assert found["data"]["samples"] == 60
     for name in ("fp32", "cloud", "host", "target"):
         assert 0 <= found["accuracy"][name]["correct"] <= found["accuracy"][name]["n"] == 60
@@ -96,10 +98,23 @@ def test_accuracy_of_anyone_s_int8_model(int8: Path, fp32: Path, prepared: Path,
     assert found["versions"].keys() >= {"openvino", "onnxruntime"}
 
 
+def test_what_nobody_has_audited_passes_only_where_that_is_accepted(int8: Path, data: Path, tmp_path: Path) -> None:
+    arguments = [int8, "--target", ATOM, "--data", data, "--max-drop", 100]
+    found = record(tmp_path, *arguments, exit_code=3)
+    assert (found["grade"], found["verdict"], found["unaudited_accepted"]) == ("unaudited", "not_measured", False)
+    assert {item["name"]: item["verdict"] for item in found["checks"]} == {
+        "proof": "not_measured", "accuracy_drop_points": "pass", "regions_per_s": "pass",
+    }  # fmt: skip
+    assert "run `edgeproof emulators install denverton`, or give --accept-unaudited" in found["advice"]
+    assert "that was accepted" in " ".join(check(*arguments, UNPROVEN).output.split())
+
+
 def test_an_ir_and_its_onnx_are_the_same_model(int8: Path, prepared: Path, data: Path, tmp_path: Path) -> None:
     ir = made("int8", project=prepared).loaded_by("openvino")
     one, other = (
-        record(tmp_path, model, "--target", ATOM, "--data", data, exit_code=3)  # no better than chance on noise
+        record(
+            tmp_path, model, "--target", ATOM, "--data", data, UNPROVEN, exit_code=3
+        )  # no better than chance on noise
         for model in (int8, ir)
     )
     for name in ("accuracy", "agreement", "difference", "worst_layer", "verdict"):
@@ -130,7 +145,7 @@ def test_imported_images_reach_an_exported_model_as_in_the_re_test(prepared: Pat
 def test_an_exported_model_is_as_good_in_check_as_in_the_re_test(prepared: Path, tmp_path: Path) -> None:
     for method in ("fp32", "int8", "pruned-int8"):
         model = made(method, project=prepared).loaded_by("openvino")
-        found = record(tmp_path, model, "--target", ATOM, "--data", prepared / layout.DATA, exit_code=0)
+        found = record(tmp_path, model, "--target", ATOM, "--data", prepared / layout.DATA, UNPROVEN, exit_code=0)
         recorded = read_result(prepared / layout.result("emulated", "lenet-5", method, ATOM)).accuracy
         assert recorded.target is not None
         assert Accuracy.model_validate(found["accuracy"]["target"]) == recorded.target
@@ -154,11 +169,11 @@ def test_a_model_whose_sums_saturate_fails_and_is_told_why(tmp_path: Path) -> No
 def test_without_labels_the_answers_are_compared_with_the_original(int8: Path, fp32: Path, tmp_path: Path) -> None:
     noise, colours = np.random.default_rng(0), np.eye(3, dtype=np.float32)[:, :, None, None].repeat(2, 0)
     np.savez(tmp_path / "plain.npz", inputs=noise.standard_normal((6, 3, 32, 32), np.float32) + 4 * colours - 2)
-    arguments = [int8, "--target", ATOM, "--data", tmp_path / "plain.npz", "--max-drop", 100]
+    arguments = [int8, "--target", ATOM, "--data", tmp_path / "plain.npz", "--max-drop", 100, UNPROVEN]
     found = record(tmp_path, *arguments, "--reference", fp32, "--task", "classes", exit_code=0)
     assert found["accuracy"] == {"fp32": None, "cloud": None, "host": None, "target": None}
     assert found["agreement"] is not None
-    assert found["checks"][0]["name"] == "changed_answers_percent"
+    assert [item["name"] for item in found["checks"]] == ["changed_answers_percent", "regions_per_s"]
     assert found["not_measured"]["accuracy"]
 
 
@@ -197,7 +212,7 @@ def test_weights_beyond_fp16_fail_on_the_jetson_only(fp32: Path, prepared: Path,
     assert percent(jetson, "target") < 50
     assert "grow" in jetson["worst_layer"]
     assert "Keep the layers that overflow FP16 in FP32: " in jetson["advice"]
-    atom = record(tmp_path, model, "--target", ATOM, "--data", tmp_path / "loud.npz", exit_code=0)
+    atom = record(tmp_path, model, "--target", ATOM, "--data", tmp_path / "loud.npz", UNPROVEN, exit_code=0)
     assert percent(atom, "target") == 100
 
 

@@ -42,7 +42,9 @@ def images(prepared: Path) -> list[object]:
 
 def test_int8_for_the_atom_is_written_checked_and_judged(fp32: Path, images: list[object], tmp_path: Path) -> None:
     output = tmp_path / "made"
-    result = compress(fp32, "--method", "int8", "--target", "atom-x5-e3940", *images, "--limit", 12, "--output", output)
+    arguments = [fp32, "--method", "int8", "--target", "atom-x5-e3940", *images, "--limit", 12, "--output", output]
+    assert compress(*arguments).exit_code == 3  # no emulator is found here, so that nothing is proven
+    result = compress(*arguments, "--accept-unaudited")
     assert result.exit_code == 0, result.output
     assert "PASS" in result.output
     assert open_model(output / "model.onnx").precision == "int8"

@@ -60,6 +60,7 @@ def result(**values: Any) -> Result:
         "target": TARGET.name,
         "lane": "emulated",
         "precision": "int8",
+        "grade": "exact",
         "accuracy": accuracy(90, 89),
         "predicted": predicted(130),
     }
@@ -78,7 +79,7 @@ def judged(record: Result, lost_points: float = LOST_POINTS) -> Judgement:
 def test_a_speed_must_reach_its_limit_and_anything_else_must_not_exceed_it(
     name: Quantity, value: float, limit: float, predicted: bool
 ) -> None:
-    kept = value >= limit if name == "regions_per_s" else value <= limit
+    kept = value >= limit if name in AT_LEAST else value <= limit
     expected = Check(name, value, limit, "pass" if kept else "fail", predicted)
     assert judge({name: Value(value, predicted)}, {name: limit}) == (expected,)
 
@@ -88,8 +89,8 @@ def test_a_limit_that_is_met_exactly_is_kept(name: Quantity) -> None:
     assert judge({name: Value(3.0)}, {name: 3.0})[0].verdict == "pass"
 
 
-def test_of_all_quantities_the_speed_alone_has_to_be_large() -> None:
-    assert AT_LEAST == ("regions_per_s",)
+def test_of_all_quantities_the_proof_and_the_speed_alone_have_to_be_large() -> None:
+    assert AT_LEAST == ("proof", "regions_per_s")
 
 
 @given(st.sampled_from(QUANTITIES), st.floats(-10, 10), st.booleans())
@@ -113,10 +114,12 @@ def test_every_limit_is_judged_once_in_its_order_and_nothing_else_is(
 
 def test_a_broken_limit_has_a_name_that_people_read() -> None:
     checks = judge(
-        {name: Value(0.0 if name == "regions_per_s" else 9.0) for name in QUANTITIES},
+        {name: Value(0.0 if name in AT_LEAST else 9.0) for name in QUANTITIES},
         dict.fromkeys(QUANTITIES, 1.0),
     )
-    assert broken(checks) == ["accuracy", "changed answers", "difference of the outputs", "speed", "power", "runtime"]
+    assert broken(checks) == [
+        *("proof", "accuracy", "changed answers", "difference of the outputs", "speed", "power", "runtime")
+    ]
 
 
 # --- records -----------------------------------------------------------------------------------------------------
@@ -134,10 +137,27 @@ def test_a_broken_limit_has_a_name_that_people_read() -> None:
         ({"predicted": predicted(119)}, "fail"),
         ({"predicted": predicted(120)}, "pass"),
         ({"accuracy": accuracy(90, 80), "predicted": None}, "fail"),
+        ({"grade": "bounded"}, "pass"),
+        ({"grade": "unaudited"}, "not_measured"),
+        ({"grade": "not_measured"}, "not_measured"),
+        ({"grade": None}, "not_measured"),
+        ({"grade": "fails"}, "fail"),
+        ({"grade": "fails", "accuracy": accuracy(90, None), "predicted": None}, "fail"),
+        ({"grade": "unaudited", "accuracy": accuracy(90, 80)}, "fail"),
     ],
 )
 def test_emulated_lane(values: dict[str, Any], verdict: str) -> None:
     assert judged(result(**values)).verdict == verdict
+
+
+def test_only_what_was_never_tried_can_be_accepted_without_a_proof() -> None:
+    verdicts = {
+        grade: judge_result(result(grade=grade), TARGET.objective, LOST_POINTS, accept_unaudited=True).verdict
+        for grade in ("exact", "unaudited", "not_measured", "fails", None)
+    }
+    assert verdicts == {
+        "exact": "pass", "unaudited": "pass", "not_measured": "not_measured", "fails": "fail", None: "not_measured",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -171,12 +191,15 @@ def test_a_board_that_held_itself_back_has_measured_nothing(moment: str, rate: f
 
 def test_the_emulated_lane_has_no_watts_to_be_judged() -> None:
     names = [[check.name for check in judged(result(lane=lane)).checks] for lane in ("emulated", "device")]
-    assert names == [["accuracy_drop_points", "regions_per_s"], ["accuracy_drop_points", "regions_per_s", "power_w"]]
+    assert names == [
+        ["proof", "accuracy_drop_points", "regions_per_s"],
+        ["accuracy_drop_points", "regions_per_s", "power_w"],
+    ]
 
 
 def test_predicted_values_are_marked_as_such_and_never_stand_for_measured_ones() -> None:
     marked = {check.name: check.predicted for check in judged(result()).checks}
-    assert marked == {"accuracy_drop_points": False, "regions_per_s": True}
+    assert marked == {"proof": False, "accuracy_drop_points": False, "regions_per_s": True}
     checks = judged(result(lane="device", measured=board(rate=121))).checks
     assert {check.name: check.predicted for check in checks} == {
         "accuracy_drop_points": False, "regions_per_s": False, "power_w": False,

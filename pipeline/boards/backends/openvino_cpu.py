@@ -47,7 +47,8 @@ class OpenVino:
     """A compiled model.
 
     Without `saturating`, quantized layers are calculated in floating point, whose sums cannot overflow. With `layers`,
-    the answer is every layer's output instead of the network's, side by side.
+    the answer is every layer's output instead of the network's, side by side; the facts give each one's name, how many
+    values it has, and whether they are `quantized`.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -131,11 +132,11 @@ def _showing_layers(model: Any, outputs: Sequence[int], layers: list[dict[str, A
         source = op.input_value(0).get_node().get_type_name() if op.get_input_size() else "Constant"
         if op.get_type_name() in wanted and source not in constants:
             shown.append(op.output(0))
-            layers.append({"name": _layer_name(op)})
+            layers.append({"name": _layer_name(op), "quantized": op.get_type_name() in BOUNDARIES})
     for index in outputs:
         last = model.output(index).get_node().input_value(0)
         shown.append(last)
-        layers.append({"name": _layer_name(last.get_node())})
+        layers.append({"name": _layer_name(last.get_node()), "quantized": False})
     return openvino.Model(shown, model.get_parameters())
 
 

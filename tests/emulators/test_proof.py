@@ -1,0 +1,230 @@
+"""What runs in the target's arithmetic need not run on its CPU, and the other way round: the emulated CPU decides."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards.child import Place
+from pipeline.records.results import Audit
+from pipeline.records.targets import Precision, load_target
+from pipeline.retest import audit
+from pipeline.retest.emulate import Emulation, emulate
+from pipeline.retest.proof import Budget
+
+ATOM = load_target("atom-x5-e3940")
+INPUT = (3, 16, 16)
+CLASSES = 5
+Floats = NDArray[np.float32]
+
+
+class Samples:
+    """A few seeded inputs."""
+
+    def __init__(self, count: int = 6) -> None:
+        self.values = np.random.default_rng(7).standard_normal((count, *INPUT)).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batches(self, size: int) -> Any:
+        return (self.values[start : start + size] for start in range(0, len(self.values), size))
+
+
+class Network:
+    """An ONNX graph from the input x, node by node, with seeded weights."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.noise = np.random.default_rng(seed)
+        self.nodes: list[Any] = []
+        self.tensors: list[Any] = []
+
+    def weights(self, values: Any) -> str:
+        self.tensors.append(numpy_helper.from_array(np.asarray(values), f"t{len(self.tensors)}"))
+        return str(self.tensors[-1].name)
+
+    def random(self, *shape: int) -> Floats:
+        fan = float(np.prod(shape[1:]))
+        return (self.noise.standard_normal(shape) / np.sqrt(fan)).astype(np.float32)
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{kind}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [f"{name}.out"], name, **attributes))
+        return f"{name}.out"
+
+    def convolution(self, source: str, weights: str) -> str:
+        return self.add("Relu", self.add("Conv", source, weights, pads=[1, 1, 1, 1], strides=[2, 2]))
+
+    def pooled(self, source: str) -> str:
+        return self.add("Flatten", self.add("GlobalAveragePool", source))
+
+    def quantized(self, source: str, scale: float) -> str:
+        """`source` through 8 unsigned bits."""
+        ends = (self.weights(np.float32(scale)), self.weights(np.uint8(128)))
+        return self.add("DequantizeLinear", self.add("QuantizeLinear", source, *ends), *ends)
+
+    def in_8_bits(self, weights: Floats) -> str:
+        """Weights with a scale for each output."""
+        scale = (np.abs(weights).max(axis=tuple(range(1, weights.ndim))) / 127).astype(np.float32)
+        whole = np.rint(weights / scale.reshape(-1, *[1] * (weights.ndim - 1))).astype(np.int8)
+        zero = np.zeros(len(scale), np.int8)
+        return self.add("DequantizeLinear", *map(self.weights, (whole, scale, zero)), axis=0)
+
+    def save(self, path: Path, answer: str, **storage: Any) -> Path:
+        graph = helper.make_graph(
+            self.nodes,
+            "network",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *INPUT])],
+            [helper.make_tensor_value_info(answer, TensorProto.FLOAT, ["n", CLASSES])],
+            self.tensors,
+        )
+        opsets = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path, **storage)
+        return path
+
+
+def normalised(path: Path, channels: int) -> Path:
+    """A layer norm over so many channels."""
+    net = Network()
+    x = net.convolution("x", net.weights(net.random(channels, 3, 3, 3)))
+    x = net.add("Reshape", x, net.weights(np.array([0, channels, -1])))
+    ends = (net.weights(np.ones(channels, np.float32)), net.weights(np.zeros(channels, np.float32)))
+    x = net.add("LayerNormalization", net.add("Transpose", x, perm=[0, 2, 1]), *ends, axis=-1)
+    x = net.add("ReduceMean", x, axes=[1], keepdims=0)
+    return net.save(path, net.add("MatMul", x, net.weights(net.random(channels, CLASSES))))
+
+
+def with_prelu(path: Path) -> Path:
+    """A dense layer whose outputs each have a slope of their own."""
+    net = Network()
+    x = net.pooled(net.convolution("x", net.weights(net.random(16, 3, 3, 3))))
+    x = net.add("Gemm", x, net.weights(net.random(24, 16)), transB=1)
+    x = net.add("PRelu", x, net.weights(np.full(24, 0.25, np.float32)))
+    return net.save(path, net.add("Gemm", x, net.weights(net.random(CLASSES, 24)), transB=1))
+
+
+def weights_only(path: Path) -> Path:
+    """8-bit weights, activations in floating point."""
+    net = Network()
+    x = net.pooled(net.convolution("x", net.in_8_bits(net.random(16, 3, 3, 3))))
+    return net.save(path, net.add("Gemm", x, net.in_8_bits(net.random(CLASSES, 16)), transB=1))
+
+
+def with_a_float_end(path: Path) -> Path:
+    """8 bits but for the last layer, which adds up so many floats that their order shows."""
+    net = Network()
+    x = net.quantized("x", 0.03)
+    x = net.quantized(net.convolution(x, net.in_8_bits(net.random(32, 3, 3, 3))), 0.02)
+    x = net.quantized(net.convolution(x, net.in_8_bits(net.random(64, 32, 3, 3))), 0.02)
+    x = net.add("Flatten", x)
+    return net.save(path, net.add("Gemm", x, net.weights(net.random(CLASSES, 64 * 16)), transB=1))
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits are made anew; the emulators stay where they are installed."""
+    monkeypatch.setattr(audit, "cache", SimpleNamespace(folder=lambda name: tmp_path))
+
+
+def found(model: Path, precision: Precision = "fp32", samples: int = 6, budget: Budget | None = None) -> Emulation:
+    return emulate(model, precision, Samples(samples), (2, *INPUT), ATOM, budget=budget)
+
+
+def test_what_crashes_under_the_cap_alone_is_calculated_on_the_emulated_cpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulation = found(normalised(tmp_path / "norm.onnx", 20))
+    assert (emulation.grade, emulation.audit, emulation.not_measured) == ("exact", None, {})
+    assert emulation.peak_memory_mib is None  # it would be QEMU's
+    np.testing.assert_allclose(emulation.target, emulation.host, rtol=0, atol=1e-5)
+    assert "atom-x5-e3940 in QEMU: 6 samples take about" in capsys.readouterr().err
+
+
+@pytest.mark.nightly
+def test_what_does_not_fit_the_time_is_not_measured_and_says_how_long_it_would_take(tmp_path: Path) -> None:
+    model = normalised(tmp_path / "norm.onnx", 20)
+    emulation = found(model, samples=5000, budget=Budget(40.0, "give more"))
+    assert (emulation.grade, emulation.target) == ("not_measured", None)
+    reason = emulation.not_measured["accuracy.target"]
+    assert reason.startswith("the runtime crashed (signal 11) in the target's arithmetic on this machine; ")
+    assert "the replay of 5000 samples on the emulated CPU (denverton) would take about " in reason
+    assert reason.endswith("; give more")
+
+
+def test_what_crashes_on_the_emulated_cpu_alone_fails(tmp_path: Path) -> None:
+    emulation = found(with_prelu(tmp_path / "prelu.onnx"))
+    assert (emulation.grade, emulation.target) == ("fails", None)
+    assert emulation.not_measured == {"accuracy.target": "crashes on the emulated atom-x5-e3940 (illegal instruction)"}
+
+
+@pytest.mark.nightly
+def test_weights_in_8_bits_alone_are_held_to_what_floats_can_keep(tmp_path: Path) -> None:
+    """The cap refuses them, and nothing is quantized that an analysis of layers could look at."""
+    emulation = found(weights_only(tmp_path / "weights.onnx"), "int8")
+    assert emulation.grade == "exact"
+    assert emulation.layers == []
+    np.testing.assert_allclose(emulation.target, emulation.host, rtol=0, atol=1e-5)
+
+
+def test_a_float_layer_behind_quantized_ones_keeps_the_audit_from_nothing(tmp_path: Path) -> None:
+    emulation = found(with_a_float_end(tmp_path / "mixed.onnx"), "int8")
+    assert emulation.grade == "exact"
+    assert emulation.audit is not None
+    assert emulation.audit.agrees
+    assert emulation.audit.tolerance == audit.FP32_TOLERANCE
+    assert emulation.audit.largest_difference is not None
+    assert 0 < emulation.audit.largest_difference < audit.FP32_TOLERANCE
+
+
+# ---- without an emulator: this machine stands for the emulated CPU
+
+
+def replayed(model: Path) -> Audit:
+    here = Place("here", capped_isa.BACKEND, 1)
+    values = Samples(2).values
+    nothing = np.zeros((2, CLASSES), np.float32)
+    return audit.audit(
+        model, (2, *INPUT), here, here, Audit(emulator="none", samples=0, tolerance=0), "int8", values, nothing
+    )
+
+
+def test_weights_beside_the_file_that_are_trained_again_are_other_weights(tmp_path: Path) -> None:
+    answers = []
+    for seed in (1, 2, 1):
+        net = Network(seed)
+        x = net.pooled(net.convolution("x", net.weights(net.random(16, 3, 3, 3))))
+        answer = net.add("Gemm", x, net.weights(net.random(CLASSES, 16)), transB=1)
+        (tmp_path / "weights").unlink(missing_ok=True)
+        storage = {"save_as_external_data": True, "location": "weights", "size_threshold": 0}
+        answers.append(replayed(net.save(tmp_path / "model.onnx", answer, **storage)).largest_difference)
+    assert answers[0] == answers[2] != answers[1]
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_an_analysis_of_layers_that_fails_costs_the_layers_alone(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(capped_isa, "ANALYSIS", "pipeline.no_such_analysis")
+    emulation = emulate(with_a_float_end(tmp_path / "mixed.onnx"), "int8", Samples(2), (2, *INPUT), ATOM, proven=False)
+    assert emulation.layers == []
+    assert "in the analysis of layers on this machine" in emulation.not_measured["layers"]
+    assert emulation.target is not None
+
+
+def test_memory_that_the_target_does_not_have_is_a_failure_of_the_model(tmp_path: Path) -> None:
+    limited = ATOM.emulation.model_copy(update={"memory_limit_mib": 64})
+    small = ATOM.model_copy(update={"emulation": limited})
+    emulation = emulate(with_prelu(tmp_path / "any.onnx"), "fp32", Samples(2), (2, *INPUT), small, proven=False)
+    assert (emulation.grade, emulation.target) == ("fails", None)
+    assert emulation.not_measured == {"accuracy.target": "needs more than the target's 64 MiB of memory"}
+
+
+def test_without_the_proof_a_capped_run_that_fails_is_not_measured(tmp_path: Path) -> None:
+    model = normalised(tmp_path / "norm.onnx", 24)
+    emulation = emulate(model, "fp32", Samples(2), (2, *INPUT), ATOM, proven=False)
+    assert emulation.grade == "not_measured"
+    assert "signal 11" in emulation.not_measured["accuracy.target"]
