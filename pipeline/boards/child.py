@@ -23,6 +23,7 @@ from pipeline.system.errors import BadModel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIME_LIMIT_S = 600.0  # for loading the model, and again for each batch
+FACTS_S = 10.0
 SHARED_MEMORY = Path("/dev/shm")
 NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
 
@@ -111,6 +112,8 @@ class Child:
 
     def facts(self) -> dict[str, Any]:
         """What the backend tells of itself, and `peak_memory_mib`."""
+        if self._deadline is not None:  # what was calculated in time is not lost for the sake of this
+            self._deadline = max(self._deadline, time.monotonic() + FACTS_S)
         self._ask({})
         return self._answer()
 

@@ -34,7 +34,7 @@ from pipeline.system.errors import shown
     type=click.FloatRange(0),
     default=300.0,
     show_default=True,
-    help="Time for the emulated CPU to prove the answers, or to calculate them.",
+    help="Time for the emulated CPU to prove the answers, or to calculate them where nothing faster can.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the record here.")
 def check(

@@ -93,7 +93,9 @@ def emulate(
     proof = Proof(plan.grade, values(capped))
     emulated = plan.target if kind.replays_everything else plan.audit
     if emulated is not None:
-        given = Budget(None, PATIENT.advice) if kind.replays_everything else budget or PATIENT
+        given = budget or PATIENT
+        if kind.replays_everything:
+            given = Budget(None, given.advice)
         job = Job(model, shape, target, precision, samples, emulated, given)
         if capped is None:
             proof = replay(job)

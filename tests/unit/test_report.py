@@ -364,6 +364,26 @@ def test_an_audit_that_could_not_be_made_is_a_note() -> None:
     assert f"Lane: emulated, exact (fp32: {proof}); unaudited (int8)." in " ".join(text.split())
 
 
+def test_what_nobody_has_audited_passes_only_where_that_is_accepted_and_the_report_says_so() -> None:
+    accepting = {**PARAMS, "gates": {"accuracy_drop_points": 2.0, "accept_unaudited": True}}
+    for params, verdict in ((PARAMS, "not_measured"), (accepting, "pass")):
+        Path("params.yaml").write_text(
+            yaml.safe_dump({**params, "targets": [ATOM], "methods": ["int8"]}), encoding="utf-8"
+        )
+        put("int8", ATOM, **emulated(target=12, cloud=12) | {"grade": "unaudited", "audit": None})
+        assert collect(load_params()).verdicts[ATOM] == verdict
+        assert ("gates.accept_unaudited is set" in " ".join(summary()[1].split())) == (verdict == "pass")
+
+
+def test_a_candidate_that_crashes_on_the_emulated_processor_fails_by_its_proof() -> None:
+    reason = "crashes on the emulated atom-x5-e3940 (illegal instruction)"
+    crashed = emulated(target=12, cloud=12) | {"grade": "fails", "not_measured": {"accuracy.target": reason}}
+    put("int8", ATOM, **crashed | {"accuracy": crashed["accuracy"] | {"target": None}})
+    text = " ".join(summary()[1].split())
+    assert reason in text
+    assert re.search(r"int8 .*FAIL.* proof", text)
+
+
 def test_an_audit_that_disagrees_leaves_no_number_and_says_where() -> None:
     reason = "the audit on denverton disagrees, first in the layer features.0/conv"
     fields = emulated(target=12, cloud=12)
