@@ -98,13 +98,17 @@ def test_accuracy_of_anyone_s_int8_model(int8: Path, fp32: Path, prepared: Path,
     assert found["versions"].keys() >= {"openvino", "onnxruntime"}
 
 
-def test_what_nobody_has_audited_passes_only_where_that_is_accepted(int8: Path, data: Path, tmp_path: Path) -> None:
-    arguments = [int8, "--target", ATOM, "--data", data, "--max-drop", 100]
+def test_what_nobody_has_audited_passes_only_where_that_is_accepted(int8: Path, prepared: Path, tmp_path: Path) -> None:
+    arguments = [int8, "--target", ATOM, "--data", prepared / "photos", "--resize", "stretch", "--preset", "tensorflow"]
+    arguments += ["--max-drop", 100]
     found = record(tmp_path, *arguments, exit_code=3)
     assert (found["grade"], found["verdict"], found["unaudited_accepted"]) == ("unaudited", "not_measured", False)
     assert {item["name"]: item["verdict"] for item in found["checks"]} == {
-        "proof": "not_measured", "accuracy_drop_points": "pass", "regions_per_s": "pass",
-    }  # fmt: skip
+        "proof": "not_measured",
+        "accuracy_drop_points": "pass",
+        "regions_per_s": "pass",
+        "unreadable_nodes": "pass",
+    }
     assert "run `edgeproof emulators install denverton`, or give --accept-unaudited" in found["advice"]
     assert "that was accepted" in " ".join(check(*arguments, UNPROVEN).output.split())
 
@@ -112,9 +116,8 @@ def test_what_nobody_has_audited_passes_only_where_that_is_accepted(int8: Path, 
 def test_an_ir_and_its_onnx_are_the_same_model(int8: Path, prepared: Path, data: Path, tmp_path: Path) -> None:
     ir = made("int8", project=prepared).loaded_by("openvino")
     one, other = (
-        record(
-            tmp_path, model, "--target", ATOM, "--data", data, UNPROVEN, exit_code=3
-        )  # no better than chance on noise
+        # No better than chance on noise.
+        record(tmp_path, model, "--target", ATOM, "--data", data, UNPROVEN, exit_code=3)
         for model in (int8, ir)
     )
     for name in ("accuracy", "agreement", "difference", "worst_layer", "verdict"):
@@ -173,7 +176,8 @@ def test_without_labels_the_answers_are_compared_with_the_original(int8: Path, f
     found = record(tmp_path, *arguments, "--reference", fp32, "--task", "classes", exit_code=0)
     assert found["accuracy"] == {"fp32": None, "cloud": None, "host": None, "target": None}
     assert found["agreement"] is not None
-    assert [item["name"] for item in found["checks"]] == ["changed_answers_percent", "regions_per_s"]
+    names = ["changed_answers_percent", "regions_per_s", "unreadable_nodes"]
+    assert [item["name"] for item in found["checks"]] == names
     assert found["not_measured"]["accuracy"]
 
 
