@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import onnx
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from pipeline.formats.contents import ENDINGS, PASSING, Contents, Shape, Tensor, precision_of
 from pipeline.formats.stored import Stored, check_finite, check_stored
+from pipeline.formats.subgraphs import with_subgraphs
 from pipeline.system.errors import BadModel
 
 # The newest opset that every runtime here reads: TensorRT 8.2 (JetPack 4.6) stops short of later ones, and INT8
@@ -69,7 +70,8 @@ def read(path: Path) -> Contents:
     """
     model = load_onnx(path)
     weights = list(_weights(model))
-    quantized = any(QUANTIZED.search(_text(node.op_type)) for graph in _graphs(model) for node in graph.node)
+    graphs = with_subgraphs([model.graph, *model.functions])
+    quantized = any(QUANTIZED.search(_text(node.op_type)) for graph in graphs for node in graph.node)
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {tensor.values.name for tensor in model.graph.sparse_initializer}
     return Contents(
@@ -83,22 +85,9 @@ def read(path: Path) -> Contents:
     )
 
 
-def _graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
-    """The graph, its functions, and the graphs inside their nodes."""
-    waiting: list[GraphProto | FunctionProto] = [model.graph, *model.functions]
-    while waiting:
-        graph = waiting.pop()
-        yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                waiting += attribute.graphs
-                if attribute.HasField("g"):
-                    waiting.append(attribute.g)
-
-
 def _weights(model: ModelProto) -> Iterator[TensorProto]:
     """Every tensor that is stored in a model, as an initializer or in a node."""
-    for graph in _graphs(model):
+    for graph in with_subgraphs([model.graph, *model.functions]):
         if isinstance(graph, GraphProto):
             yield from graph.initializer
             yield from (tensor.values for tensor in graph.sparse_initializer)

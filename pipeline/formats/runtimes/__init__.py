@@ -14,6 +14,8 @@ import yaml
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.formats.subgraphs import with_subgraphs
+
 _FOLDER = Path(__file__).parent
 
 
@@ -106,9 +108,9 @@ def read_by(model: ModelProto, name: str, version: str) -> Reading:
     if known.operators:
         found += _wrong_types(known, model)
         constants: dict[str, TensorProto] = {}
-        for graph in graphs(model):
+        for graph in with_subgraphs([model.graph]):
             constants |= _constants(graph)  # graphs inside of nodes read those around them
-        for graph in graphs(model):
+        for graph in with_subgraphs([model.graph]):
             for node in graph.node:
                 found += _faults(known, node, opset, constants)
         if known.opset and opset > known.opset and not found:
@@ -134,19 +136,6 @@ def words(reading: Reading, title: str) -> list[str]:
 def opset_of(model: ModelProto) -> int:
     """The version of ONNX's own operators that a model is written in."""
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
-
-
-def graphs(model: ModelProto) -> Iterator[GraphProto]:
-    """The graph, and the graphs inside of its nodes."""
-    waiting = [model.graph]
-    while waiting:
-        graph = waiting.pop()
-        yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                waiting += attribute.graphs
-                if attribute.HasField("g"):
-                    waiting.append(attribute.g)
 
 
 def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unreadable]:
