@@ -97,14 +97,14 @@ def _target(layers: Sequence[Layer], target: Target, precision: Precision, amoun
     if saturated:
         return (
             f"8-bit sums saturate in {_names(saturated)}, though not so that the samples analysed show it: "
-            f"try 7-bit weights there (`edgeproof compress --method int8 --target {target.name}` sets them)."
+            "try 7-bit weights there, as `edgeproof compress` sets them."
         )
     overflowing = [layer for layer in layers if isinstance(layer, RoundedLayer) and layer.overflow]
     if overflowing:
         names = ", ".join(layer.name for layer in overflowing[:3])
         return f"Keep the layers that overflow FP16 in FP32: {names}."
     if precision == "fp16":
-        fp32 = "run it in FP32 (--precision fp32), " if target.refusal("fp32") is None else ""
+        fp32 = "run it in FP32, " if target.refusal("fp32") is None else ""
         mend = f"{fp32}keep its last layers in FP32, or re-train it"
         return f"FP16 rounding alone, without an overflow, costs {amount}: {mend}."
     return f"{target.name}'s kernels round and add up in another order, which costs {amount}: re-train it."

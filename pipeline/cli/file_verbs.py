@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.counts import print_fp32_layers, print_notes
-from pipeline.cli.options import SIZE, TASK, image_options
+from pipeline.cli.options import SIZE, image_options, judging_options
 from pipeline.system.errors import shown
 
 
@@ -23,19 +23,8 @@ from pipeline.system.errors import shown
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 @click.option("--limit", type=click.IntRange(1), help="Take this many samples, spread evenly.")
 @click.option("--output", "outputs", multiple=True, help="The output that is judged, where it has several.")
-@click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say.")
-@click.option("--max-difference", type=click.FloatRange(0), help="Per cent that the outputs' values may be apart.")
 @click.option("--max-drop", type=click.FloatRange(0), default=1.0, show_default=True, help="Points it may lose.")
-@click.option(
-    "--accept-unaudited", is_flag=True, help="Let pass what no emulated CPU has proven, where there is no emulator."
-)
-@click.option(
-    "--audit-seconds",
-    type=click.FloatRange(0),
-    default=300.0,
-    show_default=True,
-    help="Time for the emulated CPU to prove the answers, or to calculate them where nothing faster can.",
-)
+@judging_options
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the record here.")
 def check(
     model: Path,
@@ -117,10 +106,7 @@ def check(
 @click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Samples to calibrate on.")
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
 @click.option("--judge", "outputs", multiple=True, help="The output that is judged, where it has several.")
-@click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say.")
-@click.option(
-    "--accept-unaudited", is_flag=True, help="Let pass what no emulated CPU has proven, where there is no emulator."
-)
+@judging_options
 @image_options
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Of the input, where its shape does not tell.")
 def compress(
@@ -136,7 +122,9 @@ def compress(
     layout: Any,
     outputs: tuple[str, ...],
     task: Any,
+    max_difference: float | None,
     accept_unaudited: bool,
+    audit_seconds: float,
     **images: Any,
 ) -> None:
     """Compress MODEL, anyone's FP32 ONNX file, so that it survives the arithmetic of a device.
@@ -178,7 +166,9 @@ def compress(
             reference=original,
             outputs=outputs,
             task=task,
+            max_difference_percent=max_difference,
             accept_unaudited=accept_unaudited,
+            audit_seconds=audit_seconds,
         )
     click.echo(printout.render(report, profile))
     sys.exit(EXIT_CODES[report.verdict])

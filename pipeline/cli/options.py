@@ -54,3 +54,26 @@ def image_options(command: Any) -> Any:
     for option in reversed(IMAGE_OPTIONS):
         command = option(command)
     return command
+
+
+JUDGING_OPTIONS = (
+    click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say."),
+    click.option("--max-difference", type=click.FloatRange(0), help="Per cent that the outputs' values may be apart."),
+    click.option(
+        "--accept-unaudited", is_flag=True, help="Let pass what no emulated CPU has proven, where there is no emulator."
+    ),
+    click.option(
+        "--audit-seconds",
+        type=click.FloatRange(0),
+        default=300.0,
+        show_default=True,
+        help="Time for the emulated CPU to prove the answers, or to calculate them where nothing faster can.",
+    ),
+)
+
+
+def judging_options(command: Any) -> Any:
+    """As what, and how strictly, the answers of a model are judged, for commands that do."""
+    for option in reversed(JUDGING_OPTIONS):
+        command = option(command)
+    return command

@@ -80,7 +80,8 @@ def test_the_base_packages_are_enough_to_look_around(base: str, arguments: tuple
 
 def test_the_base_packages_are_enough_to_predict(base: str, tmp_path: Path) -> None:
     weights = {"w": ones(8, 3, 3, 3)}
-    onnx.save(model([node("Conv", "x w", "y", kernel_shape=[3, 3])], weights, ("N", 3, 32, 32)), tmp_path / "m.onnx")
+    graph = model([node("Conv", "x w", "y", kernel_shape=[3, 3])], weights, ("N", 3, 32, 32))
+    onnx.save(onnx.shape_inference.infer_shapes(graph), tmp_path / "m.onnx")
     done = edgeproof(base, "predict", str(tmp_path / "m.onnx"), "--target", "atom-x5-e3940")
     assert (done.returncode, done.stderr) == (0, "")
     assert "regions/s (predicted" in done.stdout
