@@ -6,7 +6,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def threads_of_torch() -> Iterator[None]:
     """The FP16 emulation has a process of its own and sets their number there; here other tests follow."""
     threads = torch.get_num_threads()

@@ -127,9 +127,9 @@ def test_advice_is_for_the_larger_part_of_the_loss() -> None:
 def test_advice_for_fp16_that_rounds_and_does_not_overflow() -> None:
     fine = RoundedLayer(name="a", op="Conv", elements=9, overflow=0, subnormal=3, flushed=0, max_abs=16)
     found = advise(lost(1.04), [fine], JETSON, "fp16", Losses(unit="points", any_cpu=0.0, target=1.04))
-    assert found.startswith("FP16 rounding alone, without an overflow, costs 1.04 points: run it in FP32 (--prec")
+    assert found.startswith("FP16 rounding alone, without an overflow, costs 1.04 points: run it in FP32, keep")
     in_fp32 = advise(lost(1.04), [], JETSON, "fp32", Losses(unit="points", any_cpu=0.0, target=1.04))
-    assert "--precision" not in in_fp32
+    assert "run it in FP32" not in in_fp32
 
 
 def test_subnormal_numbers_are_inside_the_range_of_fp16() -> None:

@@ -24,8 +24,6 @@ from tests.graphs import Arrays, backend, half, infer, model, node, ones, random
 Array = NDArray[Any]
 VARIANTS = ("fp32", "fp16")
 
-pytestmark = pytest.mark.usefixtures("threads_of_torch")
-
 
 # --- models and what they should calculate -----------------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from tests.graphs import Array, Arrays, backend, infer, model, node, ones, rando
 
 VARIANTS = ("fp32", "fp16")
 
-pytestmark = pytest.mark.usefixtures("threads_of_torch")
 
 X = ones(3, 1, 4, 4, value=2.0)
 
