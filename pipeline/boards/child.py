@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pipeline.system.errors import BadModel
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIME_LIMIT_S = 600.0  # for loading the model, and again for each batch
 FACTS_S = 10.0
+_OWN_ERROR = re.compile(r"pipeline\.system\.errors\.\w+: (.*)")
 SHARED_MEMORY = Path("/dev/shm")
 NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
 
@@ -148,6 +150,9 @@ class Child:
         if code < 0:
             raise self._failure(Crashed(self._model, -code, where))
         lines = said.strip().splitlines()
+        if lines and (own := _OWN_ERROR.match(lines[-1])):
+            # What our own code has to say, such as a limit of an emulation: no runtime said it.
+            raise self._failure(Failed(self._model, own.group(1), where))
         where = f"{where}: {lines[-1] if lines else 'no message'}"
         raise self._failure(Failed(self._model, "the runtime refused it", where))
 

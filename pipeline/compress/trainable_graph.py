@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from pipeline.arithmetic.saturation.quantized_layers import MOVES
 from pipeline.compress.saturating_sums import Input, excess
+from pipeline.formats.axes import window_pads
 from pipeline.formats.qdq import KINDS, QdqGraph
 from pipeline.system.errors import Refused
 
@@ -108,8 +109,8 @@ class GraphLayer(nn.Module):
         self.register_buffer("step", None if step is None else torch.from_numpy(step.copy()))
         self.bias = None if bias is None else nn.Parameter(torch.from_numpy(bias.astype(np.float32)))
         self.quantizer = None if self.is_depthwise else quantizer  # depthwise kernels widen before they add
-        if self.kind == "Conv":
-            self._geometry()
+        if self.kind == "Conv" and self.weight.dim() != 4:
+            raise Refused("only two-dimensional convolutions can be re-trained in the graph")
 
     @property
     def groups(self) -> int:
@@ -142,7 +143,7 @@ class GraphLayer(nn.Module):
         assert self.step is not None
         unit = self.step.reshape(1, -1, 1, 1) * quantizer.step
         if self.kind == "Conv":
-            return excess(values, self.rounded, quantizer, self.groups, *self._geometry()) * unit
+            return excess(values, self.rounded, quantizer, self.groups, *self._geometry(values)) * unit
         points = values.reshape(-1, values.shape[-1], 1, 1)
         return excess(points, self.rounded[:, :, None, None], quantizer) * unit
 
@@ -162,17 +163,18 @@ class GraphLayer(nn.Module):
         if self.kind != "Conv":
             flat: Tensor = functional.linear(values, weight, bias)
             return flat
-        strides, pads, dilations = self._geometry()
+        strides, pads, dilations = self._geometry(values)
         (top, left), (bottom, right) = pads
         if (top, left) != (bottom, right):
             values, top, left = functional.pad(values, (left, right, top, bottom)), 0, 0
         return functional.conv2d(values, weight, bias, strides, (top, left), dilations, self.groups)
 
-    def _geometry(self) -> tuple[tuple[int, int], tuple[tuple[int, int], tuple[int, int]], tuple[int, int]]:
+    def _geometry(
+        self, images: Tensor
+    ) -> tuple[tuple[int, int], tuple[tuple[int, int], tuple[int, int]], tuple[int, int]]:
+        """Strides, pads (of the beginnings and of the ends) and dilations of a convolution of such images."""
         facts = self.attributes
-        if facts.get("auto_pad", b"NOTSET") != b"NOTSET" or self.weight.dim() != 4:
-            raise Refused("only two-dimensional convolutions with explicit padding can be re-trained in the graph")
-        top, left, bottom, right = facts.get("pads", [0, 0, 0, 0])
+        (top, bottom), (left, right) = window_pads(facts, images.shape[2:], self.weight.shape[2:])
         strides, dilations = facts.get("strides", [1, 1]), facts.get("dilations", [1, 1])
         return (strides[0], strides[1]), ((top, left), (bottom, right)), (dilations[0], dilations[1])
 
@@ -253,15 +255,16 @@ def _dequantize(facts: Attributes, values: Tensor, scale: Tensor, zero: Tensor |
 
 
 def _max_pool(facts: Attributes, values: Tensor) -> Tensor:
-    top, left, bottom, right = facts.get("pads", [0, 0, 0, 0])
-    padded = functional.pad(values, (left, right, top, bottom), value=float("-inf")) if top + left else values
+    (top, bottom), (left, right) = window_pads(facts, values.shape[2:], facts["kernel_shape"])
+    some = any((top, bottom, left, right))
+    padded = functional.pad(values, (left, right, top, bottom), value=float("-inf")) if some else values
     return functional.max_pool2d(
         padded, facts["kernel_shape"], facts.get("strides", 1), ceil_mode=bool(facts.get("ceil_mode"))
     )
 
 
 def _average_pool(facts: Attributes, values: Tensor) -> Tensor:
-    if any(facts.get("pads", [0])):
+    if any(map(any, window_pads(facts, values.shape[2:], facts["kernel_shape"]))):
         raise Refused("AveragePool with padding cannot be re-trained after the export")
     return functional.avg_pool2d(
         values, facts["kernel_shape"], facts.get("strides", 1), ceil_mode=bool(facts.get("ceil_mode"))

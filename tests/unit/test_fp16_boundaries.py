@@ -17,6 +17,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from pipeline.arithmetic import kinds
 from pipeline.arithmetic.fp16.boundaries import rewrite
 from pipeline.arithmetic.fp16.engine import Counts
+from pipeline.boards.child import Place, run
 from pipeline.compress.half_precision import to_half_precision
 from pipeline.system.errors import InputError
 from tests.graphs import Arrays, backend, half, infer, model, node, ones, random
@@ -95,6 +96,36 @@ class Conv:
         if self.bias:
             total = total + half(self.weights["b"]).astype(np.float64)[:, None, None]
         return np.clip(total, *{"": (None, np.inf), "Relu": (0, np.inf), "Clip": (0, 6)}[self.activation])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_pads_given_by_name_are_those_of_onnx_runtime(data: st.DataObject) -> None:
+    """With one channel and a kernel of ones, FP16 sums of small whole numbers are exact, whatever their order."""
+    pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
+    kernel, strides = data.draw(pair), data.draw(pair)
+    mode = data.draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+    # ONNX Runtime takes no dilations together with SAME_*.
+    dilations = (1, 1) if mode != "VALID" else data.draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    size = data.draw(st.tuples(st.integers(7, 15), st.integers(7, 15)))
+    attributes: dict[str, Any] = {"auto_pad": mode, "strides": strides, "dilations": dilations}
+    conv = model([node("Conv", "x w", "y", **attributes)], {"w": ones(2, 1, *kernel)}, ("n", 1, *size))
+    x = np.random.default_rng(data.draw(st.integers(0, 99))).integers(-9, 9, (2, 1, *size)).astype(np.float32)
+    session = onnxruntime.InferenceSession(conv.SerializeToString(), providers=["CPUExecutionProvider"])
+    [expected] = session.run(None, {"x": x})
+    for accumulate in VARIANTS:
+        assert np.array_equal(infer(conv, accumulate, x), expected)
+
+
+def test_what_the_emulation_does_not_know_is_its_own_limit_and_not_said_by_a_runtime(tmp_path: Path) -> None:
+    deconvolution = model([node("ConvTranspose", "x w", "y")], {"w": ones(3, 2, 2, 2)}, (2, 3, 8, 8))
+    onnx.save(deconvolution, tmp_path / "up.onnx")
+    place = Place("FP16", "pipeline.arithmetic.fp16.engine", 1, settings={"accumulate": "fp16"})
+    with pytest.raises(InputError) as refused:
+        run(tmp_path / "up.onnx", [ones(2, 3, 8, 8)], 2, (2, 3, 8, 8), [place])
+    assert str(refused.value).endswith(
+        "up.onnx: this emulation knows no FP16 sums of such a ConvTranspose (y); the device itself may"
+    )
 
 
 @st.composite

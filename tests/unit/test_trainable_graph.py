@@ -55,6 +55,28 @@ def run_onnx(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
     return answer
 
 
+@pytest.mark.parametrize("size", [(9, 12), (8, 7)])
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_pads_given_by_name_are_those_of_the_onnx_file(mode: str, size: tuple[int, int]) -> None:
+    weights = np.random.default_rng(0).normal(size=(4, 3, 3, 2)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], auto_pad=mode, strides=[2, 1]),
+        helper.make_node("MaxPool", ["a"], ["y"], auto_pad=mode, kernel_shape=[2, 3], strides=[1, 2]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "padded",
+        [value("x", TensorProto.FLOAT, [2, 3, *size])],
+        [value("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    images = inputs(model, 0)
+    found = TrainableGraph(model)(torch.from_numpy(images)).detach()
+    np.testing.assert_allclose(found, run_onnx(model, images), rtol=1e-5, atol=1e-4)
+
+
 @settings(max_examples=40)
 @given(layers, st.integers(0, 1000))
 def test_a_graph_calculates_trained_or_not_what_its_onnx_file_does(layer: Any, seed: int) -> None:

@@ -14,6 +14,7 @@ from onnx import NodeProto, helper
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.formats.axes import window_pads
 from pipeline.system.errors import BadModel
 
 # Accumulators that stay in a core's cache, in rows that are long enough for its vector instructions.
@@ -28,13 +29,14 @@ def calculate(node: NodeProto, inputs: list[Tensor]) -> Tensor:
         InputError: the node is of another kind, or uses a variant that is not emulated.
     """
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if node.op_type == "Conv" and attributes.get("auto_pad", b"NOTSET") == b"NOTSET":
+    if node.op_type == "Conv":
         return _conv(attributes, *inputs)
     if node.op_type == "Gemm":
         return _gemm(attributes, *inputs)
     if node.op_type == "MatMul" and min(tensor.dim() for tensor in inputs) > 1:
         return _running_sum(*inputs)
-    raise BadModel(f"sums in FP16 are not emulated for this kind of {node.op_type} ({node.name or node.output[0]})")
+    name = node.name or node.output[0]
+    raise BadModel(f"this emulation knows no FP16 sums of such a {node.op_type} ({name}); the device itself may")
 
 
 def _running_sum(left: Tensor, right: Tensor) -> Tensor:
@@ -76,9 +78,8 @@ def _conv(attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Ten
 
 def _windows(attributes: dict[str, Any], images: Tensor, kernel: torch.Size) -> Tensor:
     """A view of what each output of a convolution reads: (image, channel, *space, *kernel)."""
-    pads = attributes.get("pads", [0] * 2 * len(kernel))
-    begins_and_ends = list(zip(pads[: len(kernel)], pads[len(kernel) :], strict=True))
-    view = functional.pad(images, [width for pair in reversed(begins_and_ends) for width in pair])
+    pads = window_pads(attributes, images.shape[2:], kernel)
+    view = functional.pad(images, [width for pair in reversed(pads) for width in pair])
     strides = attributes.get("strides", [1] * len(kernel))
     dilations = attributes.get("dilations", [1] * len(kernel))
     for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True), start=2):
