@@ -15,6 +15,9 @@ TOLERANCE = 1e-4  # of the largest output, between the original and what was mad
 _RUNS = 3  # of random inputs
 _BATCH = 2  # of a model that leaves it open
 _TARGET_OPSETS = (13, 17)  # 18 moved axes from attributes to inputs, which older runtimes do not look at
+# Attributes that came after opset 13 and say nothing new while they are 0.
+_NEW_AND_IDLE = {"BatchNormalization": ("training_mode",), "Reshape": ("allowzero",), "Resize": ("antialias",)}
+_NEW_AND_IDLE |= {"Shape": ("start",)}
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _lowered(model: ModelProto, known: Knowledge) -> ModelProto:
             if entry.domain in ("", "ai.onnx"):
                 entry.version = opset
         if opset < 18:
-            _axes_to_attributes(lower)
+            _older_words(lower)
         try:
             onnx.checker.check_model(lower, full_check=True)
         except Exception:  # whatever the checker has against it, the next opset is tried
@@ -113,8 +116,8 @@ def _lowered(model: ModelProto, known: Knowledge) -> ModelProto:
     return model
 
 
-def _axes_to_attributes(model: ModelProto) -> None:
-    """Reductions and splits as they were before opset 18; ReduceSum takes its axes as an input since 13."""
+def _older_words(model: ModelProto) -> None:
+    """Nodes as they were written before opset 18; ReduceSum takes its axes as an input since 13."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) > 1:
@@ -125,6 +128,8 @@ def _axes_to_attributes(model: ModelProto) -> None:
             _without(node, "noop_with_empty_axes", 0)
         elif node.op_type == "Split":
             _without(node, "num_outputs", len(node.output))
+        for name in _NEW_AND_IDLE.get(node.op_type, ()):
+            _without(node, name, 0)
 
 
 def _without(node: NodeProto, name: str, value: int) -> None:

@@ -91,10 +91,11 @@ def test_what_is_written_is_read_and_calculates_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("opset", [14, 16, 18, 21])
 def test_the_opset_is_lowered_where_the_meaning_stays(opset: int) -> None:
-    nodes = [node("Relu", "x", "a"), node("Split", "a", "b c", axis=1), node("Add", "b c", "y")]
+    nodes = [node("Relu", "x", "a"), node("Split", "a", "b c", axis=1), node("Add", "b c", "d")]
     if opset >= 18:
         nodes[1].attribute.append(helper.make_attribute("num_outputs", 2))
-    found = for_tensorrt(model(*nodes, opset=opset))
+    nodes.append(node("Reshape", "d to", "y", allowzero=0))
+    found = for_tensorrt(model(*nodes, opset=opset, to=np.array([0, -1])))
     assert opset_of(found.model) == 13
     assert f"opset {opset} lowered to 13" in found.changes
 
