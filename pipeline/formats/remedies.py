@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import onnx.inliner
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from pipeline.formats.decompose import decomposed
@@ -32,8 +33,8 @@ class Remedied:
 def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[int]) -> Remedied:
     """Rewrite `model`, whose weights are loaded, for the runtime `name`, and run both to compare them.
 
-    Operators are written in simpler ones, constants folded, normalisations merged into convolutions, the opset lowered,
-    and open dimensions of the input but the batch set to `sample_shape`.
+    Functions are written out and operators in simpler ones, constants folded, normalisations merged into convolutions,
+    the opset lowered, and open dimensions of the input but the batch set to `sample_shape`.
 
     Raises:
         Refused: nothing is known of the runtime, it would not read the outcome, or the outcome calculates something
@@ -46,7 +47,8 @@ def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[
     if known is None:
         raise Refused(f"what {name} {version} reads is not known here, so nothing can be rewritten for it")
     closed, sizes = _closed(model, sample_shape)
-    simple, counts = decomposed(closed, known)
+    whole = onnx.inliner.inline_local_functions(closed) if closed.functions else closed
+    simple, counts = decomposed(whole, known)
     changes = sizes + [f"{count} {op} written in simpler operators" for op, count in counts.items()]
     try:
         slim: ModelProto = onnxslim.slim(simple)

@@ -114,6 +114,17 @@ def test_normalisations_are_merged_into_convolutions() -> None:
     assert [item.op_type for item in found.model.graph.node] == ["Conv", "HardSigmoid", "Mul"]
 
 
+def test_functions_of_the_file_itself_are_written_out() -> None:
+    body = [node("HardSigmoid", "a", "b"), node("Mul", "a b", "c")]
+    imports = [helper.make_opsetid("", 17)]
+    original = model(helper.make_node("Gate", ["x"], ["y"], "gate", domain="own"))
+    original.functions.append(helper.make_function("own", "Gate", ["a"], ["c"], body, imports))
+    original.opset_import.append(helper.make_opsetid("own", 1))
+    [unread] = read_by(original, "tensorrt", "8.2.1").unreadable or []
+    assert (unread.reason, unread.converted) == ("has no importer for own.Gate", True)
+    assert [item.op_type for item in for_tensorrt(original).model.graph.node] == ["HardSigmoid", "Mul"]
+
+
 def test_a_newer_onnx_runtime_file_is_lowered_for_the_older_one_and_keeps_its_operators() -> None:
     original = model(node("Gelu", "x", "y"), opset=24)
     original.ir_version = 12

@@ -206,6 +206,12 @@ def test_inputs_of_a_type_that_it_does_not_have_are_named() -> None:
     assert reasons(model(node("Cast", to=1), kind=TensorProto.UINT8)) == ["takes no tensors of UINT8 in or out"]
 
 
+def test_a_damaged_constant_stops_nothing() -> None:
+    damaged = model(node("QuantizeLinear", "x c z"), c=np.array([1.0]), z=np.array([0], np.int8))
+    damaged.graph.initializer[1].dims[0] = 7
+    assert reasons(damaged) == []
+
+
 def test_onnx_runtime_on_the_a57_loads_nothing_newer_than_it_was_made_for() -> None:
     def loads(opset: int, ir: int) -> list[str]:
         return words(read_by(model(node("Gelu"), opset=opset, ir=ir), "onnxruntime", "1.23.2"), "ONNX Runtime")

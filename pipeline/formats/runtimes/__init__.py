@@ -110,9 +110,10 @@ def read_by(model: ModelProto, name: str, version: str) -> Reading:
         constants: dict[str, TensorProto] = {}
         for graph in with_subgraphs([model.graph]):
             constants |= _constants(graph)  # graphs inside of nodes read those around them
+        functions = {(function.domain, function.name) for function in model.functions}
         for graph in with_subgraphs([model.graph]):
             for node in graph.node:
-                found += _faults(known, node, opset, constants)
+                found += _faults(known, node, opset, constants, functions)
         if known.opset and opset > known.opset and not found:
             notes.append(
                 f"{known.title} was made for opset {known.opset}; this file has {opset}, of which it reads every "
@@ -150,15 +151,21 @@ def _wrong_types(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
     for value in [*model.graph.input, *model.graph.output]:
         kind = value.type.tensor_type.elem_type
         if kind and _type(kind) not in known.types:
-            yield Unreadable(node=value.name, operator="", reason=f"takes no tensors of {_type(kind)} in or out")
+            yield Unreadable(node=_text(value.name), operator="", reason=f"takes no tensors of {_type(kind)} in or out")
 
 
-def _faults(known: Knowledge, node: NodeProto, opset: int, constants: dict[str, TensorProto]) -> Iterator[Unreadable]:
+def _faults(
+    known: Knowledge,
+    node: NodeProto,
+    opset: int,
+    constants: dict[str, TensorProto],
+    functions: set[tuple[str, str]],
+) -> Iterator[Unreadable]:
     foreign = node.domain not in ("", "ai.onnx")
-    operator = f"{node.domain}.{node.op_type}" if foreign else node.op_type
-    name = node.name or next(iter(node.output), operator)
+    operator = f"{_text(node.domain)}.{_text(node.op_type)}" if foreign else _text(node.op_type)
+    name = _text(node.name or next(iter(node.output), operator))
     if foreign or node.op_type not in known.operators:
-        convertible = not foreign and node.op_type in CONVERTIBLE
+        convertible = (node.domain, node.op_type) in functions if foreign else node.op_type in CONVERTIBLE
         yield Unreadable(node=name, operator=operator, reason=f"has no importer for {operator}", converted=convertible)
         return
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -206,12 +213,20 @@ def _is_zero(tensor: TensorProto | None) -> bool:
     """Whether a constant is known to be zero throughout; of one whose values are elsewhere nothing bad is assumed."""
     if tensor is None or tensor.data_location == TensorProto.EXTERNAL or not tensor.data_type:
         return True
-    return not numpy_helper.to_array(tensor).any()
+    try:
+        return not numpy_helper.to_array(tensor).any()
+    except (TypeError, ValueError):  # damaged: the runtimes that are run will say so
+        return True
 
 
 def _values(value: Any) -> list[Any]:
     values = value if isinstance(value, list | tuple) else [value]
-    return [item.decode(errors="replace") if isinstance(item, bytes) else item for item in values]
+    return [_text(item) if isinstance(item, bytes) else item for item in values]
+
+
+def _text(value: str | bytes) -> str:
+    """A string of a damaged file, which protobuf leaves as bytes where it is no UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _type(number: int) -> str:
