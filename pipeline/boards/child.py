@@ -152,7 +152,7 @@ class Child:
         lines = said.strip().splitlines()
         if lines and (own := _OWN_ERROR.match(lines[-1])):
             # What our own code has to say, such as a limit of an emulation: no runtime said it.
-            raise self._failure(Failed(self._model, own.group(1), where))
+            raise self._failure(Failed(self._model, own.group(1), ""))
         where = f"{where}: {lines[-1] if lines else 'no message'}"
         raise self._failure(Failed(self._model, "the runtime refused it", where))
 

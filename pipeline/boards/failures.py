@@ -16,7 +16,7 @@ class Failed(BadModel):
     place = ""
 
     def __init__(self, model: Path, what: str, where: str) -> None:
-        super().__init__(f"{model}: {what} {where}")
+        super().__init__(f"{model}: {what} {where}".rstrip())
         self.what, self.where = what, where
 
 
