@@ -51,8 +51,8 @@ emulators: develop ## fetch the CPU emulators that audits and tests run on
 test: emulators ## pass all tests that must stay green
 	@pytest -q
 
-nightly: emulators ## pass the tests that take too long for every change
-	@pytest -q -m nightly
+nightly: emulators ## pass the tests that take too long for every change, and the random ones on new examples
+	@pytest -q -m "nightly or hypothesis" --hypothesis-profile="new examples"
 
 bench: emulators ## measure what the project promises of itself, as ratios; needs a quiet machine
 	@pytest -q -p no:cacheprovider tests/benchmarks
