@@ -22,7 +22,7 @@ from pipeline.boards.pace import Pace
 from pipeline.boards.process import Ended, Process
 from pipeline.system.errors import BadModel
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = ("pipeline", "models", "runners")
 TIME_LIMIT_S = 600.0  # for loading the model, and again for each batch
 FACTS_S = 10.0
 _OWN_ERROR = re.compile(r"pipeline\.system\.errors\.\w+: (.*)")
@@ -79,7 +79,7 @@ class Child:
             self._process = Process(
                 [*place.launcher, "-m", "pipeline.boards.worker", json.dumps(job)],
                 {name: value for name, value in environment.items() if value is not None},
-                REPOSITORY,
+                _code(folder),
                 folder,
                 before=(lambda: _limit_memory(limit)) if limit else None,
             )
@@ -236,6 +236,18 @@ def _child(model: Path, shape: Sequence[int], place: Place, deadline: float | No
             yield child
         finally:
             child.close()
+
+
+def _code(folder: Path) -> Path:
+    """A folder inside `folder` with our packages and no others, which Python looks into first.
+
+    Where they are installed, the machine's own NumPy stands beside them, and that is for no emulated CPU.
+    """
+    code, installed = folder / "code", Path(__file__).resolve().parents[2]
+    code.mkdir()
+    for name in PACKAGES:
+        (code / name).symlink_to(installed / name)
+    return code
 
 
 def _limit_memory(mib: int) -> None:

