@@ -237,10 +237,11 @@ def _device(report: CheckReport, target: Target) -> RenderableType | None:
 
 def _verdict(report: CheckReport) -> RenderableType:
     parts = [Text(f" {VERDICTS[report.verdict]} ", style=f"{STYLES[report.verdict]} reverse"), Text("  ")]
-    return Text.assemble(*parts, Text("; ".join(_words(report.checks))))
+    return Text.assemble(*parts, Text("; ".join(told(report.checks))))
 
 
-def _words(checks: Iterable[Check]) -> Iterable[str]:
+def told(checks: Iterable[Check]) -> Iterable[str]:
+    """Each limit in a few words; a runtime that reads all nodes goes without saying."""
     for check in checks:
         name = LIMITS.get(check.name, check.name)
         if check.name == "unreadable_nodes":

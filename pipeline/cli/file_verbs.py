@@ -55,13 +55,14 @@ def check(
     edgeproof check int8.onnx --target atom-x5-e3940 --data imagenet/manifest.csv --reference fp32.onnx
     edgeproof check model.xml --target atom-x5-e3940 --data samples.npz --json check.json
     """
-    from pipeline.check import check, printout
+    from pipeline.check import check, github, printout
     from pipeline.data import own
     from pipeline.formats import model_file
     from pipeline.records.gates import EXIT_CODES
     from pipeline.records.targets import load_target
-    from pipeline.system import files
+    from pipeline.system import files, workflow_commands
 
+    workflow_commands.stop()
     if json_file:
         files.check_writable(json_file, model, data, labels, reference)
     profile = load_target(target)
@@ -87,7 +88,9 @@ def check(
     )
     if json_file:
         files.write_json(json_file, report.model_dump(mode="json"))
-    click.echo(printout.render(report, profile))
+    page = printout.render(report, profile)
+    click.echo(page)
+    github.tell(report, page, model)
     sys.exit(EXIT_CODES[report.verdict])
 
 

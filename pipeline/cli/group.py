@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -25,19 +25,22 @@ class Group(click.Group):
         """Run the command; exit 2 with one line for bad input, a full disk, a missing permission or package."""
         try:
             return super().invoke(context)
+        except click.UsageError as error:
+            _tell_runner(context, shown(" ".join(error.format_message().split())))
+            raise
         except InputError as error:
-            _stop(str(error))
+            _stop(context, str(error))
         except ModuleNotFoundError as error:
             # A module of ours that is not there is a fault of ours.
             if (error.name or "").split(".")[0] in ("pipeline", "models", "runners"):
                 raise
-            _stop(f"this needs the package {error.name}: `pip install 'edgeproof[cloud]'`")
+            _stop(context, f"this needs the package {error.name}: `pip install 'edgeproof[cloud]'`")
         except OSError as error:
             # NumPy reports a short write without an error number.
             code = errno.ENOSPC if "requested and" in str(error) else error.errno
             if code not in MENDABLE:
                 raise
-            _stop(f"{error.filename or 'writing'}: {MENDABLE[code]}")
+            _stop(context, f"{error.filename or 'writing'}: {MENDABLE[code]}")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -53,6 +56,15 @@ def cli() -> None:
     """
 
 
-def _stop(message: str) -> None:
-    click.echo(f"edgeproof: {shown(' '.join(message.split()))}", err=True)
+def _stop(context: click.Context, message: str) -> NoReturn:
+    line = shown(" ".join(message.split()))
+    click.echo(f"edgeproof: {line}", err=True)
+    _tell_runner(context, line)
     sys.exit(2)
+
+
+def _tell_runner(context: click.Context, line: str) -> None:
+    if context.invoked_subcommand == "check":
+        from pipeline.system import workflow_commands
+
+        workflow_commands.refused(line)

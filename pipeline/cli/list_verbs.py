@@ -1,5 +1,7 @@
 """What there is to choose from: models, methods, targets, emulators."""
 
+from collections.abc import Sequence
+
 import click
 
 from pipeline.cli.group import Group
@@ -58,14 +60,19 @@ def emulators(context: click.Context) -> None:
 
 @emulators.command("install")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-def install(names: tuple[str, ...]) -> None:
+@click.option("--target", help="Only what checks for this device need.")
+def install(names: tuple[str, ...], target: str | None) -> None:
     """Fetch what the emulators NAME (without one: all) need, from Debian's packages and pip's index, without root.
 
     They go into the cache: EDGEPROOF_CACHE, else ~/.cache/edgeproof. What is there already is left as it is.
     """
     from pipeline import emulators
+    from pipeline.records.targets import load_target
 
-    chosen = names or emulators.names()
+    chosen: Sequence[str] = names or emulators.names()
+    if target is not None:
+        needed = load_target(target).emulation.emulator
+        chosen = [*names, *([needed] if needed else [])]
     for name in chosen:
         emulators.purpose(name)  # refuses unknown names before anything is fetched
     for name in chosen:

@@ -393,6 +393,13 @@ class TestTheCommand:
         assert result.exit_code == 0
         assert result.output.count("installed, QEMU 8.2.1") == 2
 
+    def test_installs_what_a_target_needs(self, machine: Machine) -> None:
+        result = CliRunner().invoke(cli, ["emulators", "install", "--target", "jetson-tx2-maxq"])
+        assert (result.exit_code, result.output, machine.downloads()) == (0, "", 0)
+        result = CliRunner().invoke(cli, ["emulators", "install", "--target", "atom-x5-e3940"])
+        assert (result.exit_code, result.output) == (0, "denverton            installed, QEMU 8.2.1 (stand-in)\n")
+        assert not emulators.installed("cortex-a57")
+
     def test_refuses_an_unknown_name_before_it_fetches(self, machine: Machine) -> None:
         result = CliRunner().invoke(cli, ["emulators", "install", "denverton", "cortex-a75"])
         assert result.exit_code == 2
