@@ -65,7 +65,8 @@ check: develop ## formatting, lint, types, floors, device Python, workflows
 	@vermin --quiet --no-tips --target=3.6- --violations runners
 	@actionlint
 	@check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	@zizmor --offline --quiet .github
+	@check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	@zizmor --offline --quiet --persona=auditor .github
 
 docs: develop ## write docs/reference.md from the program itself
 	@python -m pipeline.cli.reference docs/reference.md

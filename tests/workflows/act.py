@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,6 +26,8 @@ class Run:
     jobs: list[str]  # id and matrix values of every job that ran, such as "candidate lenet-5 int8"
     output: Mapping[str, str]  # by the same name: what the job's steps printed
     warnings: list[str]
+    errors: list[str]
+    codes: Mapping[str, int]  # of the steps that failed, by id
     summary: str
     artifacts: Path
 
@@ -36,8 +39,18 @@ class Machine:
     folder: Path
     environment: Mapping[str, str]
 
-    def run(self, project: Path, event: str, payload: dict[str, Any], workflow: str = "pr.yml") -> Run:
-        """Run one workflow of `project`, at the commit that is checked out there, for an event."""
+    def run(
+        self,
+        project: Path,
+        event: str,
+        payload: dict[str, Any],
+        workflow: str = "pr.yml",
+        actions: Mapping[str, Path] = MappingProxyType({}),
+    ) -> Run:
+        """Run one workflow of `project`, at the commit that is checked out there, for an event.
+
+        `actions` are the repositories of other people's actions that it uses, by `owner/repository@ref`.
+        """
         here = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
         (here / "artifacts").mkdir(parents=True)
         (here / "event.json").write_text(json.dumps(payload))
@@ -46,8 +59,11 @@ class Machine:
         command = [TOOLS / "act", event, "--json", "--no-cache-server", "--action-cache-path", here / "jobs"]
         command += ["--workflows", f".github/workflows/{workflow}", "--eventpath", here / "event.json"]
         command += ["--platform", f"{HOSTED}=-self-hosted"]
-        for action, standin in standins(project).items():
-            command += ["--local-repository", f"{action}={standin}"]
+        found = dict(actions)
+        for repository in (project, *actions.values()):
+            found |= standins(repository)
+        for action, folder in found.items():
+            command += ["--local-repository", f"{action}={folder}"]
         for name, value in variables.items():
             command += ["--env", f"{name}={value}"]
         done = subprocess.run(
@@ -69,7 +85,8 @@ def standins(project: Path) -> dict[str, Path]:
 def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
     jobs: list[str] = []
     output: defaultdict[str, str] = defaultdict(str)
-    warnings, summary = [], ""
+    codes: dict[str, int] = {}
+    warnings, errors, summary = [], [], ""
     for line in done.stdout.splitlines():
         record = json.loads(line) if line.startswith("{") else {}
         if record.get("command") == "summary":
@@ -81,6 +98,10 @@ def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
         output[job] += record["msg"] if record.get("raw_output") else ""
         if record.get("command") == "warning":
             warnings.append(record["arg"])
+        if record.get("command") == "error":
+            errors.append(record["arg"])
+        if failed := re.fullmatch(r"exit status (\d+)", record["msg"]):
+            codes[record["stepID"][0]] = int(failed[1])
         if "jobResult" in record:
             jobs.append(job)
-    return Run(done.returncode, jobs, output, warnings, summary, artifacts)
+    return Run(done.returncode, jobs, output, warnings, errors, codes, summary, artifacts)

@@ -17,7 +17,7 @@ ACTIONS = sorted(REPOSITORY.glob(".github/actions/*/action.yml"))
         ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS],
         ["check-jsonschema", "--builtin-schema", "vendor.github-actions", *ACTIONS],
         ["check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"],
-        ["zizmor", "--offline", "--quiet", ".github"],
+        ["zizmor", "--offline", "--quiet", "--persona=auditor", ".github"],
     ],
     ids=lambda command: f"{command[0]} {command[2] if len(command) > 2 else ''}",
 )
