@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from act import STANDINS
 from project import copy_repository
 
 from tests.graphs import model, node, random
@@ -42,21 +43,10 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Tool:
     subprocess.run(built, check=True)
     [wheel] = (folder / "dist").glob("edgeproof-*.whl")
     shutil.rmtree(folder / "checkout")
-    venv = folder / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    share_packages(venv)
-    subprocess.run([*pip, "--python", venv, "install", "--no-deps", "--no-index", wheel], check=True)
-    return Tool(venv)
-
-
-def share_packages(venv: Path) -> None:
-    """The packages of this Python, side by side in one folder; no edgeproof, and no pip either, as with uv."""
-    [shared] = venv.glob("lib/python*/site-packages")
-    places = [Path(place) for place in sys.path if Path(place).name == "site-packages"]
-    packages = {path.name: path for place in reversed(places) for path in place.iterdir() if path.suffix != ".pth"}
-    for name, path in packages.items():
-        if not name.startswith(("edgeproof", "__editable__", "pip")):
-            (shared / name).symlink_to(path)
+    places = {"PIPX_HOME": str(folder), "PIPX_BIN_DIR": str(folder / "bin")}
+    install = [sys.executable, STANDINS / "pipx.py", "install", f"{wheel}[cloud]"]
+    subprocess.run(install, env={**os.environ, **places}, check=True)
+    return Tool((folder / "bin/edgeproof").resolve().parents[1])
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """What cannot be seen by running the workflows here: schemas, pins, permissions, limits."""
 
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,6 +26,26 @@ ACTIONS = sorted(REPOSITORY.glob(".github/actions/*/action.yml"))
 def test_linters_find_nothing(command: list[str]) -> None:
     done = subprocess.run([TOOLS / command[0], *command[1:]], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflow_in_the_documentation_is_one(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(name: .*?)```", (REPOSITORY / "docs/check.md").read_text(), re.DOTALL)
+    folder = tmp_path / ".github/workflows"
+    folder.mkdir(parents=True)
+    (folder / "models.yml").write_text(text.replace("@v1", f"@{'0' * 40}"))  # zizmor asks for a commit, and is right
+    for command in (["actionlint", folder / "models.yml"], ["zizmor", "--offline", "--quiet", folder]):
+        done = subprocess.run([TOOLS / command[0], *command[1:]], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_action_has_the_inputs_that_the_documentation_gives_it() -> None:
+    known = yaml.safe_load((REPOSITORY / ".github/actions/check/action.yml").read_text())["inputs"]
+    for name in ("README.md", "docs/check.md"):
+        blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / name).read_text(), re.DOTALL)
+        [block] = [yaml.safe_load(block) for block in blocks if "edgeproof/.github/actions/check@" in block]
+        steps = block if isinstance(block, list) else block["jobs"]["check"]["steps"]
+        [given] = [step["with"] for step in steps if "edgeproof" in step["uses"]]
+        assert {"model", "target"} <= set(given) <= set(known), name
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from act import REPOSITORY
+from act import REPOSITORY, STANDINS
 from project import Both, Project
 
 BLOCKS = re.findall(r"```console\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
@@ -21,6 +21,7 @@ def test_the_test_command_is_the_one_that_ci_runs() -> None:
 
 def test_every_command_works_in_the_order_given(project: Project, both: Both) -> None:
     shutil.copytree(project.machine.folder / "images", both.laptop / "photos")
+    environment = {**project.machine.environment, **released(project)}
     commands = [command for command in COMMANDS if command != "make test"]
     assert commands[0] == "make demo"
     for command in commands:
@@ -28,8 +29,22 @@ def test_every_command_works_in_the_order_given(project: Project, both: Both) ->
             for method in ("fp32", "int8"):
                 made = both.laptop / "artifacts" / "candidates" / "lenet-5" / method / "model.onnx"
                 shutil.copy(made, both.laptop / f"{method}.onnx")
-        done = subprocess.run(
-            command, shell=True, cwd=both.laptop, env=project.machine.environment, capture_output=True, text=True
-        )
+        done = subprocess.run(command, shell=True, cwd=both.laptop, env=environment, capture_output=True, text=True)
         if done.returncode not in MAY_EXIT.get(" ".join(command.split()[:2]), {0}):
             pytest.fail(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+
+def released(project: Project) -> dict[str, str]:
+    """The project as a release of OWNER on GitHub, and `pipx`, for a process with these variables."""
+    project.call("git", "tag", "v1")
+    folder = project.machine.folder
+    (folder / "programs").mkdir()
+    (folder / "programs/pipx").symlink_to(STANDINS / "pipx.py")
+    return {
+        "PATH": f"{folder / 'programs'}:{project.machine.environment['PATH']}",
+        "PIPX_HOME": str(folder / "pipx"),
+        "PIPX_BIN_DIR": str(folder / "tools"),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{project.folder}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/OWNER/edgeproof",
+    }
