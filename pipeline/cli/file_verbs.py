@@ -147,7 +147,9 @@ def compress(
     from pipeline.formats.onnx_file import load_onnx
     from pipeline.records.gates import EXIT_CODES
     from pipeline.records.targets import load_target
+    from pipeline.system import workflow_commands
 
+    workflow_commands.stop()
     judge = {"outputs": outputs, "task": task, "option": "--judge"}
     with output_folder(output, model, calibration, *([data] if data else [])).claimed():
         profile, original = load_target(target), model_file.open_model(model, size=size, layout=layout)
@@ -196,7 +198,9 @@ def convert(model: Path, target: str, size: Any, output: Path) -> None:
     from pipeline.compress.any_file import convert_file, output_folder
     from pipeline.formats import model_file
     from pipeline.records.targets import load_target
+    from pipeline.system import workflow_commands
 
+    workflow_commands.stop()
     with output_folder(output, model, by="edgeproof convert").claimed():
         profile, original = load_target(target), model_file.open_model(model, size=size)
         changes = convert_file(original, profile, output)
@@ -216,8 +220,9 @@ def predict(model: Path, target: str, precision: Any, batch: int, size: Any, jso
     from pipeline.formats.model_file import open_model
     from pipeline.predict import precision_of, predict
     from pipeline.records.targets import load_target
-    from pipeline.system import files
+    from pipeline.system import files, workflow_commands
 
+    workflow_commands.stop()
     if json_file:
         files.check_writable(json_file, model)
     profile = load_target(target)

@@ -143,14 +143,14 @@ def test_elsewhere_nothing_is_told(
     assert not (runner / "output").exists()
 
 
-def check(runner: Path, *arguments: str) -> tuple[int, list[tuple[str, dict[str, str], str]]]:
-    """Exit code and commands of a whole check, both streams in one as the action has them."""
+def edgeproof(*arguments: str) -> tuple[int, str, list[tuple[str, dict[str, str], str]]]:
+    """Exit code, text and commands of a whole run, both streams in one as the action has them."""
     repository = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "check", *arguments],
+        [sys.executable, "-m", "pipeline", *arguments],
         env={**os.environ, "PYTHONPATH": str(repository)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    return done.returncode, heard([*done.stdout.splitlines(), "::notice::the step's own"])
+    return done.returncode, done.stdout, heard([*done.stdout.splitlines(), "::notice::the step's own"])
 
 
 def test_a_model_cannot_give_the_runner_orders(runner: Path) -> None:
@@ -159,11 +159,15 @@ def test_a_model_cannot_give_the_runner_orders(runner: Path) -> None:
     graph = model([node("HardSwish", "x", "y")], shape=(1, 3, 8, 8))
     graph.graph.node[0].name = forged
     onnx.save(onnx.shape_inference.infer_shapes(graph), "net.onnx")
-    code, commands = check(runner, "net.onnx", "--target", "jetson-tx2-maxq")
+    code, text, commands = edgeproof("check", "net.onnx", "--target", "jetson-tx2-maxq")
     assert code == 1
-    assert forged in (runner / "summary").read_text().replace("    ", "")  # it was printed indeed
+    assert forged in text
     assert [command for command, _, _ in commands] == ["error", "notice"]
     assert (runner / "output").read_text() == "verdict=fail\n"
+    Path("net.onnx").rename(f"{forged}.onnx")
+    _, text, commands = edgeproof("predict", f"{forged}.onnx", "--target", "jetson-tx2-maxq")
+    assert forged in text
+    assert [command for command, _, _ in commands] == ["notice"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_a_model_cannot_give_the_runner_orders(runner: Path) -> None:
     ],
 )
 def test_bad_input_is_one_annotation(runner: Path, arguments: tuple[str, ...], reason: str) -> None:
-    code, commands = check(runner, *arguments)
+    code, _, commands = edgeproof("check", *arguments)
     assert code == 2
     [(level, _, message), _] = commands
     assert level == "error"
