@@ -49,6 +49,8 @@ def advise(
                 f"For {check.limit:g} regions/s the network must shrink to about {share:.0%} of its time: "
                 "give it smaller images, prune it, or take a smaller one."
             )
+        elif check.name == "regions_per_s" and check.uncertain:
+            advice.append(f"Its speed is within the prediction's error of {check.limit:g} regions/s: a board decides.")
     missing = {check.name for check in checks if check.verdict == "not_measured"}
     if undecided and missing - {"regions_per_s", "unreadable_nodes", "proof"}:
         advice.append(f"No verdict on its answers: {undecided}.")

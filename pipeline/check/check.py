@@ -25,10 +25,12 @@ from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.records import results
-from pipeline.records.gates import Quantity, judge, proof_limit, worst
+from pipeline.records.gates import Quantity, Value, judge, proof_limit, worst
+from pipeline.records.paired import CONFIDENCE, kept
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target, calculated_in
+from pipeline.records.words import uncertain
 from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.proof import Budget
 from pipeline.retest.score import Scores, agreement_percent, score
@@ -55,6 +57,7 @@ def check(
     max_drop_points: float = 1.0,
     max_difference_percent: float | None = None,
     accept_unaudited: bool = False,
+    confidence: float | None = None,
     audit_seconds: float = AUDIT_SECONDS,
 ) -> CheckReport:
     """Run a model over samples on this machine and in the target's arithmetic, and hold it against the limits.
@@ -63,6 +66,7 @@ def check(
     FP16). `reference` is the FP32 original. `random` says that the samples are noise, which can give no verdict.
     `outputs` names those that are judged, `task` says as what; both are found where the user does not say.
     `max_difference_percent` limits how far the outputs may be apart.
+    With a `confidence`, 0 to 1, the whole interval of what is lost and of the speed must keep the limit.
     Answers that nobody has audited pass only if `accept_unaudited`; where the target's CPU is emulated to prove them,
     that may take `audit_seconds`.
 
@@ -100,7 +104,7 @@ def check(
         agreement = agreement_percent(answers, original, found.decide)
     not_measured = {**emulation.not_measured, **unpredicted}
     quantity: Quantity = "changed_answers_percent"
-    value, reason = None, None
+    value, reason, changed = None, None, scores.paired
     if random:
         reason = "the samples are noise; give --data"
     elif labels is not None and (scores.accuracy.fp32 or scores.accuracy.cloud):
@@ -109,15 +113,21 @@ def check(
     elif found.name != "values":
         before = None if original is None else found.decide(original)
         value, reason = verdict.changed_answers(agreement, before, max_drop_points)
+        changed = None if before is None or answers is None else kept(before, found.decide(answers))
     elif max_difference_percent is None:
         reason = verdict.undecided(chosen, emulation.host.shape[1:], task, labelled=samples.labels is not None)
     apart: tuple[float | None, float] | None = None
     if max_difference_percent is not None:
         far, doubt = (None, None) if random else verdict.difference_percent(answers, original)
         apart, reason = (far, max_difference_percent), reason or doubt
-    first = None if apart and found.name == "values" else (quantity, value, max_drop_points)
+    held = Value(value, interval=changed.interval(confidence or CONFIDENCE) if changed and value is not None else None)
+    first = None if apart and found.name == "values" else (quantity, held, max_drop_points)
     proven = proof_limit(emulation.grade, accept_unaudited)
-    checks = verdict.judged(emulation.grade, proven, first, apart, prediction, target, reading)
+    certain = confidence is not None
+    checks = verdict.judged(emulation.grade, proven, first, apart, prediction, target, reading, certain=certain)
+    for item in checks:
+        if item.name == quantity and item.uncertain:
+            reason = uncertain(item, changed, confidence or CONFIDENCE)
     if labels is None:
         not_measured["accuracy"] = (
             "the samples have no labels" if samples.labels is None else "the outputs are judged as values"
@@ -148,6 +158,8 @@ def check(
             ]
         ),
         accuracy=scores.accuracy,
+        paired=changed,
+        confidence=confidence,
         bounds=scores.bounds,
         cloud_basis=emulation.cloud_basis,
         agreement=agreement,

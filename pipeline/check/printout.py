@@ -12,7 +12,7 @@ from pipeline.check.record import CheckReport, Judged
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Target
-from pipeline.records.words import LIMITS, STYLES, VERDICTS, number, rate
+from pipeline.records.words import LIMITS, STYLES, VERDICTS, give_or_take, number, rate
 from pipeline.system.console import Page
 
 WIDEST = 110
@@ -262,7 +262,7 @@ def told(checks: Iterable[Check]) -> Iterable[str]:
         value = check.value
         if check.name == "accuracy_drop_points" and value < 0:
             value, unit = -value, " points gained"
-        amount = number(value, 2 if value < 10 else 0) + unit
+        amount = give_or_take(value, check.interval, 2 if value < 10 else 0) + unit
         limit = f"limit {check.limit:g}" + (", predicted" if check.predicted else "")
         yield f"{name} {VERDICTS[check.verdict].lower()}: {amount} ({limit})"
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.check.task import Name
 from pipeline.formats.runtimes import Reading
 from pipeline.records.gates import Check, Verdict
+from pipeline.records.paired import Paired
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Accuracy, Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision
@@ -78,6 +79,9 @@ class CheckReport(_Strict):
     """One model file on one target. `accuracy` is of the samples with labels, empty without any; its `fp32` is the
     reference's, or the model's own where it is FP32. It counts each head, tag or pixel that has a label.
 
+    `paired` counts the answers that were lost and won on the target, or without labels those that changed; `confidence`
+    is that of the interval which a verdict needs to be on one side of its limit, if one was asked for.
+
     `agreement` is the share of answers for which the target gives the same class as `agreement_with`. `difference` is
     with the cloud, `difference_with_reference` with the reference where there is one. `layers` comes with the costliest
     first; `float_layers` names those of an INT8 file that were seen to be calculated in floating point. `runtime` is
@@ -97,6 +101,8 @@ class CheckReport(_Strict):
     verdict: Verdict
     advice: str
     accuracy: Accuracies = Accuracies()
+    paired: Paired | None = None
+    confidence: float | None = None
     bounds: dict[str, Accuracy] = {}
     cloud_basis: CloudBasis | None = None
     agreement: float | None = Field(default=None, ge=0, le=100)

@@ -11,7 +11,7 @@ from pipeline.check.difference import percent
 from pipeline.check.task import Name
 from pipeline.formats.contents import Tensor
 from pipeline.formats.runtimes import Reading
-from pipeline.records.gates import Check, Limits, Quantity, Value, judge, proof
+from pipeline.records.gates import Check, Limits, Quantity, Value, judge, predicted_speed, proof
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Grade
 from pipeline.records.targets import Target
@@ -70,28 +70,30 @@ def undecided(outputs: Sequence[Tensor], shape: Sequence[int], task: Name | None
 def judged(
     grade: Grade,
     proven: Limits,
-    answers: tuple[Quantity, float | None, float] | None,
+    answers: tuple[Quantity, Value, float] | None,
     difference: tuple[float | None, float] | None,
     prediction: Prediction | None,
     target: Target,
     reading: Reading,
+    *,
+    certain: bool = False,
 ) -> tuple[Check, ...]:
     """Every limit of a check: what its `answers` may lose (quantity, value, limit), the objective's speed, and no node
     that the target's runtime does not read. `proven` is the limit of the `grade`, where a proof is asked for.
 
-    `difference` is the outputs' with its limit, where the user gives one; values have no other limit.
+    `difference` is the outputs' with its limit, where the user gives one; values have no other limit. If `certain`,
+    what is lost and the speed must keep their limits with their whole intervals.
     """
     measured: dict[Quantity, Value] = {}
     limits: dict[Quantity, float] = {}
     if answers is not None:
-        measured[answers[0]], limits[answers[0]] = Value(answers[1]), answers[2]
+        measured[answers[0]], limits[answers[0]] = answers[1], answers[2]
     if difference is not None:
         measured["difference_percent"], limits["difference_percent"] = Value(difference[0]), difference[1]
-    measured["regions_per_s"] = Value(prediction.inferences_per_s if prediction else None, predicted=True)
+    measured["regions_per_s"] = predicted_speed(prediction)
     limits["regions_per_s"] = target.objective.regions_per_s
-    return judge(
-        {"proof": proof(grade), **measured, **unreadable(reading)}, {**proven, **limits, "unreadable_nodes": 0}
-    )
+    found = {"proof": proof(grade), **measured, **unreadable(reading)}
+    return judge(found, {**proven, **limits, "unreadable_nodes": 0}, certain=certain)
 
 
 def unreadable(reading: Reading) -> dict[Quantity, Value]:

@@ -40,6 +40,7 @@ def check(
     task: Any,
     max_difference: float | None,
     max_drop: float,
+    confidence: float | None,
     accept_unaudited: bool,
     audit_seconds: float,
     json_file: Path | None,
@@ -83,6 +84,7 @@ def check(
         task=task,
         max_drop_points=max_drop,
         max_difference_percent=max_difference,
+        confidence=confidence,
         accept_unaudited=accept_unaudited,
         audit_seconds=audit_seconds,
     )
@@ -126,6 +128,7 @@ def compress(
     outputs: tuple[str, ...],
     task: Any,
     max_difference: float | None,
+    confidence: float | None,
     accept_unaudited: bool,
     audit_seconds: float,
     **images: Any,
@@ -172,6 +175,7 @@ def compress(
             outputs=outputs,
             task=task,
             max_difference_percent=max_difference,
+            confidence=confidence,
             accept_unaudited=accept_unaudited,
             audit_seconds=audit_seconds,
         )

@@ -60,6 +60,11 @@ JUDGING_OPTIONS = (
     click.option("--task", type=TASK, help="What the output is judged as; by default what graph and labels say."),
     click.option("--max-difference", type=click.FloatRange(0), help="Per cent that the outputs' values may be apart."),
     click.option(
+        "--confidence",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Such as 0.9: judge the whole interval that a loss lies in, and say so where it does not tell.",
+    ),
+    click.option(
         "--accept-unaudited", is_flag=True, help="Let pass what no emulated CPU has proven, where there is no emulator."
     ),
     click.option(

@@ -51,13 +51,17 @@ class Dataset:
         """The samples of one split, in the order of the table."""
         return [sample for sample in self.samples if sample.split == name]
 
+    def labels(self, name: SplitName) -> npt.NDArray[np.int64]:
+        """The class indices (N,) of one split."""
+        return np.array([self.classes.index(sample.label) for sample in self.split(name)], np.int64)
+
     def load(self, name: SplitName, size: int) -> tuple[Image, npt.NDArray[np.int64]]:
         """All regions of a split as (N, size, size, 3) uint8 RGB with their class indices (N,)."""
         samples = self.split(name)
         images = np.empty((len(samples), size, size, 3), np.uint8)
         for image, sample in zip(images, samples, strict=True):
             image[:] = regions.fit(read_image(self.folder / sample.file), size)
-        return images, np.array([self.classes.index(sample.label) for sample in samples], np.int64)
+        return images, self.labels(name)
 
 
 def open_dataset(folder: Path) -> Dataset:

@@ -11,6 +11,7 @@ import models
 from pipeline.compress.recipe import Recipe
 from pipeline.data.cutting import Split
 from pipeline.project import layout
+from pipeline.records.gates import Gates
 from pipeline.records.targets import describe, load_target
 from pipeline.system.errors import InputError
 from pipeline.train.settings import FineTune
@@ -18,16 +19,6 @@ from pipeline.train.settings import FineTune
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Gates(_Strict):
-    """Limits every candidate must keep, besides the target's own objective (rate and power).
-
-    A candidate that no emulated processor has audited passes only if `accept_unaudited`.
-    """
-
-    accuracy_drop_points: float = Field(ge=0)
-    accept_unaudited: bool = False
 
 
 class Params(_Strict):

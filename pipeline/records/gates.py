@@ -1,13 +1,17 @@
 """The one place where pass and fail are decided: for the pipeline, `check`, the search, boards and the release alike.
 
 They supply what was measured and the limits; the rule is here. A limit without a measurement is `not_measured`: never a
-pass, never a fail, never a zero.
+pass, never a fail, never a zero. So is one that its interval lies on both sides of, where a confidence is asked for.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.records.paired import CONFIDENCE, Interval
+from pipeline.records.predictions import Prediction
 from pipeline.records.results import Grade, Lane, Result
 from pipeline.records.targets import Objective
 
@@ -32,17 +36,38 @@ class Value:
 
     value: float | None
     predicted: bool = False
+    interval: Interval | None = None  # that the true value lies in, as far as one is known
 
 
 @dataclass(frozen=True)
 class Check:
-    """One limit against one value, in the unit that the name states; `predicted` marks a value nobody measured."""
+    """One limit against one value, in the unit that the name states; `predicted` marks a value nobody measured.
+
+    `interval` is where the true value may lie. `uncertain` says that it lies on both sides of the limit, which leaves
+    it open, where a confidence was asked for.
+    """
 
     name: Quantity
     value: float | None
     limit: float
     verdict: Verdict
     predicted: bool = False
+    interval: Interval | None = None
+    uncertain: bool = False
+
+
+class Gates(BaseModel):
+    """Limits every candidate must keep, besides the target's own objective (rate and power).
+
+    A candidate that no emulated processor has audited passes only if `accept_unaudited`. With a `confidence`, such as
+    0.9, the whole interval of that confidence must lie on one side of a limit, or nothing is said.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy_drop_points: float = Field(ge=0)
+    accept_unaudited: bool = False
+    confidence: float | None = Field(default=None, gt=0, lt=1)
 
 
 Limits = Mapping[Quantity, float]
@@ -50,22 +75,28 @@ PROVEN = 1.0  # `proof` is 0 for a model that fails on the emulated processor, a
 Measurement = Mapping[Quantity, Value]
 
 
-def judge(measurement: Measurement, limits: Limits) -> tuple[Check, ...]:
-    """Hold a measurement against each limit, in the order of the limits."""
-    return tuple(_check(name, measurement.get(name, Value(None)), limit) for name, limit in limits.items())
+def judge(measurement: Measurement, limits: Limits, *, certain: bool = False) -> tuple[Check, ...]:
+    """Hold a measurement against each limit, in the order of the limits; if `certain`, with its whole interval."""
+    return tuple(_check(name, measurement.get(name, Value(None)), limit, certain) for name, limit in limits.items())
 
 
-def _check(name: Quantity, found: Value, limit: float) -> Check:
-    verdict: Verdict = "not_measured"
-    if found.value is not None:
-        kept = found.value >= limit if name in AT_LEAST else found.value <= limit
-        verdict = "pass" if kept else "fail"
-    return Check(name, found.value, limit, verdict, found.predicted)
+def _check(name: Quantity, found: Value, limit: float, certain: bool) -> Check:
+    if found.value is None:
+        return Check(name, None, limit, "not_measured", found.predicted)
+    ends = found.interval if certain and found.interval else (found.value,)
+    kept = {end >= limit if name in AT_LEAST else end <= limit for end in ends}
+    verdict: Verdict = "not_measured" if len(kept) > 1 else "pass" if True in kept else "fail"
+    return Check(name, found.value, limit, verdict, found.predicted, found.interval, uncertain=len(kept) > 1)
 
 
-def measurement_of(result: Result) -> Measurement:
-    """What a record holds. In the cloud speed is predicted; power is measured on boards only."""
-    found: dict[Quantity, Value] = {"accuracy_drop_points": Value(result.accuracy_drop_points)}
+def measurement_of(result: Result, confidence: float | None = None) -> Measurement:
+    """What a record holds, with intervals. In the cloud speed is predicted; power is measured on boards only."""
+    drop = result.accuracy_drop_points
+    found: dict[Quantity, Value] = {
+        "accuracy_drop_points": Value(
+            drop, interval=result.paired.interval(confidence or CONFIDENCE) if result.paired else None
+        )
+    }
     if result.lane == "device":
         board = result.measured
         # A board that held itself back shows what it does in the heat, not what it can do.
@@ -74,8 +105,16 @@ def measurement_of(result: Result) -> Measurement:
         found["power_w"] = Value(usable.power_w if usable else None)
     else:
         found["proof"] = proof(result.grade)
-        found["regions_per_s"] = Value(result.predicted.inferences_per_s if result.predicted else None, predicted=True)
+        found["regions_per_s"] = predicted_speed(result.predicted)
     return found
+
+
+def predicted_speed(prediction: Prediction | None) -> Value:
+    """Inferences a second, with the prediction's own error on networks that it has not seen as the interval."""
+    if prediction is None:
+        return Value(None, predicted=True)
+    speed, share = prediction.inferences_per_s, prediction.error_percent / 100
+    return Value(speed, predicted=True, interval=(speed * max(0.0, 1 - share), speed * (1 + share)))
 
 
 def proof(grade: Grade | None) -> Value:
@@ -112,26 +151,30 @@ class Judgement:
         return worst(check.verdict for check in self.checks)
 
 
-def judge_result(
-    result: Result, objective: Objective, accuracy_drop_points: float, *, accept_unaudited: bool = False
-) -> Judgement:
-    """Hold a record against the target's objective and the accuracy that it may lose.
+def judge_result(result: Result, objective: Objective, gates: Gates) -> Judgement:
+    """Hold a record against the target's objective and the limits of params.yaml.
 
     In the cloud it has to be proven first, unless what nobody has audited is to be accepted.
     """
     if result.refused:
         return Judgement(result, ())
-    proven = {} if result.lane == "device" else proof_limit(result.grade, accept_unaudited)
-    limits = {**proven, **limits_of(objective, accuracy_drop_points, result.lane)}
-    return Judgement(result, judge(measurement_of(result), limits))
+    proven = {} if result.lane == "device" else proof_limit(result.grade, gates.accept_unaudited)
+    limits = {**proven, **limits_of(objective, gates.accuracy_drop_points, result.lane)}
+    measured = measurement_of(result, gates.confidence)
+    return Judgement(result, judge(measured, limits, certain=gates.confidence is not None))
 
 
 def target_verdict(judgements: Iterable[Judgement]) -> Verdict:
     """A target passes when one of its candidates does; it fails when all of them were measured and none passes."""
-    verdicts = {judgement.verdict for judgement in judgements if judgement.checks}
-    if "pass" in verdicts:
+    return any_passes(judgement.verdict for judgement in judgements if judgement.checks)
+
+
+def any_passes(verdicts: Iterable[Verdict]) -> Verdict:
+    """Pass if one does, fail if all do."""
+    found = set(verdicts)
+    if "pass" in found:
         return "pass"
-    return "fail" if verdicts == {"fail"} else "not_measured"
+    return "fail" if found == {"fail"} else "not_measured"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.records.board import Measured
+from pipeline.records.paired import Paired
 from pipeline.records.predictions import Prediction
 from pipeline.records.targets import Precision, describe
 from pipeline.system import files
@@ -117,7 +118,8 @@ class Result(_Strict):
     `predicted` is of the emulated lane, `measured` of a board's; no field of the one ever stands for the other.
     `confusion` counts test samples by true class (row) and the target's answer (column), `predictions` are those
     answers as indices into `classes`, in the order of the test split; `grade` says how sure the emulation is, `bounds`
-    gives the accuracy at either end where it is an interval. `input_size` is the width and height of the regions that
+    gives the accuracy at either end where it is an interval. `paired` counts the answers that changed between the FP32
+    parent and the target, which tells how sure the drop is. `input_size` is the width and height of the regions that
     it takes, in pixels, `size_bytes` what the runtime loads, `download_bytes` what the device fetches for it.
     """
 
@@ -132,6 +134,7 @@ class Result(_Strict):
     grade: Grade | None = None
     audit: Audit | None = None
     accuracy: Accuracies = Accuracies()
+    paired: Paired | None = None
     bounds: dict[str, Accuracy] = {}
     cloud_basis: CloudBasis | None = None
     layers: list[SaturatedLayer | RoundedLayer] = []

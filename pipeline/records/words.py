@@ -3,6 +3,7 @@
 import math
 
 from pipeline.records.gates import Check, Verdict
+from pipeline.records.paired import Interval, Paired
 from pipeline.records.results import Result
 
 NOT_MEASURED = "not measured"
@@ -45,6 +46,23 @@ def number(value: float, digits: int = 2) -> str:
     """A number with a fixed count of decimals; what rounds to zero has no sign."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
+
+
+def give_or_take(value: float, interval: Interval | None, digits: int = 2) -> str:
+    """A number with half the width of the interval that it lies in, where one is known."""
+    if interval is None:
+        return number(value, digits)
+    return f"{number(value, digits)} ± {number((interval[1] - interval[0]) / 2, max(digits - 1, 0))}"
+
+
+def uncertain(check: Check, paired: Paired | None, confidence: float) -> str:
+    """Why a limit on an accuracy is left open: the interval, and how many samples would tell."""
+    assert check.interval is not None
+    low, high = (number(end) for end in check.interval)
+    needed = None if paired is None else paired.needed(check.limit, confidence)
+    more = f"about {needed:,} would do" if needed else "the limit is too near for any number to tell"
+    found = f"with {confidence:.0%} confidence it is {low} to {high}, the limit {check.limit:g}"
+    return f"too few test samples, {more}: {found}"
 
 
 def percent(value: float) -> str:

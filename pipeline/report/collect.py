@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.project import layout
 from pipeline.records.gates import Judgement, Verdict, judge_result, target_verdict, worst
+from pipeline.records.paired import CONFIDENCE
 from pipeline.records.results import Lane, Result, read_result
 from pipeline.records.targets import Target, load_target
 from pipeline.system.errors import InputError
@@ -69,6 +70,11 @@ class Collected:
         """Percentage points that a candidate may lose against its FP32 parent."""
         return self.params.gates.accuracy_drop_points
 
+    @property
+    def confidence(self) -> float:
+        """Of the intervals shown, 0 to 1: what the gates ask for, or the usual one."""
+        return self.params.gates.confidence or CONFIDENCE
+
     def name(self, result: Result) -> str:
         """What a candidate goes by: its method where there is but one model."""
         return result.method if len(self.params.models) == 1 else result.candidate
@@ -95,8 +101,7 @@ def _pairs(params: "Params") -> list[tuple[str, str]]:
 
 def _on_target(profile: Target, lane: Lane, params: "Params") -> OnTarget:
     results = [_read(lane, model, method, profile, params) for model, method in _pairs(params)]
-    lost, accepts = params.gates.accuracy_drop_points, params.gates.accept_unaudited
-    judged = [judge_result(result, profile.objective, lost, accept_unaudited=accepts) for result in results]
+    judged = [judge_result(result, profile.objective, params.gates) for result in results]
     return OnTarget(profile, lane, judged)
 
 

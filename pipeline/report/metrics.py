@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.records.gates import Judgement
-from pipeline.records.results import Result
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
 
@@ -31,15 +30,20 @@ def record(collected: Collected) -> dict[str, Any]:
     }
 
 
-def numbers(result: Result) -> dict[str, float]:
+def numbers(judgement: Judgement) -> dict[str, float]:
     """What was measured or predicted of one candidate on one target, by name with unit."""
+    result = judgement.result
     accuracy, predicted, measured = result.accuracy, result.predicted, result.measured
+    drops = (check.interval for check in judgement.checks if check.name == "accuracy_drop_points")
+    low, high = next(drops, None) or (None, None)
     found = {
         "fp32_accuracy_percent": accuracy.fp32.percent if accuracy.fp32 else None,
         "cloud_accuracy_percent": accuracy.cloud.percent if accuracy.cloud else None,
         "host_accuracy_percent": accuracy.host.percent if accuracy.host else None,
         "target_accuracy_percent": accuracy.target.percent if accuracy.target else None,
         "accuracy_drop_points": result.accuracy_drop_points,
+        "accuracy_drop_low_points": low,
+        "accuracy_drop_high_points": high,
         "agreement_percent": result.agreement_percent,
         "size_bytes": result.size_bytes,
         "download_bytes": result.download_bytes,
@@ -55,7 +59,7 @@ def numbers(result: Result) -> dict[str, float]:
 def _outcome(judgement: Judgement) -> dict[str, Any]:
     if judgement.result.refused:
         return {"refused": judgement.result.refused}
-    return {**numbers(judgement.result), "verdict": judgement.verdict}
+    return {**numbers(judgement), "verdict": judgement.verdict}
 
 
 def _entry(judgement: Judgement) -> dict[str, Any]:

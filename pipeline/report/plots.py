@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.records.gates import Verdict
+from pipeline.records.gates import Judgement, Verdict
 from pipeline.report.collect import Collected, OnTarget
 from pipeline.report.training import Curves
 
@@ -35,13 +35,17 @@ class Plot:
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate in the plot; `error` is that of the predicted speed, `cloud` its accuracy there."""
+    """A candidate in the plot; `error` is that of the predicted speed, `cloud` its accuracy there.
+
+    `accuracies` is what its parent's accuracy and the interval of the drop leave open.
+    """
 
     name: str
     speed: float
     error: float
     accuracy: float
     cloud: float | None
+    accuracies: tuple[float, float]
     verdict: Verdict
 
     @property
@@ -122,10 +126,20 @@ def _points(collected: Collected, target: OnTarget) -> list[Point]:
                     error=predicted.error_percent,
                     accuracy=accuracy.percent,
                     cloud=cloud.percent if cloud else None,
+                    accuracies=_accuracies(judgement, accuracy.percent),
                     verdict=judgement.verdict,
                 )
             )
     return points
+
+
+def _accuracies(judgement: Judgement, accuracy: float) -> tuple[float, float]:
+    """The accuracy less and more by what the interval leaves open; itself where there is none."""
+    drop = next(check for check in judgement.checks if check.name == "accuracy_drop_points")
+    if drop.value is None or drop.interval is None:
+        return accuracy, accuracy
+    low, high = drop.interval
+    return max(0.0, accuracy + drop.value - high), min(100.0, accuracy + drop.value - low)
 
 
 def _lowest_accuracies(collected: Collected, target: OnTarget) -> list[float]:
@@ -146,8 +160,11 @@ def _pareto_front(points: list[Point]) -> list[Point]:
 
 def _draw(axes: Any, point: Point) -> None:
     marker, colour = MARKERS[point.verdict]
-    axes.plot(point.speeds, [point.accuracy] * 2, color=colour, linewidth=3.5,
-              alpha=0.25, solid_capstyle="round")  # fmt: skip
+    for speeds, accuracies in (
+        (point.speeds, (point.accuracy, point.accuracy)),
+        ((point.speed, point.speed), point.accuracies),
+    ):
+        axes.plot(speeds, accuracies, color=colour, linewidth=3.5, alpha=0.25, solid_capstyle="round")
     if point.cloud is not None and abs(point.cloud - point.accuracy) >= 0.005:
         axes.plot([point.speed] * 2, [point.cloud, point.accuracy], color=FAINT, linewidth=1, zorder=1)
         axes.plot([point.speed], [point.cloud], marker="o", markersize=6, markerfacecolor="none",
@@ -163,7 +180,8 @@ def _label(axes: Any, points: list[Point], names: list[str]) -> None:
     across = [line for line in axes.lines if line.get_transform() != axes.transData]  # objective and accuracy limit
     taken = [line.get_window_extent(renderer).padded(1) for line in across]
     for point in points:
-        low, high = sorted((point.accuracy, point.accuracy if point.cloud is None else point.cloud))
+        accuracies = (*point.accuracies, point.accuracy if point.cloud is None else point.cloud)
+        low, high = min(accuracies), max(accuracies)
         slowest, fastest = point.speeds
         taken.append(_around(axes, (point.speed, low), (point.speed, high), 5))
         taken.append(_around(axes, (slowest, point.accuracy), (fastest, point.accuracy), 2))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import models
 from pipeline.records.gates import Check, Judgement, Verdict
 from pipeline.records.results import Accuracy, Result
-from pipeline.records.words import FIELDS, NOT_MEASURED, POWER, number, rate, reason
+from pipeline.records.words import FIELDS, NOT_MEASURED, POWER, give_or_take, number, rate, reason, uncertain
 from pipeline.report import trust
 from pipeline.report.collect import Collected, OnTarget
 from pipeline.report.worst_layers import Layers, layers
@@ -43,7 +43,12 @@ COLUMNS = (
         "Accuracy of the candidate under the target's arithmetic, by emulation on the whole test split. The gate "
         "judges this number.",
     ),
-    Column("drop", "points", "FP32 parent minus on target, in percentage points; negative is a gain."),
+    Column(
+        "drop",
+        "points",
+        "FP32 parent minus on target, in percentage points; negative is a gain. Behind ± stands half the interval that "
+        "it lies in, by the answers of the test split that changed.",
+    ),
     Column("size", "MB", "The files that the device loads; 1 MB is 1,000,000 bytes."),
     Column("download", "MB", "The same files as the device downloads them: packed without loss."),
     Column(
@@ -138,7 +143,7 @@ def build(collected: Collected) -> Table:
     sections = [
         Section(
             target,
-            [Row(judgement, _cells(judgement, notes)) for judgement in target.tested],
+            [Row(judgement, _cells(judgement, notes, collected.confidence)) for judgement in target.tested],
             [
                 found
                 for judgement in target.tested
@@ -151,16 +156,16 @@ def build(collected: Collected) -> Table:
     return Table(sections, notes.texts, refused, _missing(collected), _caption(collected))
 
 
-def _cells(judgement: Judgement, notes: _Notes) -> tuple[Cell, ...]:
+def _cells(judgement: Judgement, notes: _Notes, confidence: float) -> tuple[Cell, ...]:
     result, accuracy = judgement.result, judgement.result.accuracy
     checks = {check.name: check for check in judgement.checks}
-    drop, drop_check = result.accuracy_drop_points, checks["accuracy_drop_points"]
+    drop_check = checks["accuracy_drop_points"]
     missing = "accuracy.fp32" if accuracy.target else "accuracy.target"
     return (
         _accuracy(result, "fp32", accuracy.fp32, notes),
         _accuracy(result, "cloud", accuracy.cloud, notes),
         _on_target(result, notes),
-        _cell(result, missing, None if drop is None else number(drop), notes, drop_check.verdict),
+        _drop(result, drop_check, missing, notes, confidence),
         _megabytes(result, "size_bytes", result.size_bytes, notes),
         _megabytes(result, "download_bytes", result.download_bytes, notes),
         _speed(result, checks["regions_per_s"], notes),
@@ -180,6 +185,14 @@ def _accuracy(result: Result, name: str, accuracy: Accuracy | None, notes: _Note
 
 def _megabytes(result: Result, name: str, size_bytes: int | None, notes: _Notes) -> Cell:
     return _cell(result, name, None if size_bytes is None else number(size_bytes / 1e6), notes)
+
+
+def _drop(result: Result, check: Check, missing: str, notes: _Notes, confidence: float) -> Cell:
+    text = None if check.value is None else give_or_take(check.value, check.interval)
+    cell = _cell(result, missing, text, notes, check.verdict)
+    if not check.uncertain:
+        return cell
+    return replace(cell, marks=(notes.mark(f"the drop: {uncertain(check, result.paired, confidence)}"),))
 
 
 def _on_target(result: Result, notes: _Notes) -> Cell:
@@ -243,7 +256,15 @@ def _caption(collected: Collected) -> list[str]:
         f"Accuracy is measured by emulation{regions}; a candidate may lose "
         f"{number(collected.accuracy_limit)} points against its FP32 parent.",
         trust.cloud(collected.judgements),
+        _certainty(collected),
         "Regions/s are predicted, not measured; ± is the prediction's own error on networks that it has not seen.",
         f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
         *([accepted] if collected.params.gates.accept_unaudited else []),
     ]
+
+
+def _certainty(collected: Collected) -> str:
+    share = f"{collected.confidence:.0%}"
+    if collected.params.gates.confidence is None:
+        return f"The drop's ± is half its interval at {share} confidence; the verdict is by the drop alone."
+    return f"A verdict needs the whole interval of the drop at {share} confidence on one side of the limit."

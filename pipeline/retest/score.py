@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.records.paired import Paired, paired
 from pipeline.records.results import Accuracies, Accuracy
 from pipeline.retest.emulate import Emulation
 from pipeline.system.errors import InputError
@@ -20,10 +21,14 @@ SHARED = 3
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracies, and the outputs (N, ...) that the target's accuracy is of: those of the worse bound."""
+    """Accuracies, and the outputs (N, ...) that the target's accuracy is of: those of the worse bound.
+
+    `paired` counts the answers that changed from the FP32 parent, or without one from the cloud, to the target.
+    """
 
     accuracy: Accuracies
     target_outputs: Floats | None
+    paired: Paired | None = None
     bounds: dict[str, Accuracy] = field(default_factory=dict)
 
 
@@ -41,6 +46,11 @@ def score(emulation: Emulation, labels: NDArray[np.int64], fp32: Floats | None, 
     target = emulation.target
     if bounds:
         target = emulation.bounds[min(bounds, key=lambda name: bounds[name].correct)]
+    decide = decide or classes
+    before = emulation.cloud if fp32 is None else fp32
+    changed = None
+    if before is not None and target is not None:
+        changed = paired(decide(before) == labels, decide(target) == labels)
     return Scores(
         accuracy=Accuracies(
             fp32=None if fp32 is None else accuracy(fp32, labels, decide),
@@ -49,6 +59,7 @@ def score(emulation: Emulation, labels: NDArray[np.int64], fp32: Floats | None, 
             target=None if target is None else accuracy(target, labels, decide),
         ),
         target_outputs=target,
+        paired=changed,
         bounds=bounds,
     )
 

@@ -72,12 +72,14 @@ class Bracket:
         return list(missing.values())
 
     @property
+    def finalists(self) -> list[Entry]:
+        """Those of the highest rung that anybody came through, the best first."""
+        return next(filter(None, map(rank, reversed(self.rounds))), [])
+
+    @property
     def best(self) -> Entry | None:
-        """The best of the highest rung that anybody came through."""
-        for entries in reversed(self.rounds):
-            if ranked := rank(entries):
-                return ranked[0]
-        return None
+        """The first of them."""
+        return next(iter(self.finalists), None)
 
 
 def rank(entries: list[Entry]) -> list[Entry]:

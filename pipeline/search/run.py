@@ -3,11 +3,14 @@
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.project import layout
 from pipeline.project.candidate import Candidate
 from pipeline.project.params import Params, load_params
 from pipeline.records.gates import Judgement, judge_result
+from pipeline.records.paired import Paired, paired
 from pipeline.records.targets import Target, load_target
 from pipeline.search import trial, workers
 from pipeline.search.halving import Bracket, Entry, bracket
@@ -19,13 +22,17 @@ DOES = ("compress and re-test", "re-train a little", "re-train fully")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished search; `winner` is judged on the test split, and None when no trial came to a measurement."""
+    """A finished search; `winner` is judged on the test split, and None when no trial came to a measurement.
+
+    `second` is who came next, with what it lost against the winner on the validation split that they were chosen by.
+    """
 
     target: Target
     params: Params
     bracket: Bracket
     winner: tuple[Entry, Judgement] | None
     wall_s: float
+    second: tuple[Entry, Paired] | None = None
 
 
 def search(target_name: str, trials: int) -> Outcome:
@@ -46,9 +53,8 @@ def search(target_name: str, trials: int) -> Outcome:
         ):
             trial.clean(entry.trial)
         tested = trial.test(best.trial, target, params, dataset)
-        lost, accepts = params.gates.accuracy_drop_points, params.gates.accept_unaudited
-        winner = best, judge_result(tested, target.objective, lost, accept_unaudited=accepts)
-    return Outcome(target, params, found, winner, time.monotonic() - start)
+        winner = best, judge_result(tested, target.objective, params.gates)
+    return Outcome(target, params, found, winner, time.monotonic() - start, _second(found, dataset))
 
 
 def pending(target_name: str, trials: int) -> list[dict[str, str]]:
@@ -84,6 +90,15 @@ def _evaluate_all(at_work: workers.Workers, found: Bracket, target: Target, para
     # As many processes as the whole round takes, so that a search that goes on calculates with as many threads.
     at_once = len({entry.trial.method for entry in entries})
     at_work.run(_in_process, jobs, at_once, f"round {len(found.rounds)}: {DOES[rung]}")
+
+
+def _second(found: Bracket, dataset: Dataset) -> tuple[Entry, Paired] | None:
+    results = [entry.record.result for entry in found.finalists[:2] if entry.record]
+    if len(results) < 2:
+        return None
+    labels = dataset.labels("val")
+    first, second = (np.array(result.predictions) == labels for result in results if result)
+    return found.finalists[1], paired(first, second)
 
 
 def _in_process(one: Candidate, target: Target, params: Params, keep: bool) -> None:

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from pipeline.project import layout
 from pipeline.records.gates import Judgement, Verdict
-from pipeline.records.words import STYLES, VERDICTS, broken, number, rate
+from pipeline.records.paired import CONFIDENCE, Paired
+from pipeline.records.words import STYLES, VERDICTS, broken, give_or_take, number, rate
 from pipeline.search.halving import Entry, rank
 from pipeline.search.run import DOES, Outcome
 from pipeline.search.space import best_precision
@@ -52,6 +53,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             "result": outcome.winner[1].result.model_dump(mode="json"),
         },
         "checks": [vars(check) for check in judged.checks] if judged else [],
+        "second": outcome.second
+        and {"trial": outcome.second[0].trial.method, "behind": outcome.second[1].model_dump(mode="json")},
         "trials": [
             {
                 "trial": entry.trial.method,
@@ -115,6 +118,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     result = record.result if record else None
     accuracy = result.accuracy.target if result else None
     drop = result.accuracy_drop_points if result else None
+    around = result.paired.interval() if result and result.paired else None
     download = record.result.download_bytes if record and record.result else None
     budget = f"{point.speed:g}x speed" if point.speed else f"{point.macs:.0%} MACs"
     words = [f"{point.size} pixels"] if point.size else []
@@ -128,7 +132,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         str(entry.rung),
         rate(result.predicted.inferences_per_s) if result and result.predicted else NONE,
         number(accuracy.percent) if accuracy else NONE,
-        NONE if drop is None else number(drop),
+        NONE if drop is None else give_or_take(drop, around),
         NONE if download is None else number(download / 1e6),
         number(sum(record.seconds.values()), 0) if record else NONE,
     )
@@ -141,14 +145,38 @@ def _answer(outcome: Outcome) -> list[str]:
     reasons = f" by {', '.join(broken(judged.checks))}" if broken(judged.checks) else ""
     return [
         f"Winner: {entry.trial.model}, trial {entry.trial.method}, re-tested on the test split: "
-        f"{VERDICTS[judged.verdict]}{reasons}. {'; '.join(_limits(judged))}."
+        f"{VERDICTS[judged.verdict]}{reasons}. {'; '.join(_limits(judged))}.",
+        *_sure(outcome, judged),
     ]
+
+
+def _sure(outcome: Outcome, judged: Judgement) -> list[str]:
+    """How far the test samples, and those that it was chosen by, bear the winner out."""
+    found, limit = [], outcome.params.gates.accuracy_drop_points
+    if judged.result.paired:
+        found.append(
+            f"By its test samples it loses at most {limit:g} points with {_chance(judged.result.paired, limit)}."
+        )
+    if outcome.second:
+        entry, lost = outcome.second
+        found.append(
+            f"Its lead over the next, trial {entry.trial.method}: {give_or_take(lost.drop_points, lost.interval())} "
+            f"points on the validation split ({CONFIDENCE:.0%} confidence)."
+        )
+    return found
+
+
+def _chance(found: Paired, limit: float) -> str:
+    share = found.certainty(limit)
+    return "a certainty of " + (
+        f"{share:.0%}" if 0.005 < share < 0.995 else "over 99 %" if share > 0.5 else "under 1 %"
+    )
 
 
 def _limits(judged: Judgement) -> list[str]:
     found = []
     for check in judged.checks:
-        value = "not measured" if check.value is None else number(check.value)
+        value = "not measured" if check.value is None else give_or_take(check.value, check.interval)
         found.append(f"{check.name} {value}{' predicted' if check.predicted else ''} (limit {check.limit:g})")
     return found
 
@@ -173,7 +201,7 @@ def _notes(outcome: Outcome) -> list[str]:
         for rung, parts in _costs(outcome).items()
     ]
     return [
-        "Trials are chosen by the validation split, which training sees too; the verdict is that of the test split.",
+        "Trials are chosen by the validation split, which no training sees; the verdict is that of the test split.",
         f"Calculated in {best_precision(outcome.target)}. Speed is predicted. Time on all machines:",
         *costs,
         f"This run took {outcome.wall_s:.0f} s.",

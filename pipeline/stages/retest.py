@@ -78,6 +78,7 @@ def retest(candidate: Candidate, target: Target, dataset: Dataset, split: SplitN
             "grade": emulation.grade,
             "audit": emulation.audit,
             "accuracy": scores.accuracy,
+            "paired": scores.paired,
             "bounds": scores.bounds,
             "cloud_basis": emulation.cloud_basis,
             "agreement_percent": None if outputs is None else agreement_percent(outputs, parent_logits),

@@ -12,6 +12,7 @@ from pipeline.records.gates import (
     AT_LEAST,
     EXIT_CODES,
     Check,
+    Gates,
     Judgement,
     Quantity,
     Value,
@@ -68,7 +69,7 @@ def result(**values: Any) -> Result:
 
 
 def judged(record: Result, lost_points: float = LOST_POINTS) -> Judgement:
-    return judge_result(record, TARGET.objective, lost_points)
+    return judge_result(record, TARGET.objective, Gates(accuracy_drop_points=lost_points))
 
 
 # --- the judge ---------------------------------------------------------------------------------------------------
@@ -151,8 +152,9 @@ def test_emulated_lane(values: dict[str, Any], verdict: str) -> None:
 
 
 def test_only_what_was_never_tried_can_be_accepted_without_a_proof() -> None:
+    accepting = Gates(accuracy_drop_points=LOST_POINTS, accept_unaudited=True)
     verdicts = {
-        grade: judge_result(result(grade=grade), TARGET.objective, LOST_POINTS, accept_unaudited=True).verdict
+        grade: judge_result(result(grade=grade), TARGET.objective, accepting).verdict
         for grade in ("exact", "unaudited", "not_measured", "fails", None)
     }
     assert verdicts == {

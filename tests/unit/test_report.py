@@ -41,7 +41,7 @@ PARAMS: dict[str, Any] = {
     "targets": [ATOM, JETSON],
     "split": {"train": [0, 9], "val": [20, 29], "test": [40, 49]},
     "train": {
-        "epochs": 1, "patience": 1, "batch": 2, "learning_rate": 0.1, "samples_per_epoch": 2, "freeze": 0,
+        "epochs": 1, "batch": 2, "learning_rate": 0.1, "samples_per_epoch": 2, "freeze": 0,
     },
     "recipes": {"fp32": [], "fp16": ["fp16"], "int8": [{"quantize": {"calibration_samples": 1}}]},
     "gates": {"accuracy_drop_points": 2.0},
@@ -702,7 +702,7 @@ def test_with_several_models_the_plot_shows_numbers_and_the_legend_names_them() 
 
 def test_the_pareto_front_holds_what_nothing_beats() -> None:
     points = [
-        plots.Point(name, speed, 10, percent, None, "pass")
+        plots.Point(name, speed, 10, percent, None, (percent, percent), "pass")
         for name, speed, percent in [("slow", 10, 90), ("beaten", 12, 80), ("fast", 20, 85), ("same", 20, 84)]
     ]
     assert [point.name for point in plots._pareto_front(points)] == ["slow", "fast"]

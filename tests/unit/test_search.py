@@ -19,7 +19,7 @@ from pipeline.data.importing import import_data
 from pipeline.project import layout
 from pipeline.project.candidate import Candidate
 from pipeline.project.params import Params, load_params
-from pipeline.records.gates import judge_result
+from pipeline.records.gates import Gates, judge_result
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Accuracy, Result
 from pipeline.records.targets import Target, load_target, target_names
@@ -192,7 +192,7 @@ def test_who_is_fast_enough_is_decided_as_for_any_other_candidate(project: Path,
     assert one.record is not None
     assert one.record.result is not None
     assert one.value is not None
-    checks = judge_result(one.record.result, TARGET.objective, 2.0).checks
+    checks = judge_result(one.record.result, TARGET.objective, Gates(accuracy_drop_points=2.0)).checks
     [speed] = [check for check in checks if check.name == "regions_per_s"]
     assert (one.value >= 1) == (speed.verdict == "pass")
     assert one.value == pytest.approx(1.8 if rate >= OBJECTIVE else rate / OBJECTIVE - 1)
