@@ -20,7 +20,6 @@ settings.load_profile("same examples")
 
 RETRAIN = {
     "epochs": 1,
-    "patience": 1,
     "batch": 8,
     "learning_rate": 0.005,
     "samples_per_epoch": 24,
@@ -35,7 +34,6 @@ TINY_PARAMS = {
     "split": {"train": [0, 10], "val": [12, 20], "test": [22, 30]},
     "train": {
         "epochs": 2,
-        "patience": 2,
         "batch": 8,
         "learning_rate": 0.01,
         "samples_per_epoch": 48,

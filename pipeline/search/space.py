@@ -73,7 +73,6 @@ class Point(BaseModel):
     def _retrain(self, params: Params, epochs: int, learning_rate: float) -> dict[str, Any]:
         settings = {
             "epochs": epochs,
-            "patience": max(params.train.patience, epochs // 2),
             "batch": params.train.batch,
             "learning_rate": float(f"{learning_rate:.2g}"),
             "samples_per_epoch": params.train.samples_per_epoch,
@@ -94,7 +93,7 @@ def propose(trial: "Trial", target: Target, params: Params) -> Point:
     else:
         chosen["macs"] = round(trial.suggest_float("macs", 0.3, 0.9, step=0.1), 1)
     chosen["learning_rate"] = trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True)
-    chosen["distill"] = round(trial.suggest_float("distill", 0.3, 0.9, step=0.2), 1)
+    chosen["distill"] = round(trial.suggest_float("distill", 0.4, 1.0, step=0.2), 1)
     if best_precision(target) == "int8":
         chosen["aware"] = trial.suggest_categorical("aware", [False, True])
         chosen["cluster_bits"] = trial.suggest_categorical("cluster_bits", [None, 6, 5, 4])

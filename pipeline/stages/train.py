@@ -42,7 +42,7 @@ def train(name: str, params: "Params", dataset: Dataset) -> dict[str, Any]:
     metrics = {
         "test_accuracy_percent": 100.0 * float((answers["test"].argmax(1) == labels).mean()),
         "majority_class_percent": 100.0 * float(np.bincount(labels).max()) / len(labels),
-        "val_accuracy_percent": max(epoch.val_accuracy_percent for epoch in curves),
+        "val_accuracy_percent": curves[-1].val_accuracy_percent,
         "epochs": len(curves),
     }
     with files.replacing_folder(layout.parent(name)) as folder:

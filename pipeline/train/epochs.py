@@ -1,6 +1,7 @@
 """What one epoch sees: which regions, in which batches, changed at random how."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +27,29 @@ def batches(order: NDArray[np.int64], size: int, description: str) -> Iterator[N
         mine = processes.share_of(order[start : start + size])
         if len(mine) > 1:
             yield mine
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Images (N, S, S, 3), each a blend of its own and of another of the batch, `partners` (N,), by `shares` (N,)."""
+
+    images: Tensor
+    partners: Tensor
+    shares: Tensor
+
+
+def mix(images: Tensor, generator: torch.Generator) -> Mixed:
+    """Blend each image with another of the batch, its own share being half or more (Zhang et al. 2018, mixup,
+    https://arxiv.org/abs/1710.09412).
+
+    A few hundred regions of a few people are learned by heart in some epochs, and what a teacher answers on those alone
+    says little of others. Blends are new each time (Beyer et al. 2022, Knowledge distillation: A good teacher is
+    patient and consistent, https://arxiv.org/abs/2106.05237).
+    """
+    shares = 0.5 + 0.5 * torch.rand(len(images), generator=generator)
+    partners = torch.randperm(len(images), generator=generator)
+    share = shares.reshape(-1, 1, 1, 1)
+    return Mixed(share * images + (1 - share) * images[partners], partners, shares)
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

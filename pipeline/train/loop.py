@@ -1,10 +1,11 @@
 """Fitting a network to the data set: the FP32 parent, and every re-training after compression.
 
-One loop serves both. It is deterministic for a seed (every epoch has its own random generator), stops early on
-the validation split, keeps the best epoch, and continues after a kill from the last epoch that it finished.
+One loop serves both. It is deterministic for a seed (every epoch has its own random generator) and continues after a
+kill from the last epoch that it finished. It always goes on to the end of its schedule, where the rate comes down to
+nothing, and takes what it has then: an epoch in the middle that is best on some hundred validation samples is so by
+luck, and one of another machine's rounding has it at another place.
 """
 
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from pipeline.train import processes
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.curves import Epoch
 from pipeline.train.distillation import Teacher
-from pipeline.train.epochs import augment, batches, draw
+from pipeline.train.epochs import Mixed, augment, batches, draw, mix
 from pipeline.train.reproducible import keep_freed_memory
 from pipeline.train.settings import Training
 from runners.edge.loop.regions import normalise
@@ -40,9 +41,10 @@ def fit(
     checkpoint: Checkpoint,
     teacher: Teacher | None = None,
 ) -> tuple[nn.Module, list[Epoch]]:
-    """Train `network` on the train split; the answer is its best epoch by validation accuracy, and all curves.
+    """Train `network` on the train split; the answer is the network after the last epoch, and all curves.
 
-    With a `teacher`, the loss is mixed with the distance to the teacher's logits.
+    It sees blends of two regions each. With a `teacher`, part of the loss is the distance to the teacher's logits for
+    the same blends.
 
     Raises:
         InputError: the loss is no number any more.
@@ -62,15 +64,13 @@ def fit(
 
     key = checkpoint.key(settings, seed, spec, dataset, network)
     curves: list[Epoch] = []
-    best = copy.deepcopy(network.state_dict())
     if saved := checkpoint.read(key):
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
-        best = saved["best"]
         curves = [Epoch(**epoch) for epoch in saved["curves"]]
 
-    while len(curves) < settings.epochs and not _is_over(curves, settings.patience):
+    while len(curves) < settings.epochs:
         number = len(curves) + 1
         generator = torch.Generator().manual_seed(seed * 10_007 + number)
         torch.manual_seed(seed * 10_007 + number)  # dropout
@@ -78,9 +78,9 @@ def fit(
         _training_mode(network)
         order = draw(labels, settings.samples_per_epoch, generator)
         for batch in batches(order, settings.batch, f"{spec.name} epoch {number}/{settings.epochs}"):
-            augmented = augment(torch.from_numpy(images[batch]), generator)
-            inputs = torch.from_numpy(normalise(augmented.numpy(), spec.mean, spec.std)).to(device)
-            loss = _loss(parallel, inputs, torch.from_numpy(labels[batch]).to(device), teacher)
+            mixed = mix(augment(torch.from_numpy(images[batch]), generator), generator)
+            inputs = torch.from_numpy(normalise(mixed.images.numpy(), spec.mean, spec.std)).to(device)
+            loss = _loss(parallel, inputs, torch.from_numpy(labels[batch]), mixed, teacher)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -98,19 +98,15 @@ def fit(
                 val_accuracy_percent=100.0 * float((logits.argmax(1) == held_labels).mean()),
             )
         )
-        if _best(curves) == number:
-            best = copy.deepcopy(network.state_dict())
         checkpoint.write(
             {
                 "key": key,
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
-                "best": best,
                 "curves": [vars(epoch) for epoch in curves],
             },
         )
-    network.load_state_dict(best)
     return network.cpu().eval(), curves
 
 
@@ -140,17 +136,16 @@ def _training_mode(network: nn.Module) -> None:
             module.eval()
 
 
-def _loss(network: nn.Module, inputs: Tensor, labels: Tensor, teacher: Teacher | None) -> Tensor:
+def _loss(network: nn.Module, inputs: Tensor, labels: Tensor, mixed: Mixed, teacher: Teacher | None) -> Tensor:
     logits: Tensor = network(inputs)
-    loss = functional.cross_entropy(logits, labels, label_smoothing=0.05)
+    if teacher is not None and teacher.share == 1:
+        return teacher.loss(logits, inputs)
+    shares, partners = mixed.shares.to(logits.device), labels[mixed.partners].to(logits.device)
+    own, other = (
+        functional.cross_entropy(logits, wanted, label_smoothing=0.05, reduction="none")
+        for wanted in (labels.to(logits.device), partners)
+    )
+    loss = (shares * own + (1 - shares) * other).mean()
     if teacher is None or not teacher.share:
         return loss
     return (1 - teacher.share) * loss + teacher.share * teacher.loss(logits, inputs)
-
-
-def _best(curves: list[Epoch]) -> int:
-    return max(curves, key=lambda epoch: (epoch.val_accuracy_percent, -epoch.val_loss)).epoch
-
-
-def _is_over(curves: list[Epoch], patience: int) -> bool:
-    return bool(curves) and len(curves) - _best(curves) >= patience

@@ -8,8 +8,7 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(gt=0, description="at most: training stops early when validation gets no better")
-    patience: int = Field(gt=0, description="epochs without a better one after which it stops")
+    epochs: int = Field(gt=0, description="all of which it takes")
     batch: int = Field(gt=1, description="regions a step")
     learning_rate: float = Field(gt=0, description="the highest of the schedule")
     samples_per_epoch: int = Field(gt=1, description="regions that an epoch draws, every class equally likely")

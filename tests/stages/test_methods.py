@@ -92,7 +92,7 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = yaml.safe_load((trained / "params.yaml").read_text())
-    long = {**RETRAIN, "epochs": 500, "patience": 500}
+    long = {**RETRAIN, "epochs": 500}
     quantize = {"quantize": {"calibration_samples": 8, "target": ATOM}}
     values["recipes"]["twice"] = [{"retrain": RETRAIN}, quantize, {"retrain": long}]
     (trained / "params.yaml").write_text(yaml.safe_dump(values))

@@ -192,7 +192,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = load_params()
-    settings = params.train.model_copy(update={"epochs": 4, "patience": 4})
+    settings = params.train.model_copy(update={"epochs": 4})
     dataset, spec = open_dataset(layout.DATASET), models.spec("lenet-5")
 
     def start() -> torch.nn.Module:
@@ -214,7 +214,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         "def slow(*a):\n    write(*a)\n    print('epoch', flush=True)\n    import time; time.sleep(0.5)\n"
         "Checkpoint.write = slow\n"
         "torch.manual_seed(1)\n"
-        "s = load_params().train.model_copy(update={'epochs': 4, 'patience': 4})\n"
+        "s = load_params().train.model_copy(update={'epochs': 4})\n"
         "fit(models.build('lenet-5', 3), models.spec('lenet-5'), open_dataset(layout.DATASET), s, 1,"
         f" Checkpoint(Path('killed.pt'), '{CODE}'))\n"
     )

@@ -14,7 +14,7 @@ from act import REPOSITORY, TOOLS, Machine, Run
 from tests.conftest import write_images
 
 RECIPES = {"fp32": [], "int8": [{"quantize": {"calibration_samples": 16}}]}
-TRAINING = {"epochs": 1, "patience": 1, "batch": 8, "samples_per_epoch": 48}
+TRAINING = {"epochs": 1, "batch": 8, "samples_per_epoch": 48}
 
 
 @dataclass(frozen=True)

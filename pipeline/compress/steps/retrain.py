@@ -20,7 +20,6 @@ class Retrain(Training, Step):
 
     example: ClassVar[dict[str, Any]] = {
         "epochs": 1,
-        "patience": 1,
         "batch": 8,
         "learning_rate": 0.001,
         "samples_per_epoch": 24,
