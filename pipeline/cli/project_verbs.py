@@ -73,6 +73,39 @@ def search(target: str, trials: int, plan: bool, trial: str | None, json_file: P
     sys.exit(EXIT_CODES[summary.verdict(outcome)])
 
 
+@click.command()
+@click.argument("methods", nargs=-1, metavar="[METHOD]...")
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Trainings: seeds 0, 1, ...")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers here.")
+def repeat(methods: tuple[str, ...], seeds: int, json_file: Path | None) -> None:
+    """Train METHODS of params.yaml again from other seeds, each from a parent of its own, and say how they spread.
+
+    By default all methods. A number from one training is an anecdote: this says what of it is the recipe. It goes on
+    where it was stopped, and ends with 0 where every target has a method that passes in every training.
+
+    \b
+    edgeproof repeat pruned-int8 --seeds 5
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 edgeproof repeat pruned-int8    # as an older machine trains
+    """
+    from pipeline.project import layout
+    from pipeline.project.params import load_params
+    from pipeline.records.gates import EXIT_CODES
+    from pipeline.repeat import spread, trainings
+    from pipeline.system import files
+
+    if json_file:
+        files.check_writable(json_file)
+    params = load_params()
+    found = trainings.repeat(params, methods or params.methods, seeds)
+    limit = params.gates.accuracy_drop_points
+    files.write_bytes(layout.REPEAT / "report.md", spread.markdown(found, limit).encode())
+    if json_file:
+        files.write_json(json_file, spread.as_json(found, limit))
+    click.echo(spread.text(found, limit))
+    click.echo(f"report: {layout.REPEAT / 'report.md'}")
+    sys.exit(EXIT_CODES[spread.verdict(spread.spreads(found, limit))])
+
+
 @click.command("cache-key")
 def cache_key() -> None:
     """Print the key under which hosted machines keep downloads: it follows the code that fetches them."""
@@ -81,4 +114,4 @@ def cache_key() -> None:
     click.echo(code.content(code.REPOSITORY, code.DOWNLOADS))
 
 
-COMMANDS = [gate, plan, search, cache_key]
+COMMANDS = [gate, plan, search, repeat, cache_key]

@@ -14,6 +14,7 @@ DATASET = ARTIFACTS / "dataset"
 REPORT = ARTIFACTS / "report"
 METRICS = ARTIFACTS / "metrics.json"
 SEARCH = ARTIFACTS / "search"
+REPEAT = ARTIFACTS / "repeat"
 
 
 def recipe(method: str) -> Path:

@@ -1,0 +1,117 @@
+"""Each training in a project of its own: the parent, and from it every method, compressed, exported and re-tested.
+
+Such a project is a folder below artifacts/repeat, named for all that decides its outcome but the recipes; a method's
+name in it ends in a hash of its recipe. What is finished is never repeated, and what was stopped goes on.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tqdm import tqdm
+
+from pipeline.boards import host
+from pipeline.project import code, layout
+from pipeline.project.params import Params
+from pipeline.records.gates import Judgement, judge_result
+from pipeline.records.results import read_result
+from pipeline.records.targets import Target, load_target
+from pipeline.system import files
+from pipeline.system.errors import Refused
+from pipeline.system.versions import versions
+
+STAGES = ("train", "compress", "export", "retest")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training of a method came to on a target, and on which arithmetic it was trained."""
+
+    seed: int
+    method: str
+    target: str
+    arithmetic: str
+    judgement: Judgement
+
+
+def repeat(params: Params, methods: Sequence[str], seeds: int) -> list[Training]:
+    """Train each model's parent and these methods from the seeds 0, 1, ... and judge them on every target they fit.
+
+    Raises:
+        InputError: there is no such method, the data set is not built, or a stage fails.
+    """
+    recipes = {method: params.recipe(method) for method in methods}
+    targets = [load_target(name) for name in params.targets]
+    names = {
+        method: f"{method}-{_hash([recipe.as_yaml(), [target.sha256 for target in targets]])[:8]}"
+        for method, recipe in recipes.items()
+    }
+    found = []
+    for seed in tqdm(range(seeds), desc="trainings", unit="seed", disable=None):
+        folder = _project(params, seed, names)
+        for model in params.models:
+            parent = layout.parent(model) / "metrics.json"
+            if not (folder / parent).exists():
+                _stage(folder, seed, "train", model)
+            for method, name in names.items():
+                fitting = [target for target in targets if target.refusal(recipes[method].precision) is None]
+                for result in _results(folder, model, name, fitting, seed):
+                    target = next(target for target in fitting if target.name == result.target)
+                    judgement = judge_result(result, target.objective, params.gates)
+                    found.append(Training(seed, method, target.name, arithmetic(), judgement))
+    return found
+
+
+def arithmetic() -> str:
+    """What this machine trains with, in PyTorch's words and oneDNN's: kernels of another one round in another way."""
+    chosen = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return torch.backends.cpu.get_cpu_capability() + (f", oneDNN {chosen}" if chosen else f" ({host.isa()})")
+
+
+def _results(folder: Path, model: str, name: str, targets: Sequence[Target], seed: int) -> list[Any]:
+    paths = {target.name: folder / layout.result("emulated", model, name, target.name) for target in targets}
+    if not all(path.exists() for path in paths.values()):
+        _stage(folder, seed, "resolve", name)
+        _stage(folder, seed, "compress", model, name)
+        _stage(folder, seed, "export", model, name)
+        for target in paths:
+            _stage(folder, seed, "retest", model, name, target)
+    return [read_result(path) for path in paths.values()]
+
+
+def _project(params: Params, seed: int, names: dict[str, str]) -> Path:
+    """The folder of a seed, with params.yaml and the data set in it."""
+    if not layout.DATASET.exists():
+        raise Refused(f"{layout.DATASET} not found: run `dvc repro dataset`")
+    settings = params.model_dump(mode="json", include={"train", "width", "models"})
+    parts = [settings, seed, code.identity(*STAGES), code.content(layout.DATASET, ["."])]
+    parts += [versions("nncf", "numpy", "openvino", "torch"), arithmetic(), torch.get_num_threads()]
+    folder = layout.REPEAT / f"seed-{seed}-{_hash(parts)[:12]}"
+    (folder / layout.ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    link = folder / layout.DATASET
+    if not link.is_symlink():
+        link.symlink_to(layout.DATASET.absolute())
+    written = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8"))
+    recipes = {name: params.recipe(method).as_yaml() for method, name in names.items()}
+    written |= {"seed": seed, "methods": list(recipes), "recipes": recipes}
+    files.write_bytes(folder / layout.PARAMS, yaml.safe_dump(written, sort_keys=False).encode())
+    return folder
+
+
+def _stage(folder: Path, seed: int, *arguments: str) -> None:
+    """Run a stage there; its progress bars and its errors are shown as ever."""
+    command = [sys.executable, "-m", "pipeline", "stage", *arguments]
+    if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL).returncode:
+        raise Refused(f"seed {seed}: stage {' '.join(arguments)} failed, for the reason above; nothing is lost")
+
+
+def _hash(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

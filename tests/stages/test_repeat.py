@@ -1,0 +1,98 @@
+"""The same recipes from other seeds: every training once, and what they come to."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from pipeline.cli import cli
+from pipeline.project import layout
+from pipeline.project.params import load_params
+from pipeline.records.gates import Gates, judge_result
+from pipeline.records.paired import Paired
+from pipeline.records.results import Accuracies, Accuracy, Result
+from pipeline.records.targets import load_target
+from pipeline.repeat import spread, trainings
+from pipeline.repeat.trainings import Training
+from tests.conftest import TINY_PARAMS
+
+TARGET = load_target("atom-x5-e3940")
+
+
+def training(seed: int, cloud: int, target: int | None) -> Training:
+    """On 100 samples, of which the parent gets 95 right."""
+    result = Result(
+        model="lenet-5",
+        method="int8",
+        target=TARGET.name,
+        lane="emulated",
+        precision="int8",
+        grade="exact",
+        accuracy=Accuracies(
+            fp32=Accuracy(correct=95, n=100),
+            cloud=Accuracy(correct=cloud, n=100),
+            target=None if target is None else Accuracy(correct=target, n=100),
+        ),
+        paired=None if target is None else Paired(lost=max(95 - target, 0), won=max(target - 95, 0), n=100),
+    )
+    judged = judge_result(result, TARGET.objective, Gates(accuracy_drop_points=2))
+    return Training(seed, "int8", TARGET.name, "AVX2", judged)
+
+
+def test_spread_counts_what_holds_and_what_a_cloud_would_let_through() -> None:
+    found = [training(0, 95, 94), training(1, 94, 90), training(2, 90, 89), training(3, 95, None)]
+    [one] = spread.spreads(found, 2.0)
+    assert (one.trainings, one.within, one.caught) == (4, 1, 1)
+    assert one.mean_accuracy_percent == pytest.approx(91)
+    assert (one.least_drop_points, one.most_drop_points) == (pytest.approx(1), pytest.approx(6))
+    assert "1 of 4 keep the limit of 2 points; 1 pass in the cloud and break it" in spread.sentence(one, 2.0)
+    assert "none of which was measured" in spread.sentence(spread.spreads(found[3:], 2.0)[0], 2.0)
+
+
+def test_one_failing_training_is_enough_not_to_pass() -> None:
+    found = spread.spreads([training(0, 95, 95), training(1, 95, 80)], 2.0)
+    assert spread.verdict(found) == "fail"
+
+
+def test_every_seed_is_trained_once_and_a_changed_recipe_leaves_the_parents(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(TINY_PARAMS))
+    layout.ARTIFACTS.mkdir()
+    layout.DATASET.symlink_to(prepared / layout.DATASET)
+    done: list[tuple[str, ...]] = []
+    stage = trainings._stage
+
+    def watched(folder: Path, seed: int, *arguments: str) -> None:
+        done.append((str(seed), *arguments[:2]))
+        stage(folder, seed, *arguments)
+
+    monkeypatch.setattr(trainings, "_stage", watched)
+
+    def repeat(seeds: int = 2) -> str:
+        done.clear()
+        outcome = CliRunner().invoke(cli, ["repeat", "int8", "--seeds", str(seeds), "--json", "all.json"])
+        assert outcome.exit_code in (0, 1, 3), outcome.output
+        return outcome.output
+
+    printed = repeat()
+    assert [words[1] for words in done] == 2 * ["train", "resolve", "compress", "export", "retest"]
+    assert "2 trainings" in printed
+    assert (layout.REPEAT / "report.md").read_text().count("| PASS |") <= 2
+    record = json.loads(Path("all.json").read_text())
+    assert [one["seed"] for one in record["trainings"]] == [0, 1]
+    assert record["spreads"][0]["trainings"] == 2
+    assert repeat() == printed
+    assert done == []
+    recipes = {**TINY_PARAMS["recipes"], "int8": [{"quantize": {"calibration_samples": 4}}]}  # type: ignore[dict-item]
+    Path("params.yaml").write_text(yaml.safe_dump({**TINY_PARAMS, "recipes": recipes}))
+    repeat(1)
+    assert [words[1] for words in done] == ["resolve", "compress", "export", "retest"]
+
+
+def test_without_a_data_set_there_is_one_line(project: Path) -> None:
+    with pytest.raises(Exception, match="run `dvc repro dataset`"):
+        trainings.repeat(load_params(), ["int8"], 1)
