@@ -10,8 +10,14 @@ from pipeline.cli.group import Group
 
 
 @click.group(cls=Group)
-def stage() -> None:
-    """Run one stage of the pipeline, as `dvc repro` does."""
+@click.pass_context
+def stage(context: click.Context) -> None:
+    """Run one stage of the pipeline, as `dvc repro` does. Of two in the same folder the second one waits."""
+    from pipeline.project import layout
+    from pipeline.system.owner import end_with_dvc, one_at_a_time
+
+    end_with_dvc()
+    context.with_resource(one_at_a_time(layout.ARTIFACTS / "stage.lock"))
 
 
 @stage.command()
