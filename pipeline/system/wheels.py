@@ -21,7 +21,7 @@ def download(package: str, sha256: str, folder: Path, platform: Sequence[str] = 
         InputError: pip cannot fetch it, or its SHA-256 is another one.
     """
     if importlib.util.find_spec("pip") is None:
-        raise Missing(f"cannot get {package}: there is no pip beside this Python (with uv, give --with pip)")
+        raise Missing(f"cannot get {package}: there is no pip beside this Python (with uv, add the package pip to it)")
     place = Path(tempfile.mkdtemp(dir=folder))
     requirements = place / "requirements.txt"
     requirements.write_text(f"{package} --hash=sha256:{sha256}\n", encoding="utf-8")

@@ -43,13 +43,19 @@ def mix(images: Tensor, generator: torch.Generator) -> Mixed:
     https://arxiv.org/abs/1710.09412).
 
     A few hundred regions of a few people are learned by heart in some epochs, and what a teacher answers on those alone
-    says little of others. Blends are new each time (Beyer et al. 2022, Knowledge distillation: A good teacher is
-    patient and consistent, https://arxiv.org/abs/2106.05237).
+    says little of others. Blends are new each time, and a teacher's answers on them are right by definition (Beyer et
+    al. 2022, Knowledge distillation: A good teacher is patient and consistent, https://arxiv.org/abs/2106.05237);
+    labels of half a region are not, so without a teacher there is no blending.
     """
     shares = 0.5 + 0.5 * torch.rand(len(images), generator=generator)
     partners = torch.randperm(len(images), generator=generator)
     share = shares.reshape(-1, 1, 1, 1)
     return Mixed(share * images + (1 - share) * images[partners], partners, shares)
+
+
+def unmixed(images: Tensor) -> Mixed:
+    """Each image as it is."""
+    return Mixed(images, torch.arange(len(images)), torch.ones(len(images)))
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -22,7 +22,7 @@ from pipeline.train import processes
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.curves import Epoch
 from pipeline.train.distillation import Teacher
-from pipeline.train.epochs import Mixed, augment, batches, draw, mix
+from pipeline.train.epochs import Mixed, augment, batches, draw, mix, unmixed
 from pipeline.train.reproducible import keep_freed_memory
 from pipeline.train.settings import Training
 from runners.edge.loop.regions import normalise
@@ -43,8 +43,8 @@ def fit(
 ) -> tuple[nn.Module, list[Epoch]]:
     """Train `network` on the train split; the answer is the network after the last epoch, and all curves.
 
-    It sees blends of two regions each. With a `teacher`, part of the loss is the distance to the teacher's logits for
-    the same blends.
+    With a `teacher` it sees blends of two regions each, and part of the loss is the distance to the teacher's logits
+    for the same blends.
 
     Raises:
         InputError: the loss is no number any more.
@@ -78,7 +78,8 @@ def fit(
         _training_mode(network)
         order = draw(labels, settings.samples_per_epoch, generator)
         for batch in batches(order, settings.batch, f"{spec.name} epoch {number}/{settings.epochs}"):
-            mixed = mix(augment(torch.from_numpy(images[batch]), generator), generator)
+            seen = augment(torch.from_numpy(images[batch]), generator)
+            mixed = mix(seen, generator) if teacher else unmixed(seen)
             inputs = torch.from_numpy(normalise(mixed.images.numpy(), spec.mean, spec.std)).to(device)
             loss = _loss(parallel, inputs, torch.from_numpy(labels[batch]), mixed, teacher)
             optimizer.zero_grad()
