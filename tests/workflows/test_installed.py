@@ -94,7 +94,7 @@ def test_it_checks_for_every_family_and_writes_only_what_it_was_asked_for(
 def test_it_says_what_to_do_where_there_is_no_pip_to_fetch_wheels_with(tool: Tool, tmp_path: Path) -> None:
     fetch = f"from pipeline.system import wheels; wheels.download('numpy==2', '0', {str(tmp_path)!r})"
     done = subprocess.run([tool.venv / "bin/python", "-c", fetch], cwd=tmp_path, capture_output=True, text=True)
-    assert "there is no pip beside this Python (with uv, give --with pip)" in done.stderr.splitlines()[-1]
+    assert "there is no pip beside this Python (with uv, add the package pip to it)" in done.stderr.splitlines()[-1]
 
 
 def test_it_says_in_one_line_that_the_pipeline_needs_a_checkout(tool: Tool, tmp_path: Path) -> None:
