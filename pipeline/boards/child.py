@@ -1,6 +1,7 @@
 """Running a model in a child process that is held to limits and never left behind."""
 
 import json
+import math
 import os
 import re
 import resource
@@ -17,14 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.boards.failures import Crashed, Failed, OutOfMemory, TooSlow
+from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
 from pipeline.boards.pace import Pace
-from pipeline.boards.process import Ended, Process
+from pipeline.boards.process import Ended, Process, Stuck
 from pipeline.system.errors import BadModel
 
 PACKAGES = ("pipeline", "models", "runners")
 TIME_LIMIT_S = 600.0  # for loading the model, and again for each batch
 FACTS_S = 10.0
+# CPU time after which a batch is given up: as a multiple of what those before it took at most, some of them with
+# subnormal numbers or memory that was swapped out, and no less than this.
+PATIENCE = 20
+SPIN_S = 3.0
 _OWN_ERROR = re.compile(r"pipeline\.system\.errors\.\w+: (.*)")
 SHARED_MEMORY = Path("/dev/shm")
 NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
@@ -52,8 +57,8 @@ class Place:
 class Child:
     """A model loaded in a child process. Batches go in and come out through files mapped into both.
 
-    Every method may raise Failed: the runtime refuses the model, crashes, needs more memory than its place has, or
-    does not answer within TIME_LIMIT_S or by the `deadline` (of time.monotonic).
+    Every method may raise Failed: the runtime refuses the model, crashes, needs more memory than its place has, stops
+    working, or does not answer within TIME_LIMIT_S or by the `deadline` (of time.monotonic).
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Child:
         self._outputs_file, inputs_file = folder / "outputs", folder / "inputs"
         self._inputs = np.memmap(inputs_file, np.float32, "w+", shape=tuple(shape))
         self._pending: int | None = None
+        self._most_cpu_s: float | None = None  # that a batch took so far
         job = {
             **place.settings,
             "backend": place.backend,
@@ -81,7 +87,7 @@ class Child:
                 {name: value for name, value in environment.items() if value is not None},
                 _code(folder),
                 folder,
-                before=(lambda: _limit_memory(limit)) if limit else None,
+                before=lambda: _limit(limit),
             )
         except OSError as error:
             what = f"{place.launcher[0]} cannot be started ({error.strerror or error})"
@@ -102,7 +108,9 @@ class Child:
         if self._pending is None:
             return None
         asked, self._pending = self._pending, None
-        answer = self._answer()
+        most_s = self._most_cpu_s
+        answer = self._answer(math.inf if most_s is None else max(SPIN_S, PATIENCE * most_s))
+        self._most_cpu_s = max(most_s or 0.0, answer["cpu_s"])
         if answer["shape"][:1] != [asked]:
             raise BadModel(
                 f"{self._model}: answers {answer['shape']} values for {asked} samples; its output must have "
@@ -129,15 +137,18 @@ class Child:
         except Ended as ended:
             self._fail(ended.code)
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, cpu_limit_s: float = math.inf) -> dict[str, Any]:
         limit = TIME_LIMIT_S
         if self._deadline is not None:
             limit = min(limit, max(self._deadline - time.monotonic(), 0.0))
         try:
-            answer: dict[str, Any] = json.loads(self._process.read(limit))
+            answer: dict[str, Any] = json.loads(self._process.read(limit, cpu_limit_s))
         except TimeoutError:
             self.close()
             raise self._failure(TooSlow(self._model, limit, self._place.where)) from None
+        except Stuck as stuck:
+            self.close()
+            raise self._failure(Hung(self._model, stuck.how, self._place.where)) from None
         except Ended as ended:
             self._fail(ended.code)
         return answer
@@ -153,7 +164,9 @@ class Child:
         if lines and (own := _OWN_ERROR.match(lines[-1])):
             # What our own code has to say, such as a limit of an emulation: no runtime said it.
             raise self._failure(Failed(self._model, own.group(1), ""))
-        where = f"{where}: {lines[-1] if lines else 'no message'}"
+        if not lines:
+            raise self._failure(Failed(self._model, "the runtime ended without an answer", where))
+        where = f"{where}: {lines[-1]}"
         raise self._failure(Failed(self._model, "the runtime refused it", where))
 
     def _failure(self, error: Failed) -> Failed:
@@ -250,5 +263,12 @@ def _code(folder: Path) -> Path:
     return code
 
 
-def _limit_memory(mib: int) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (mib << 20, mib << 20))
+def without_core() -> None:
+    """Let this process, should it crash, not be written to the disk: that takes long, in a folder that is not ours."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit(memory_mib: int | None) -> None:
+    without_core()
+    if memory_mib:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mib << 20, memory_mib << 20))

@@ -1,6 +1,7 @@
 """Why a model came to no answer in a place: told apart, since the one is the model's fault and the other is not."""
 
 from pathlib import Path
+from signal import SIGKILL
 
 from pipeline.system.errors import BadModel
 
@@ -24,13 +25,22 @@ class Crashed(Failed):
     """The process died of a signal."""
 
     def __init__(self, model: Path, signal: int, where: str) -> None:
-        super().__init__(model, f"the runtime crashed (signal {signal})", where)
+        # Nobody but the kernel kills with 9, unasked, and it does so where memory runs out.
+        end = "was killed, most likely since the memory ran out" if signal == SIGKILL else "crashed"
+        super().__init__(model, f"the runtime {end} (signal {int(signal)})", where)
         self.signal = signal
 
     @property
     def reason(self) -> str:
         """What the signal means, in words."""
         return SIGNALS.get(self.signal, f"signal {self.signal}")
+
+
+class Hung(Failed):
+    """It stopped working; `how` says how that was seen."""
+
+    def __init__(self, model: Path, how: str, where: str) -> None:
+        super().__init__(model, f"the runtime stopped working ({how})", where)
 
 
 class OutOfMemory(Failed):

@@ -1,5 +1,6 @@
 """Post-training compression of anyone's ONNX file, with nothing of the pipeline needed."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -7,6 +8,7 @@ from typing import Literal, TypeVar, get_args
 import onnx
 
 from pipeline.arithmetic import kinds
+from pipeline.boards.apart import done_apart
 from pipeline.boards.samples import Samples
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
@@ -44,6 +46,12 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
         raise Refused(refusal)
     if model.format != "onnx" or model.precision != "fp32":
         raise BadModel(f"{model.path}: {model.precision} in {model.format}; give the FP32 original as ONNX")
+    with done_apart(model.path, _compressed, model, method, target, samples) as (made, _):
+        _put(made, output_folder(output, model.path))
+    return output / "model.onnx"
+
+
+def _compressed(folder: Path, model: ModelFile, method: PostTraining, target: Target, samples: Samples) -> None:
     graph = onnx.load(model.path)
     runtime = target.runtime
     if runtimes.read_by(graph, runtime.name, runtime.version).unreadable:
@@ -61,13 +69,11 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
             f"{model.path}: cannot be compressed to {method.upper()}{reason(error)}; simplify its graph (onnxslim), "
             "or export it again with another opset"
         ) from error
-    with output_folder(output, model.path).replaced() as folder:
-        onnx.save(compressed, folder / "model.onnx")
-        if target.runtime.name == "openvino":
-            from pipeline.formats.to_openvino import write_openvino
+    onnx.save(compressed, folder / "model.onnx")
+    if target.runtime.name == "openvino":
+        from pipeline.formats.to_openvino import write_openvino
 
-            write_openvino(folder / "model.onnx", folder / "openvino")
-    return output / "model.onnx"
+        write_openvino(folder / "model.onnx", folder / "openvino")
 
 
 def convert_file(model: ModelFile, target: Target, output: Path) -> list[str]:
@@ -76,15 +82,25 @@ def convert_file(model: ModelFile, target: Target, output: Path) -> list[str]:
     Raises:
         InputError: it is no ONNX file, or see `pipeline.formats.remedies.remedied`.
     """
-    from pipeline.formats.remedies import remedied
-
     if model.format != "onnx":
         raise BadModel(f"{model.path}: is no ONNX file; only those are rewritten")
+    with done_apart(model.path, _converted, model, target) as (made, changes):
+        _put(made, output_folder(output, model.path, by="edgeproof convert"))
+    return list(changes)
+
+
+def _converted(folder: Path, model: ModelFile, target: Target) -> list[str]:
+    from pipeline.formats.remedies import remedied
+
     graph, runtime = onnx.load(model.path), target.runtime
     found = _named(model, lambda: remedied(graph, runtime.name, runtime.version, model.sample_shape))
-    with output_folder(output, model.path, by="edgeproof convert").replaced() as folder:
-        onnx.save(found.model, folder / "model.onnx")
+    onnx.save(found.model, folder / "model.onnx")
     return [*found.changes, f"outputs within {found.difference:.1e} of the largest one on random inputs"]
+
+
+def _put(made: Path, output: Output) -> None:
+    with output.replaced() as folder:
+        shutil.copytree(made, folder, dirs_exist_ok=True)
 
 
 def _named(model: ModelFile, work: Callable[[], Outcome]) -> Outcome:

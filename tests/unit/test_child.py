@@ -1,77 +1,32 @@
 """A runtime may hang, die or leave processes behind, at any moment: it is told at once, and nothing stays."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.boards import child
+from pipeline.boards import activity, child, process
 from pipeline.boards.child import Outputs, Place, run
-from pipeline.boards.failures import Crashed, Failed, OutOfMemory, TooSlow
+from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
 from pipeline.boards.pace import duration
 
-UNRULY = """
-import os, signal, subprocess, sys, time
-import numpy as np
-
-def open_backend(job):
-    return Unruly(job)
-
-class Unruly:
-    def __init__(self, job):
-        self.job = job
-        if job.get("forks"):
-            if os.fork() == 0:  # holds the pipes of its parent open, as a forked sender of usage statistics does
-                open(job["mark"] + ".forked", "w").write(str(os.getpid()))
-                time.sleep(600)
-            sleeper = subprocess.Popen(["sleep", "600"])
-            open(job["mark"] + ".started", "w").write(str(sleeper.pid))
-        open(job["mark"], "w").write(str(os.getpid()))
-        self.at("load")
-
-    def infer(self, batch):
-        self.at("batch")
-        time.sleep(self.job.get("seconds", 0))
-        return batch * 2
-
-    def facts(self):
-        self.at("facts")
-        return {"layers": []}
-
-    def at(self, moment):
-        if self.job["at"] != moment:
-            return
-        what = self.job["what"]
-        if what == "hangs":
-            time.sleep(600)
-        if what == "illegal":
-            os.kill(os.getpid(), signal.SIGILL)
-        if what == "leaves":
-            os._exit(0)
-        if what == "closes":
-            os.close(1), os.closerange(3, 100), time.sleep(600)
-        if what == "memory":
-            raise MemoryError
-        raise RuntimeError("cannot make that kernel")
-"""
 SOON_S = 10
-
-
-@pytest.fixture(autouse=True)
-def unruly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "unruly.py").write_text(UNRULY)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+# Behind `-c`, what `-m` does with the arguments that follow.
+ALONG = "import runpy, sys; sys.argv = sys.argv[2:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
 
 
 def place(tmp_path: Path, **settings: Any) -> Place:
     mark = str(tmp_path / "mark")
-    return Place("unruly", "unruly", 1, where="in the test", settings={"at": "", "what": "", "mark": mark, **settings})
+    return Place("unruly", "tests.unruly", 1, where="in the test", settings={"mark": mark, **settings})
 
 
 def answers(tmp_path: Path, *places: Place, samples: int = 4, budget_s: float | None = None) -> list[Outputs]:
@@ -83,7 +38,7 @@ def answers(tmp_path: Path, *places: Place, samples: int = 4, budget_s: float | 
 def left(tmp_path: Path) -> list[str]:
     """Processes that a backend was or forked and that still run; zombies do not."""
     found = []
-    for mark in tmp_path.glob("mark*"):
+    for mark in {*tmp_path.glob("mark*")} - {tmp_path / "mark.event"}:
         state = Path("/proc", mark.read_text(), "stat")
         if state.exists() and state.read_text().split()[2] != "Z":
             found.append(mark.name)
@@ -121,16 +76,80 @@ def test_a_hang_ends_with_the_time_that_it_has(at: str, tmp_path: Path, monkeypa
     assert soon_nothing_is_left(tmp_path)
 
 
+def test_a_crash_is_told_by_its_cause(tmp_path: Path) -> None:
+    for at in ("load", "second batch"):
+        with pytest.raises(Crashed, match=r"crashed \(signal 11\) in the test"):
+            answers(tmp_path, place(tmp_path, at=at, what="segfaults"))
+        with pytest.raises(Crashed, match=r"was killed, most likely since the memory ran out \(signal 9\) in the test"):
+            answers(tmp_path, place(tmp_path, at=at, what="killed", forks=True))
+        assert soon_nothing_is_left(tmp_path)
+
+
 def test_one_that_leaves_or_closes_its_pipes_is_no_answer(tmp_path: Path) -> None:
     for what in ("leaves", "closes"):
-        with pytest.raises(Failed, match="no message"):
+        with pytest.raises(Failed, match="ended without an answer in the test"):
             answers(tmp_path, place(tmp_path, at="batch", what=what, forks=what == "leaves"))
         assert soon_nothing_is_left(tmp_path)
 
 
 def test_a_refusal_is_in_the_runtime_s_words_and_says_where(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"refused it in the test: RuntimeError: cannot make that kernel"):
-        answers(tmp_path, place(tmp_path, at="load", what="raises"))
+        answers(tmp_path, place(tmp_path, at="load", what="refuses"))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead-lock is one after 1.5 s."""
+    monkeypatch.setattr(activity, "SAMPLE_S", 0.3)
+    monkeypatch.setattr(process, "STILL_S", 1.2)
+    monkeypatch.setattr(child, "SPIN_S", 1.0)
+
+
+def test_a_dead_lock_is_told_within_seconds(tmp_path: Path) -> None:
+    with pytest.raises(Hung, match=r"the runtime stopped working \(no CPU used for \d s\) in the test"):
+        answers(tmp_path, place(tmp_path, at="second batch", what="deadlocks"))
+    assert soon_nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("at", ["load", "facts"])
+def test_a_dead_lock_is_told_wherever_it_happens_and_whatever_was_started(at: str, tmp_path: Path) -> None:
+    with pytest.raises(Hung, match="no CPU used"):
+        answers(tmp_path, place(tmp_path, at=at, what="deadlocks", forks=True))
+    assert soon_nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_calculates_for_ever_is_told_by_its_earlier_batches(tmp_path: Path) -> None:
+    with pytest.raises(Hung, match="of CPU used, many times what was ever needed before"):
+        answers(tmp_path, place(tmp_path, at="second batch", what="spins"))
+    [outputs] = answers(tmp_path, place(tmp_path, at="batch", what="works for a while"))  # as long as ever
+    assert len(outputs.values) == 4
+    assert soon_nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_is_stopped_or_swapped_out_is_waited_for(tmp_path: Path) -> None:
+    [outputs] = answers(tmp_path, place(tmp_path, at="second batch", what="is stopped for a while"))
+    assert len(outputs.values) == 4
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_gets_no_core_is_waited_for(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    here = f"import os; os.sched_setaffinity(0, {{{core}}})"
+    last = f"{here}; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); {ALONG}"
+    starved = replace(place(tmp_path, at="batch", what="works for a while"), launcher=[sys.executable, "-c", last])
+    busy = subprocess.Popen([sys.executable, "-c", f"{here}\nwhile True: pass"])
+    timer = threading.Timer(4, busy.kill)
+    timer.start()
+    try:
+        [outputs] = answers(tmp_path, starved)
+    finally:
+        timer.cancel()
+        busy.kill()
+        busy.wait()
+    assert len(outputs.values) == 4
 
 
 def test_too_little_memory_is_no_crash(tmp_path: Path) -> None:
@@ -146,7 +165,7 @@ def test_what_went_well_leaves_nothing_either(tmp_path: Path) -> None:
 
 def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="/no/qemu cannot be started"):
-        answers(tmp_path, Place("nowhere", "unruly", 1, launcher=["/no/qemu"]))
+        answers(tmp_path, Place("nowhere", "tests.unruly", 1, launcher=["/no/qemu"]))
 
 
 @pytest.mark.parametrize(("by", "at"), [(signal.SIGKILL, "load"), (signal.SIGKILL, "batch"), (signal.SIGINT, "batch")])

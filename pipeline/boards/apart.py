@@ -1,0 +1,98 @@
+"""Work on a stranger's file in a process of its own: libraries that crash or dead-lock over it take nothing with them.
+
+For what is neither asked in batches nor held to a target's limits: conversions, calibrations, comparisons.
+"""
+
+import ctypes
+import math
+import os
+import pickle
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.boards.child import REPOSITORY, without_core
+from pipeline.boards.failures import SIGNALS
+from pipeline.boards.process import Ended, Process, Stuck
+from pipeline.boards.worker import PR_SET_PDEATHSIG
+from pipeline.system import errors
+from pipeline.system.errors import BadModel, InputError
+
+DONE = b"done"
+
+
+@contextmanager
+def done_apart(source: Path, work: Callable[..., Any], *arguments: Any) -> Iterator[tuple[Path, Any]]:
+    """What `work(folder, *arguments)` answered, and that folder with what it wrote, which is there for the block.
+
+    `work` is a function at the top of a module; its arguments and its answer can be pickled. Its progress is seen, and
+    what it raises is raised here.
+
+    Raises:
+        InputError: it did, or it crashed, stopped working or ran out of memory over the file `source`.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgeproof-") as folder:
+        room = Path(folder)
+        made = room / "made"
+        made.mkdir()
+        (room / "job").write_bytes(pickle.dumps((Path.cwd(), work, (made, *arguments))))
+        command = [sys.executable, "-m", __name__, folder]
+        process = Process(command, dict(os.environ), REPOSITORY, room, before=without_core, shows_errors=True)
+        try:
+            process.read(math.inf)
+        except Stuck as stuck:
+            raise BadModel(f"{source}: working on it stopped ({stuck.how}); {_ADVICE}") from None
+        except Ended as ended:
+            _fail(source, ended.code)
+        finally:
+            process.close()
+        answer, error = pickle.loads((room / "answer").read_bytes())
+        if error is not None:
+            raise error
+        yield made, answer
+
+
+_ADVICE = "simplify its graph (onnxslim), or export it again with another opset"
+
+
+def _fail(source: Path, code: int) -> NoReturn:
+    if code == -signal.SIGKILL:
+        raise BadModel(f"{source}: working on it was killed, most likely since the memory ran out")
+    how = SIGNALS.get(-code, f"signal {-code}") if code < 0 else f"ended with {code}"
+    raise BadModel(f"{source}: a library crashed over it ({how}); {_ADVICE}")
+
+
+def main(room: Path) -> None:
+    """The other process: do the job in `room` and leave the answer there."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what libraries print must not mix with the answer
+    directory, work, arguments = pickle.loads((room / "job").read_bytes())
+    os.chdir(directory)
+    answer, error = None, None
+    try:
+        answer = work(*arguments)
+    except Exception as raised:  # whatever it is, the caller deals with it
+        error = _told(raised)
+    (room / "answer").write_bytes(pickle.dumps((answer, error)))
+    os.write(answers, DONE + b"\n")
+
+
+def _told(error: Exception) -> Exception:
+    """An error that can be raised on the other side: one of ours by its nearest kind, without what led to it."""
+    if isinstance(error, InputError):
+        kind: type[Exception] = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+        return kind(str(error))
+    with suppress(Exception):  # some exceptions cannot be pickled, or not be made again
+        again: Exception = pickle.loads(pickle.dumps(error))
+        if str(again) == str(error):
+            return again
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
