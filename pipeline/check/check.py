@@ -1,6 +1,6 @@
 """`edgeproof check`: anyone's model file, on this machine and as a target calculates, with nothing else needed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.check.losses import losses
 from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of
 from pipeline.check.record import CheckReport, Data, Judged, Model
-from pipeline.check.task import Name, Task, find
+from pipeline.check.task import VOID, Name, Task, find
 from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
 from pipeline.formats.contents import Tensor
@@ -95,7 +95,11 @@ def check(
     known = model.wanted is not None  # which only networks of this project have, and those classify
     found = find(chosen, emulation.host.shape[1:], labels, task, classifier=known)
     labels = None if labels is None else labels.reshape(len(labels), *found.decide(emulation.host[:1]).shape[1:])
-    scores = _scores(found, emulation, labels, fp32)
+    void = None if labels is None else found.void(labels)
+    counted: Callable[[Floats], Labels] = found.decide
+    if labels is not None and void is not None:
+        labels, counted = labels[~void], lambda outputs: found.decide(outputs)[~void]
+    scores = _scores(found, counted, emulation, labels, fp32)
     prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
     answers = scores.target_outputs
     original = fp32 if reference else emulation.cloud
@@ -141,7 +145,9 @@ def check(
         precision=precision,
         model=_facts(model),
         reference=_facts(reference) if reference else None,
-        data=_data(samples, random),
+        data=_data(
+            samples, random, [] if void is None else [f"{void.mean():.1%} of the pixels have no class ({VOID})"]
+        ),
         runtime=reading,
         judged=Judged(
             outputs=[output.name for output in chosen],
@@ -209,14 +215,14 @@ def _unread(
     )
 
 
-def _data(samples: LabelledSamples, random: bool) -> Data:
+def _data(samples: LabelledSamples, random: bool, notes: Sequence[str] = ()) -> Data:
     return Data(
         description=samples.description,
         samples=len(samples),
         labelled=samples.labels is not None,
         random=random,
         sha256=samples.sha256,
-        notes=list(samples.notes),
+        notes=[*samples.notes, *notes],
     )
 
 
@@ -263,9 +269,16 @@ def _reference_outputs(
     return outputs.values
 
 
-def _scores(task: Task, emulation: Emulation, labels: Labels | None, fp32: Floats | None) -> Scores:
+def _scores(
+    task: Task,
+    counted: Callable[[Floats], Labels],
+    emulation: Emulation,
+    labels: Labels | None,
+    fp32: Floats | None,
+) -> Scores:
+    """`counted` gives those of the task's answers that labels are held against."""
     if labels is not None:
-        return score(emulation, labels, fp32, task.decide)
+        return score(emulation, labels, fp32, counted)
     # Without labels the bound that is further from the cloud's answers counts.
     target = emulation.target
     if emulation.bounds and emulation.cloud is not None:

@@ -15,6 +15,7 @@ from pipeline.system.errors import BadData, Refused
 Name = Literal["classes", "tags", "map", "values"]
 NAMES: tuple[Name, ...] = get_args(Name)
 THRESHOLD = 0.5  # of a Sigmoid's score: from here on a tag is said to apply
+VOID = 255  # the label of pixels that belong to no class, as in PASCAL VOC and in Cityscapes' training labels
 CLASS_SCORES = ("ArgMax", "LogSoftmax", "Softmax")
 
 Floats = NDArray[np.float32]
@@ -52,6 +53,13 @@ class Task:
             scores = np.moveaxis(outputs, self.axis, -1)
             return classes(scores.reshape(-1, scores.shape[-1])).reshape(scores.shape[:-1])
         return classes(outputs)
+
+    def void(self, labels: Labels) -> NDArray[np.bool_] | None:
+        """Which labels are of pixels without a class, None where none is: `VOID`, unless the network knows as many."""
+        if self.name != "map" or (self.count or 0) > VOID:
+            return None
+        found: NDArray[np.bool_] = labels == VOID
+        return found if found.any() else None
 
     def undecided(self, outputs: Floats) -> int:
         """How many answers there are none of because classes share the highest score."""
@@ -144,6 +152,11 @@ def _check(task: Task, outputs: Sequence[Tensor], shape: Sequence[int], labels: 
     expected = labels.shape[1:] or ((1,) if task.name == "tags" else ())
     if answered != expected:
         raise Refused(_misfit(outputs, shape, labels, None))
+    void = task.void(labels)
+    if void is not None:
+        if void.all():
+            raise BadData(f"every pixel is labelled {VOID}, which is no class; give other labels")
+        labels = labels[~void]
     limits = np.array(task.heads or ([2] if task.name == "tags" else [task.count or np.iinfo(np.int64).max]))
     if (labels >= limits).any():
         label = int(labels[labels >= limits][0])

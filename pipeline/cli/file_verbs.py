@@ -147,6 +147,7 @@ def compress(
     from pipeline.compress.any_file import compress_file, output_folder
     from pipeline.formats import model_file
     from pipeline.formats.mixed_precision import fp32_layers
+    from pipeline.formats.model_file import single_width
     from pipeline.formats.onnx_file import load_onnx
     from pipeline.records.gates import EXIT_CODES
     from pipeline.records.targets import load_target
@@ -161,7 +162,9 @@ def compress(
             judged_on = _judged_on(calibration, samples, original, limit, images, judge)
         else:
             judged_on = _samples(data or calibration, original, labels, None if data else limit, images, **judge)
-        choose(original, judged_on.labels, outputs, "--judge")
+        chosen = choose(original, judged_on.labels, outputs, "--judge")
+        if judged_on is samples and task is None and all((single_width(one.shape) or 0) > 1 for one in chosen):
+            task = "classes"  # the images have classes, if others than the network's
         made = compress_file(original, method, profile, samples, output)
         compressed = model_file.open_model(made, size=size, layout=layout)
         print_fp32_layers(fp32_layers(load_onnx(made)))

@@ -29,7 +29,10 @@ def output_folder(path: Path, *sources: Path, by: str = "edgeproof compress") ->
         InputError: its name is one that runtimes cannot open.
     """
     files.check_name(path)
-    return Output(path, by, sources)
+    advice = "name a new folder"
+    if path.is_dir() and {"model.onnx"} <= {entry.name for entry in path.iterdir()} <= {"model.onnx", "openvino"}:
+        advice += ", or delete it if an earlier edgeproof wrote it, which left no record"
+    return Output(path, by, sources, advice=advice)
 
 
 def compress_file(model: ModelFile, method: PostTraining, target: Target, samples: Samples, output: Path) -> Path:

@@ -73,7 +73,7 @@ def track(data: Path, new: bool = False) -> None:
     if not Path(".dvc").is_dir():
         return
     before = None if new or not pointer.exists() else pointer.read_bytes()
-    _dvc("add", "--quiet", str(data))
+    _dvc("add", str(data))
     if before is not None and pointer.read_bytes() != before:
         files.write_bytes(pointer, before)
         raise Missing(
@@ -106,7 +106,7 @@ def _fetch_clip(clip: Path, refusals: list[str]) -> str:
 def _from_dvc_remote() -> None:
     if not Path("data.dvc").exists() or not _dvc("remote", "list").strip():
         raise Unavailable("none is configured")
-    _dvc("pull", "--quiet", "data.dvc")
+    _dvc("pull", "data.dvc")
 
 
 def _from_debian_package(downloads: Path) -> Path:
@@ -153,7 +153,7 @@ def _dvc(*arguments: str) -> str:
     """What `dvc ARGUMENTS` prints."""
     answer = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
     if answer.returncode:
-        raise Unavailable(f"dvc {arguments[0]} failed ({_last_line(answer.stderr)})")
+        raise Unavailable(f"dvc {arguments[0]} failed ({_last_line(answer.stderr).removeprefix('ERROR: ')})")
     return answer.stdout
 
 

@@ -47,3 +47,33 @@ def window_pads(
         less, more = total // 2, total - total // 2
         found.append((less, more) if mode == "SAME_UPPER" else (more, less))
     return tuple(found)
+
+
+def transposed_pads(
+    attributes: Mapping[str, Any], sizes: Sequence[int], kernel: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """How much each axis of an image of these sizes is padded, its pixels being strides apart, for a ConvTranspose to
+    be a convolution: at its beginning and at its end, less than nothing where it is cut.
+
+    Where the size of the output is given, or its padding by name, the pads follow from it (ONNX, `ConvTranspose`).
+    """
+    axes = len(kernel)
+    strides, dilations = attributes.get("strides") or [1] * axes, attributes.get("dilations") or [1] * axes
+    longer = attributes.get("output_padding") or [0] * axes
+    name = attributes.get("auto_pad", b"NOTSET")
+    mode = name.decode() if isinstance(name, bytes) else name
+    pads = attributes.get("pads") or [0] * 2 * axes
+    given = list(attributes.get("output_shape") or ())[-axes:]
+    by_name = [size * stride for size, stride in zip(sizes, strides, strict=True)] if mode.startswith("SAME") else []
+    wanted = given or by_name
+    found = []
+    for axis, (size, window, stride, dilation) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
+        reach = (window - 1) * dilation
+        begin, end = (0, 0) if mode == "VALID" else (pads[axis], pads[axes + axis])
+        if wanted:
+            total = stride * (size - 1) + longer[axis] + reach + 1 - wanted[axis]
+            total = total if given else max(0, total)  # more than there is comes of a size alone, and at the end
+            begin = max(0, total // 2 if mode == "SAME_UPPER" else total - total // 2)
+            end = total - begin
+        found.append((reach - begin, reach - end + longer[axis]))
+    return tuple(found)

@@ -122,6 +122,12 @@ def test_a_map_is_judged_by_its_pixels(tmp_path: Path, target: str) -> None:
     found = record(tmp_path, *arguments, exit_code=0)
     assert found["accuracy"]["fp32"] == {"correct": 24 * 64, "n": 24 * 64}
     assert "a map of 4 classes" in found["page"]
+    partly = scores.argmax(1)
+    partly[:, :2] = 255  # a quarter of the pixels belongs to nothing
+    partly[0, 4, :4] = (partly[0, 4, :4] + 1) % 4
+    found = record(tmp_path, *arguments[:4], labelled(tmp_path, partly), exit_code=0)
+    assert found["accuracy"]["fp32"] == {"correct": 24 * 48 - 4, "n": 24 * 48}
+    assert "25.0% of the pixels have no class (255)" in found["page"]
     bare = record(tmp_path, *arguments[:4], labelled(tmp_path, None), exit_code=3)
     assert "--task map if they are scores" in bare["advice"]
 

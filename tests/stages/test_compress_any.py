@@ -93,7 +93,7 @@ def pictures(folder: Path, *classes: str) -> Path:
 def test_calibration_needs_no_classes(classes: tuple[str, ...], fp32: Path, tmp_path: Path) -> None:
     """Two classes of three, or an order in doubt: the images calibrate all the same, and answers are compared."""
     arguments = [fp32, "--method", "int8", "--target", "atom-x5-e3940", "--output", tmp_path / "made"]
-    arguments += ["--calibration", pictures(tmp_path / "photos", *classes), "--task", "classes"]
+    arguments += ["--calibration", pictures(tmp_path / "photos", *classes)]
     result = compress(*arguments)
     assert result.exit_code == 3, result.output  # no emulator is found here to prove it
     assert "without labels, changed answers count" in result.stderr
@@ -198,4 +198,10 @@ def test_nothing_of_somebody_s_is_lost_to_an_output_folder(
         assert compress(*given, "--output", work / "made").exit_code == 0
     (work / "made" / "measured.csv").write_text("by hand")
     assert "made holds other files (measured.csv)" in refused(*given, "--output", work / "made")
+    (work / "old").mkdir()
+    (work / "old" / "model.onnx").write_bytes(b"of an earlier version, or somebody's own")
+    line = refused(*given, "--output", work / "old")
+    assert (
+        "old holds other files (model.onnx); name a new folder, or delete it if an earlier edgeproof wrote it" in line
+    )
     assert (work / "made" / "model.onnx").exists()

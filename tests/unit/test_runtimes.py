@@ -192,6 +192,22 @@ def test_what_an_importer_would_ignore_or_refuse_is_not_read(
     assert (found == []) if reason is None else any(reason in text for text in found)
 
 
+@pytest.mark.parametrize(
+    ("axis", "inputs", "parts", "reads"),
+    [(1, "x", 2, True), (1, "x", 4, False), (-3, "x", 5, False), (1, "x sizes", 2, True), (0, "x", 3, True)],
+)
+def test_what_is_split_into_parts_that_do_not_come_out_even(axis: int, inputs: str, parts: int, reads: bool) -> None:
+    """Since opset 18 the last part may be smaller; an open size is not held against a file."""
+    outputs = " ".join(f"o{index}" for index in range(parts))
+    of = model(
+        node("Relu"), node("Split", inputs.replace("x", "y"), outputs, axis=axis), opset=18, sizes=np.array([2, 4])
+    )
+    of.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6, 8, 8]))
+    if inputs == "x":
+        of.graph.node[1].attribute.append(helper.make_attribute("num_outputs", parts))
+    assert reasons(of) == ([] if reads else ["splits into equal parts only where their sizes are not given"])
+
+
 def test_constants_may_be_nodes_but_not_what_is_calculated_of_them() -> None:
     value = numpy_helper.from_array(np.array([1]))
     nodes = [node("Constant", "", "a", value=value), node("Identity", "a", "b"), node("Squeeze", "x b")]

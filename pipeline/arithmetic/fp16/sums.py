@@ -14,7 +14,7 @@ from onnx import NodeProto, helper
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.formats.axes import window_pads
+from pipeline.formats.axes import transposed_pads, window_pads
 from pipeline.system.errors import BadModel
 
 # Accumulators that stay in a core's cache, in rows that are long enough for its vector instructions.
@@ -23,7 +23,7 @@ _ROW = 1024
 
 
 def calculate(node: NodeProto, inputs: list[Tensor]) -> Tensor:
-    """The output of a Conv, Gemm or MatMul node; all tensors are FP16, of the shapes that ONNX gives them.
+    """The output of a Conv, ConvTranspose, Gemm or MatMul node; all tensors are FP16, of the shapes that ONNX gives.
 
     Raises:
         InputError: the node is of another kind, or uses a variant that is not emulated.
@@ -31,10 +31,12 @@ def calculate(node: NodeProto, inputs: list[Tensor]) -> Tensor:
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "Conv":
         return _conv(attributes, *inputs)
+    if node.op_type == "ConvTranspose":
+        return _transposed_conv(attributes, *inputs)
     if node.op_type == "Gemm":
         return _gemm(attributes, *inputs)
-    if node.op_type == "MatMul" and min(tensor.dim() for tensor in inputs) > 1:
-        return _running_sum(*inputs)
+    if node.op_type == "MatMul":
+        return _matmul(*inputs)
     name = node.name or node.output[0]
     raise BadModel(f"this emulation knows no FP16 sums of such a {node.op_type} ({name}); the device itself may")
 
@@ -46,6 +48,14 @@ def _running_sum(left: Tensor, right: Tensor) -> Tensor:
     for column, row in others:
         total.addcmul_(column, row)
     return total
+
+
+def _matmul(left: Tensor, right: Tensor) -> Tensor:
+    """Also of vectors, which are a row on the left and a column on the right."""
+    row, column = left.dim() == 1, right.dim() == 1
+    total = _running_sum(left.unsqueeze(0) if row else left, right.unsqueeze(1) if column else right)
+    total = total.squeeze(-1) if column else total
+    return total.squeeze(-1 if column else -2) if row else total
 
 
 def _gemm(attributes: dict[str, Any], left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -74,6 +84,23 @@ def _conv(attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Ten
             part = result[image : image + some_images, :, line : line + some_lines]
             part.copy_(total.reshape(len(weights), len(part), *part.shape[2:]).transpose(0, 1))
     return result if bias is None else result.add_(bias.reshape(-1, *[1] * axes))
+
+
+def _transposed_conv(attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution of the image with zeros between its pixels, which change no sum."""
+    kernel, sizes = weights.shape[2:], images.shape[2:]
+    axes, groups = len(kernel), attributes.get("group", 1)
+    strides, dilations = (attributes.get(name) or [1] * axes for name in ("strides", "dilations"))
+    spaced = [(size - 1) * stride + 1 for size, stride in zip(sizes, strides, strict=True)]
+    between = images.new_zeros(*images.shape[:2], *spaced)
+    pixels: tuple[Any, ...] = (..., *(slice(None, None, stride) for stride in strides))
+    between[pixels] = images
+    pads = transposed_pads(attributes, sizes, kernel)
+    padded = functional.pad(between, [width for pair in reversed(pads) for width in pair])
+    # Of (input, output of a group, *kernel) to what a convolution has, (output, input of a group, *kernel).
+    grouped = weights.reshape(groups, -1, *weights.shape[1:]).transpose(1, 2).flatten(0, 1)
+    turned = grouped.flip(*range(2, 2 + axes)).contiguous()
+    return _conv({"group": groups, "dilations": dilations}, padded, turned, bias)
 
 
 def _windows(attributes: dict[str, Any], images: Tensor, kernel: torch.Size) -> Tensor:

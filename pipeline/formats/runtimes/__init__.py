@@ -6,12 +6,13 @@ anybody believes its other numbers: a network that the runtime cannot parse is n
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.formats.subgraphs import with_subgraphs
@@ -43,6 +44,7 @@ class Rule(_Strict):
     """What nodes of some operators must keep from an opset on; `says` is what the runtime does where they do not.
 
     `constant` and `zeros` are places of inputs. `pads_apart` are how much more an end may be padded than its beginning.
+    `even` nodes have as many outputs as divide the size of the axis, where no sizes are given.
     """
 
     of: list[str]
@@ -58,6 +60,7 @@ class Rule(_Strict):
     most_inputs: int | None = None
     most_outputs: int | None = None
     pads_apart: list[int] | None = None
+    even: bool = False
 
     @field_validator("of", mode="before")
     @classmethod
@@ -111,9 +114,10 @@ def read_by(model: ModelProto, name: str, version: str) -> Reading:
         for graph in with_subgraphs([model.graph]):
             constants |= _constants(graph)  # graphs inside of nodes read those around them
         functions = {(function.domain, function.name) for function in model.functions}
+        sizes = _sizes(model) if any(rule.even and opset >= rule.since for rule in known.rules) else {}
         for graph in with_subgraphs([model.graph]):
             for node in graph.node:
-                found += _faults(known, node, opset, constants, functions)
+                found += _faults(known, node, opset, constants, functions, sizes)
         if known.opset and opset > known.opset and not found:
             notes.append(
                 f"{known.title} was made for opset {known.opset}; this file has {opset}, of which it reads every "
@@ -160,6 +164,7 @@ def _faults(
     opset: int,
     constants: dict[str, TensorProto],
     functions: set[tuple[str, str]],
+    sizes: dict[str, list[int]],
 ) -> Iterator[Unreadable]:
     foreign = node.domain not in ("", "ai.onnx")
     operator = f"{_text(node.domain)}.{_text(node.op_type)}" if foreign else _text(node.op_type)
@@ -172,7 +177,11 @@ def _faults(
     if node.op_type == "Cast" and _type(attributes.get("to", 0)) not in known.types:
         yield Unreadable(node=name, operator=operator, reason=f"casts nothing to {_type(attributes.get('to', 0))}")
     for rule in known.rules:
-        if node.op_type in rule.of and opset >= rule.since and not _keeps(rule, node, attributes, constants):
+        if (
+            node.op_type in rule.of
+            and opset >= rule.since
+            and not (_keeps(rule, node, attributes, constants) and (not rule.even or _even(node, attributes, sizes)))
+        ):
             yield Unreadable(node=name, operator=operator, reason=rule.says, converted=rule.converted)
 
 
@@ -195,6 +204,25 @@ def _keeps(rule: Rule, node: NodeProto, attributes: dict[str, Any], constants: d
         and (rule.most_outputs is None or len([name for name in node.output if name]) <= rule.most_outputs)
         and (rule.pads_apart is None or set(apart) <= set(rule.pads_apart))
     )
+
+
+def _even(node: NodeProto, attributes: dict[str, Any], sizes: dict[str, list[int]]) -> bool:
+    """Whether a node splits its input into equal parts, or says into which; True where the size is not known."""
+    shape, axis = sizes.get(node.input[0], []), attributes.get("axis", 0)
+    if "split" in attributes or any(node.input[1:]) or not -len(shape) <= axis < len(shape):
+        return True
+    return bool(shape[axis] % len(node.output) == 0)
+
+
+def _sizes(model: ModelProto) -> dict[str, list[int]]:
+    """The shapes of tensors as far as they can be inferred, 0 where a dimension is open."""
+    with suppress(Exception):  # onnx's own exception types share no base; what is not known is not held against it
+        model = shape_inference.infer_shapes(model)
+    return {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for graph in with_subgraphs([model.graph])
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
 
 
 def _constants(graph: GraphProto) -> dict[str, TensorProto]:
