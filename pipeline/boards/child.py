@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
+from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.boards.pace import Pace
 from pipeline.boards.process import Ended, Process, Stuck
 from pipeline.system.errors import BadModel
@@ -166,8 +166,7 @@ class Child:
             raise self._failure(Failed(self._model, own.group(1), ""))
         if not lines:
             raise self._failure(Failed(self._model, "the runtime ended without an answer", where))
-        where = f"{where}: {lines[-1]}"
-        raise self._failure(Failed(self._model, "the runtime refused it", where))
+        raise self._failure(RefusedByRuntime(self._model, lines[-1], where))
 
     def _failure(self, error: Failed) -> Failed:
         error.place = self._place.description

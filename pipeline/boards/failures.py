@@ -36,6 +36,14 @@ class Crashed(Failed):
         return SIGNALS.get(self.signal, f"signal {self.signal}")
 
 
+class RefusedByRuntime(Failed):
+    """The runtime says that it does not take the model; `said` is how."""
+
+    def __init__(self, model: Path, said: str, where: str) -> None:
+        super().__init__(model, "the runtime refused it", f"{where}: {said}")
+        self.said = said
+
+
 class Hung(Failed):
     """It stopped working; `how` says how that was seen."""
 

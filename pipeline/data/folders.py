@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.data.splits import differing_classes, split_of
+from pipeline.data.splits import are_parts, differing_classes, split_of
 from pipeline.system.errors import BadData, shown, some
 
 # What systems and programs leave in folders, besides names that start with a dot.
@@ -77,6 +77,8 @@ class _Tree:
         self._leave_out("beside the class folders", loose)
         if not splits and len(folders) == 1:
             self._refuse_a_wrapper(folders[0])
+        if not splits:
+            self._refuse_parts(folders)
         pairs = [(path, name) for name, path in splits.items()] or [(self.source, "")]
         names = {label for folder, split in pairs for label in self._read_classes(folder, split)}
         check_names(names, self.source)
@@ -131,6 +133,17 @@ class _Tree:
             folders, files = self._look(folder, count=False)
         if len(folders) > 1 and not files:
             raise BadData(f"{self.source}: holds nothing but {self._name(folder)}; give {folder}")
+
+    def _refuse_parts(self, folders: list[Path]) -> None:
+        """InputError if all folders are named as parts of a set (seg_train, fold1) and hold folders instead of files:
+        the classes are below them."""
+        if len(folders) < 2 or not are_parts([path.name for path in folders]):
+            return
+        if all(inside and not files for inside, files in (self._look(path, count=False) for path in folders)):
+            raise BadData(
+                f"{self.source}: {some([path.name for path in folders])} are named as parts of one set and hold "
+                "folders, so they are no classes; name them train, val and test, or list the files in a manifest (.csv)"
+            )
 
     def _below(self, folder: Path) -> list[Path]:
         """All files of a class, in folders inside its folder too, sorted."""

@@ -28,6 +28,16 @@ def split_of(name: str) -> SplitName | None:
     return WORDS[found[1]] if found else None
 
 
+def are_parts(names: Sequence[str]) -> bool:
+    """Whether a person names parts of one set so: each by a split among other words (`seg_train`), or all by one word
+    and a number (`fold1`)."""
+    words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in names]
+    numbered = all(len(parts) > 1 and parts[-1].isdecimal() for parts in words)
+    return all(WORDS.keys() & set(parts) for parts in words) or (
+        numbered and len({tuple(parts[:-1]) for parts in words}) == 1
+    )
+
+
 def hold_out(labels: Sequence[str], splits: Sequence[SplitName | None], where: Path) -> list[SplitName]:
     """Give every sample a split, by class and at random with a fixed seed; see `import_data` for the rule.
 

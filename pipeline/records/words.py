@@ -36,7 +36,7 @@ GRADES = {
     "unaudited": "calculated with the target's instruction set, but not compared with an emulated processor",
     NOT_MEASURED: "there is no emulation, or an emulated processor of the target's kind gave other answers or none in "
     "the time it had",
-    "fails": "it crashes on an emulated processor of the target's kind, or needs more memory than the target has",
+    "fails": "an emulated processor of the target's kind does not run it, or it needs more memory than the target has",
 }
 POWER = "power is measured on boards only"
 SMALLEST_PERCENT = 0.0001

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline import emulators
 from pipeline.boards.child import Place, run
-from pipeline.boards.failures import Crashed, Failed, OutOfMemory, TooSlow
+from pipeline.boards.failures import Crashed, Failed, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.boards.pace import duration
 from pipeline.boards.samples import Samples
 from pipeline.records.results import Audit, Grade
@@ -121,6 +121,8 @@ def without_capped_run(job: Job, error: Failed, proven: bool) -> Proof:
 def _failed(error: Failed, job: Job, samples: int) -> Proof:
     if isinstance(error, Crashed) and error.signal in (SIGILL, SIGSEGV):
         return Proof("fails", None, f"crashes on the emulated {job.target.name} ({error.reason})")
+    if isinstance(error, RefusedByRuntime):  # this machine's own runtime took it before
+        return Proof("fails", None, f"the runtime refuses it on the emulated {job.target.name}: {error.said}")
     if isinstance(error, TooSlow):
         if error.needed_s is None:
             took = f"did not end within {duration(error.limit_s)}"

@@ -121,6 +121,19 @@ class TestSplits:
         plant(*files, first=100)
         refused(words)
 
+    @pytest.mark.parametrize(
+        "tops", [("seg_train/seg_train", "seg_test/seg_test"), ("fold1", "fold2", "fold10"), ("my train", "my-val")]
+    )
+    def test_parts_of_a_set_are_no_classes(self, tops: tuple[str, ...]) -> None:
+        tree(*tops)
+        refused("are named as parts of one set and hold folders, so they are no classes; name them train, val and test")
+
+    def test_classes_may_have_such_names_or_folders(self) -> None:
+        plant(*(f"{name}/{index}.png" for name in ("fold1", "fold2") for index in range(8)))
+        assert {sample.label for sample in imported().samples} == {"fold1", "fold2"}
+        plant(*(f"{name}/{part}/{index}.png" for name in ("1", "2") for part in "ab" for index in range(8)))
+        assert {sample.label for sample in imported().samples} == {"fold1", "fold2", "1", "2"}
+
     def test_splits_below_classes(self) -> None:
         tree("cat", "dog", classes=("train", "test"))
         refused("cat/test: is named as a split, but stands inside a class; put splits at the top")

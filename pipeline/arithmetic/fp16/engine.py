@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite
 from pipeline.boards.answers import answer
@@ -182,7 +182,8 @@ class _Segment:
         self._outputs = sorted(written & (watched | read_elsewhere))
 
         def declare(names: list[str]) -> list[onnx.ValueInfoProto]:
-            return [helper.make_tensor_value_info(name, types[name], None) for name in names]
+            # What ONNX infers no type of, such as what an operator that it withdrew writes, is a layer's result.
+            return [helper.make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), None) for name in names]
 
         graph = helper.make_graph(nodes, "segment", declare(self._inputs), declare(self._outputs), constants)
         part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
