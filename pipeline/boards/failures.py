@@ -3,7 +3,7 @@
 from pathlib import Path
 from signal import SIGKILL
 
-from pipeline.system.errors import BadModel
+from pipeline.system.errors import BadModel, plain
 
 SIGNALS = {4: "illegal instruction", 6: "aborted", 7: "bus error", 8: "arithmetic error", 9: "killed", 11: "bad memory"}
 
@@ -40,6 +40,7 @@ class RefusedByRuntime(Failed):
     """The runtime says that it does not take the model; `said` is how."""
 
     def __init__(self, model: Path, said: str, where: str) -> None:
+        said = plain(said) or said
         super().__init__(model, "the runtime refused it", f"{where}: {said}")
         self.said = said
 

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from pipeline.boards import host
 from pipeline.boards.child import Place, run
+from pipeline.boards.failures import RefusedByRuntime
 from pipeline.check import verdict
 from pipeline.check.advice import advise
 from pipeline.check.difference import difference, percent
 from pipeline.check.left_in_float import left_in_float
 from pipeline.check.losses import losses
 from pipeline.check.outputs import choose, matching
-from pipeline.check.readability import reading_of
+from pipeline.check.readability import reading_of, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
 from pipeline.check.task import VOID, Name, Task, find
 from pipeline.data.own import LabelledSamples
@@ -87,6 +88,8 @@ def check(
     try:
         emulation = emulate(model.path, precision, samples, shape, target, outputs=names, budget=budget)
     except InputError as error:
+        if isinstance(error, RefusedByRuntime) and not reading.unreadable:
+            reading = unknown_to(error, model, target) or reading
         if not reading.unreadable:
             raise
         return _unread(model, target, samples, precision, random, reading, str(error))

@@ -1,10 +1,14 @@
 """Whether the target's runtime reads a file at all, which everything else depends on."""
 
+import re
+
 import onnx
 
+from pipeline.boards.failures import RefusedByRuntime
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
-from pipeline.formats.runtimes import Reading
+from pipeline.formats.runtimes import Reading, Unreadable
+from pipeline.formats.subgraphs import with_subgraphs
 from pipeline.records.targets import Target
 
 
@@ -14,6 +18,33 @@ def reading_of(model: ModelFile, target: Target) -> Reading:
         return Reading(unreadable=[])
     graph = onnx.load(model.path, load_external_data=False)
     return runtimes.read_by(graph, target.runtime.name, target.runtime.version)
+
+
+# How runtimes say that they have no such operator; what else they say may be a fault of the file.
+_UNKNOWN = (
+    re.compile(r"No conversion rule found for operations: (.+)"),
+    re.compile(r"([\w.]+:\w+)\(-?\d+\) is not a registered function/op"),
+    re.compile(r"Could not find an implementation for (\w+)\("),
+)
+
+
+def unknown_to(error: RefusedByRuntime, model: ModelFile, target: Target) -> Reading | None:
+    """The nodes whose operators the target's runtime, which is run here, says not to have; None if it says no such."""
+    if model.format != "onnx" or (known := runtimes.knowledge(target.runtime.name, target.runtime.version)) is None:
+        return None
+    found = next((found for pattern in _UNKNOWN if (found := pattern.search(error.said))), None)
+    if found is None or known.judged_by != "running it":
+        return None
+    graph = onnx.load(model.path, load_external_data=False).graph
+    return Reading(
+        unreadable=[
+            Unreadable(node=node.name or node.output[0], operator=operator, reason=f"has no {operator}")
+            for operator in found[1].replace(":", ".").split(", ")
+            for part in with_subgraphs([graph])
+            for node in part.node
+            if operator in (node.op_type, f"{node.domain}.{node.op_type}")
+        ]
+    )
 
 
 def title_of(target: Target) -> str:

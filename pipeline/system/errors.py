@@ -40,9 +40,14 @@ def reason(error: Exception) -> str:
     The names of its classes and its codes are taken away. A single name, which is all that some errors hold, says
     nothing to who does not know the library.
     """
-    said = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
-    said = re.sub(r"\b[\w.]*(Error|Exception)\b:?\s*", "", said).strip()
+    said = plain(str(error))
     return f" ({said[:_LONGEST].rstrip('.')})" if len(said.split()) > 2 else ""
+
+
+def plain(said: str) -> str:
+    """What a library says, without the names of its classes and its codes."""
+    said = re.sub(r"onnxruntime\.capi\.[\w.]+: |\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(said.split()))
+    return re.sub(r"\b[\w.]*(Error|Exception)\b:?\s*", "", said).removeprefix("-- ").strip()
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> InputError:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,16 @@ def place(tmp_path: Path, **settings: Any) -> Place:
 
 
 def answers(tmp_path: Path, *places: Place, samples: int = 4, budget_s: float | None = None) -> list[Outputs]:
+    """What a run gives. Every end is told soon after it, but for one that shows in the CPU time that it has used."""
     values = np.arange(3 * samples, dtype=np.float32).reshape(samples, 3)
     batches = (values[start : start + 2] for start in range(0, samples, 2))
-    return run(tmp_path / "model.xml", batches, samples, (2, 3), places, budget_s)
+    event = tmp_path / "mark.event"
+    try:
+        return run(tmp_path / "model.xml", batches, samples, (2, 3), places, budget_s)
+    except Failed as error:
+        if event.exists() and "of CPU used" not in error.what:
+            assert time.time() - float(event.read_text()) < SOON_S
+        raise
 
 
 def left(tmp_path: Path) -> list[str]:
@@ -50,14 +56,6 @@ def soon_nothing_is_left(tmp_path: Path) -> bool:
     while left(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not left(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def quick() -> Iterator[None]:
-    """Every end is told soon."""
-    start = time.monotonic()
-    yield
-    assert time.monotonic() - start < SOON_S
 
 
 @pytest.mark.parametrize(("at", "forks"), [("load", True), ("batch", False), ("batch", True), ("facts", True)])
@@ -93,7 +91,7 @@ def test_one_that_leaves_or_closes_its_pipes_is_no_answer(tmp_path: Path) -> Non
 
 
 def test_a_refusal_is_in_the_runtime_s_words_and_says_where(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"refused it in the test: RuntimeError: cannot make that kernel"):
+    with pytest.raises(Failed, match=r"refused it in the test: cannot make that kernel$"):
         answers(tmp_path, place(tmp_path, at="load", what="refuses"))
 
 
@@ -134,6 +132,7 @@ def test_one_that_is_stopped_or_swapped_out_is_waited_for(tmp_path: Path) -> Non
     assert len(outputs.values) == 4
 
 
+@pytest.mark.nightly  # on a machine that has other work, who gets a core last may get none for long
 @pytest.mark.usefixtures("impatient")
 def test_one_that_gets_no_core_is_waited_for(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
