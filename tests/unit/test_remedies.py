@@ -66,6 +66,9 @@ UNREAD = {
     "GroupNormalization of channels": model(
         node("GroupNormalization", "x s b", "y", num_groups=2), opset=21, s=random(3, 4), b=random(4, 4)
     ),
+    "GroupNormalization of groups, as ONNX withdrew it": model(
+        node("GroupNormalization", "x s b", "y", num_groups=2), opset=18, s=random(3, 2), b=random(4, 2)
+    ),
     "ReduceMean": model(node("ReduceMean", "x a", "y", keepdims=0), opset=18, a=np.array([2, 3])),
     "ReduceMax": model(node("ReduceMax", "x a", "y"), opset=20, a=np.array([-1])),
     "Shape": reshaped(15),
@@ -87,6 +90,14 @@ def test_what_is_written_is_read_and_calculates_the_same(name: str) -> None:
     inputs = random(9, 3, *SAMPLE, scale=3)  # not those that it was compared on
     expected, answers = run(original, inputs), run(found.model, inputs)
     assert np.abs(expected - answers).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_what_onnx_withdrew_and_runtimes_calculate_is_opened(tmp_path: Path) -> None:
+    groups = ModelProto()
+    groups.CopyFrom(UNREAD["GroupNormalization of groups, as ONNX withdrew it"])
+    groups.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *SAMPLE]))
+    onnx.save(groups, tmp_path / "net.onnx")
+    assert open_model(tmp_path / "net.onnx").sample_shape == SAMPLE
 
 
 @pytest.mark.parametrize("opset", [14, 16, 18, 21])
