@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.boards.child import REPOSITORY, without_core
+from pipeline.boards.child import INSTALLED, without_core
 from pipeline.boards.failures import SIGNALS
 from pipeline.boards.process import Ended, Process, Stuck
 from pipeline.boards.worker import PR_SET_PDEATHSIG
@@ -41,7 +41,7 @@ def done_apart(source: Path, work: Callable[..., Any], *arguments: Any) -> Itera
         made.mkdir()
         (room / "job").write_bytes(pickle.dumps((Path.cwd(), work, (made, *arguments))))
         command = [sys.executable, "-m", __name__, folder]
-        process = Process(command, dict(os.environ), REPOSITORY, room, before=without_core, shows_errors=True)
+        process = Process(command, dict(os.environ), INSTALLED, room, before=without_core, shows_errors=True)
         try:
             process.read(math.inf)
         except Stuck as stuck:

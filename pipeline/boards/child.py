@@ -23,7 +23,7 @@ from pipeline.boards.pace import Pace
 from pipeline.boards.process import Ended, Process, Stuck
 from pipeline.system.errors import BadModel
 
-PACKAGES = ("pipeline", "models", "runners")
+INSTALLED, PACKAGES = Path(__file__).resolve().parents[2], ("pipeline", "models", "runners")
 TIME_LIMIT_S = 600.0  # for loading the model, and again for each batch
 FACTS_S = 10.0
 # CPU time after which a batch is given up: as a multiple of what those before it took at most, some of them with
@@ -255,10 +255,10 @@ def _code(folder: Path) -> Path:
 
     Where they are installed, the machine's own NumPy stands beside them, and that is for no emulated CPU.
     """
-    code, installed = folder / "code", Path(__file__).resolve().parents[2]
+    code = folder / "code"
     code.mkdir()
     for name in PACKAGES:
-        (code / name).symlink_to(installed / name)
+        (code / name).symlink_to(INSTALLED / name)
     return code
 
 
