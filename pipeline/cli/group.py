@@ -8,6 +8,7 @@ import click
 
 from pipeline.system.errors import InputError, shown
 
+LONGEST = 1000  # characters of a message
 MENDABLE = {
     errno.ENOSPC: "no space left on the disk; free some and run it again",
     errno.EDQUOT: "the disk quota is used up; free some space and run it again",
@@ -58,6 +59,8 @@ def cli() -> None:
 
 def _stop(context: click.Context, message: str) -> NoReturn:
     line = shown(" ".join(message.split()))
+    if len(line) > LONGEST:  # it quotes a damaged file
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     click.echo(f"edgeproof: {line}", err=True)
     _tell_runner(context, line)
     sys.exit(2)

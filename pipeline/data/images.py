@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import MOST_PIXELS
 from pipeline.system import files
 from pipeline.system.errors import BadData, InputError
 
@@ -29,6 +30,10 @@ def read_image(path: Path) -> Image:
     except OSError as error:
         raise BadData(f"{path}: cannot be read ({error.strerror or error})") from error
     except cv2.error as error:
+        if "MAX_IMAGE_PIXELS" in str(error):
+            raise BadData(
+                f"{path}: claims to have over {MOST_PIXELS / 1e6:.0f} million pixels; scale it down"
+            ) from error
         raise BadData(f"{path}: cannot be read as an image") from error
     if image is None:
         raise BadData(f"{path}: not an image, or a damaged one")

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipeline.system import files
 from pipeline.system.errors import BadData
 
 
@@ -16,6 +17,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]
         InputError: the file cannot be read, is no UTF-8, lacks a column, or has a row with too few or too many.
     """
     try:
+        files.check_file(path)
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             names = [name.strip().lower() for name in reader.fieldnames or []]

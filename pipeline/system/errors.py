@@ -37,8 +37,7 @@ class Unpredictable(InputError):
 def reason(error: Exception) -> str:
     """What a library says of its own error, in brackets behind a space; nothing where people cannot read it.
 
-    The names of its classes and its codes are taken away. A single name, which is all that some errors hold, says
-    nothing to who does not know the library.
+    A single name, which is all that some errors hold, says nothing to who does not know the library.
     """
     said = plain(str(error))
     return f" ({said[:_LONGEST].rstrip('.')})" if len(said.split()) > 2 else ""
@@ -46,8 +45,9 @@ def reason(error: Exception) -> str:
 
 def plain(said: str) -> str:
     """What a library says, without the names of its classes and its codes."""
-    said = re.sub(r"onnxruntime\.capi\.[\w.]+: |\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(said.split()))
-    return re.sub(r"\b[\w.]*(Error|Exception)\b:?\s*", "", said).removeprefix("-- ").strip()
+    said = re.sub(r"^(\w+\.)+\w+: ", "", " ".join(said.split()))
+    said = re.sub(r"onnxruntime\.capi\.[\w.]+: |\[ONNXRuntimeError\] : \d+ : \w+ : ", "", said)
+    return re.sub(r"\[?\b[\w.]*(Error|Exception)\b\]?:?\s*", "", said).removeprefix("-- ").strip()
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> InputError:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.system.errors import InputError
+from pipeline.system.errors import BadData, InputError
 
 
 @contextmanager
@@ -49,6 +49,12 @@ def check_name(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise InputError(f"{path}: the name is no UTF-8 text, which runtimes cannot open; rename it") from None
+
+
+def check_file(path: Path) -> None:
+    """BadData if a path is there but no file: a pipe is read until somebody writes, and some devices have no end."""
+    if path.exists() and not path.is_file():
+        raise BadData(f"{path}: is a folder, a device or a pipe; give a file")
 
 
 def check_writable(path: Path, *sources: Path | None) -> None:

@@ -87,6 +87,7 @@ def open_arrays(
     Raises:
         InputError: see `open_samples`.
     """
+    files.check_file(path)
     with _readable(path), zipfile.ZipFile(path) as archive:
         inputs = _member(path, archive, "inputs")
         if inputs is None:

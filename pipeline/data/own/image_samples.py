@@ -35,7 +35,7 @@ class ImageSamples:
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
         """(n, *shape), pre-processed."""
         for start in range(0, len(self.files), size):
-            images = [read_image(file) for file in self.files[start : start + size]]
+            images = (read_image(file) for file in self.files[start : start + size])  # one large one at a time
             yield self.preprocessing(images, self.shape, self.layout)
 
 

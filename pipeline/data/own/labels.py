@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.own.listing import Listing
+from pipeline.system import files
 from pipeline.system.errors import BadData
 
 MOST_DIMENSIONS = 3  # a class for each sample (N,), for each head or label (N, k), or for each pixel (N, H, W)
@@ -44,6 +45,7 @@ def read_indices(path: Path, count: int, classes: int | None) -> NDArray[np.int6
     """
     if path.suffix.lower() != ".npy":
         return checked(_lines(path), count, classes, path)
+    files.check_file(path)
     try:
         values = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, OverflowError, SyntaxError) as error:
@@ -93,6 +95,7 @@ def _order(listing: Listing, labels: Path | None, classes: int | None) -> dict[s
 
 
 def _lines(path: Path) -> list[str]:
+    files.check_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig").rstrip()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
 """From decoded images to what a network takes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -77,7 +77,7 @@ class Preprocessing:
             if len(values) not in (1, channels):
                 raise BadData(f"{name} has {len(values)} values, the model takes {channels} channels")
 
-    def __call__(self, images: Sequence[Image], shape: tuple[int, int, int], layout: Layout) -> NDArray[np.float32]:
+    def __call__(self, images: Iterable[Image], shape: tuple[int, int, int], layout: Layout) -> NDArray[np.float32]:
         """Images (H, W, 3; uint8 BGR, each of its own size) as inputs (N, *shape)."""
         channels, height, width = channels_height_width(shape, layout)
         resized = np.stack([self._resize(image, height, width) for image in images])
