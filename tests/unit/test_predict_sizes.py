@@ -106,6 +106,19 @@ def test_shapes_that_follow_from_the_images_are_worked_out(name: str, batch: int
     ]
 
 
+def test_weights_in_nodes_have_a_shape_however_small(tmp_path: Path) -> None:
+    """Paddle2ONNX writes all of them so."""
+    stored, written = network(PLAIN, flat=ints(0, 8, -1)), network(PLAIN, flat=ints(0, 8, -1))
+    nodes = [helper.make_node("Constant", [], [weight.name], value=weight) for weight in stored.graph.initializer]
+    written.graph.node.extend([*nodes, *stored.graph.node])
+    del written.graph.node[: len(stored.graph.node)], written.graph.initializer[:]
+    costs = []
+    for model in (stored, written):
+        onnx.save(model, tmp_path / "model.onnx")
+        costs.append([(layer.name, layer.macs) for layer in layers_of(load(tmp_path / "model.onnx")) if layer.macs])
+    assert costs[0] == costs[1] != []
+
+
 def test_an_open_size_is_that_of_the_run_and_is_asked_for_else(tmp_path: Path) -> None:
     middle, constants = CALCULATED["flatten(2) of torch.onnx"]
     for kind, shape in (("open", ("n", 3, "h", "w")), ("fixed", ("n", *SAMPLE))):

@@ -35,6 +35,7 @@ def shapes(model: ModelProto, source: str) -> dict[str, tuple[int, ...]]:
     known = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for _ in range(_MOST_ROUNDS):
         _fold_constants(bare)
+        known |= {tensor.name: tuple(tensor.dims) for tensor in bare.graph.initializer}  # small weights in nodes too
         try:
             graph = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
