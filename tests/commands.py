@@ -8,10 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 MEMORY = 8 << 30  # bytes that a process may take, so that the machine outlives the test; far more than it should need
 GONE_S = 3.0  # within which everything that was started has to be gone
 
@@ -48,7 +47,7 @@ def edgeproof(arguments: Sequence[str], directory: Path, scratch: Path) -> Ended
     return Ended(
         code,
         said.read_text(errors="replace"),
-        _left(cache, process),
+        _left(cache),
         json.loads(peak.read_text()) if peak.exists() else 0,
     )
 
@@ -70,7 +69,7 @@ def _main(arguments: list[str], directory: str, cache: str, said: str) -> None:
         Path(f"{said}.peak").write_text(json.dumps(max(peaks)))
 
 
-def _left(cache: Path, process: BaseProcess) -> list[str]:
+def _left(cache: Path) -> list[str]:
     """What still runs of all that had this cache in its environment, after the time in which it has to be gone."""
     deadline = time.monotonic() + GONE_S
     while (found := _running(f"EDGEPROOF_CACHE={cache}".encode())) and time.monotonic() < deadline:

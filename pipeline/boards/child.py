@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipeline.boards import host
 from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.boards.pace import Pace
 from pipeline.boards.process import Ended, Process, Stuck
@@ -30,6 +31,7 @@ FACTS_S = 10.0
 # subnormal numbers or memory that was swapped out, and no less than this.
 PATIENCE = 20
 SPIN_S = 3.0
+MOST_OF_MEMORY = 0.9  # of what is free, for all the places side by side
 _OWN_ERROR = re.compile(r"pipeline\.system\.errors\.\w+: (.*)")
 SHARED_MEMORY = Path("/dev/shm")
 NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
@@ -58,11 +60,18 @@ class Child:
     """A model loaded in a child process. Batches go in and come out through files mapped into both.
 
     Every method may raise Failed: the runtime refuses the model, crashes, needs more memory than its place has, stops
-    working, or does not answer within TIME_LIMIT_S or by the `deadline` (of time.monotonic).
+    working, or does not answer within TIME_LIMIT_S or by the `deadline` (of time.monotonic). A place without a limit of
+    its own has `share_mib` of memory: a few bytes of a model can ask for all that the machine has.
     """
 
     def __init__(
-        self, model: Path, shape: Sequence[int], place: Place, folder: Path, deadline: float | None = None
+        self,
+        model: Path,
+        shape: Sequence[int],
+        place: Place,
+        folder: Path,
+        deadline: float | None = None,
+        share_mib: int | None = None,
     ) -> None:
         self._model, self._place, self._deadline = model, place, deadline
         self._outputs_file, inputs_file = folder / "outputs", folder / "inputs"
@@ -80,7 +89,7 @@ class Child:
             "threads": place.threads,
         }
         environment = {**os.environ, **place.environment}
-        limit = place.memory_limit_mib
+        limit = place.memory_limit_mib or share_mib
         try:
             self._process = Process(
                 [*place.launcher, "-m", "pipeline.boards.worker", json.dumps(job)],
@@ -215,7 +224,9 @@ def _run(
 ) -> list[Outputs]:
     parts: list[list[NDArray[np.float32]]] = [[] for _ in places]
     with ExitStack() as stack:
-        children = [stack.enter_context(_child(model, shape, place, pace.deadline)) for place in places]
+        free = host.free_memory_mib()
+        share = None if free is None else int(MOST_OF_MEMORY * free / len(places))
+        children = [stack.enter_context(_child(model, shape, place, pace.deadline, share)) for place in places]
         for child in children:
             child.wait_until_loaded()
         bar = stack.enter_context(
@@ -240,10 +251,12 @@ def _run(
 
 
 @contextmanager
-def _child(model: Path, shape: Sequence[int], place: Place, deadline: float | None) -> Iterator[Child]:
+def _child(
+    model: Path, shape: Sequence[int], place: Place, deadline: float | None, share_mib: int | None
+) -> Iterator[Child]:
     root = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=root, prefix="edgeproof-") as folder:
-        child = Child(model, shape, place, Path(folder), deadline)
+        child = Child(model, shape, place, Path(folder), deadline, share_mib)
         try:
             yield child
         finally:

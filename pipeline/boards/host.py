@@ -19,6 +19,15 @@ def isa() -> str:
     return next((name for name in ISAS if name in flags), "unknown")
 
 
+def free_memory_mib() -> int | None:
+    """What this machine could give to new processes without swapping; None where it does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:")), None)
+
+
 def saturates() -> bool:
     """Whether this machine's own 8-bit sums saturate; an unknown CPU is taken to."""
     return isa() not in WITHOUT_SATURATION

@@ -21,6 +21,7 @@ from tests import damaged_data, damaged_models
 from tests.commands import Ended, edgeproof
 from tests.heads import network
 
+FEW, MANY = 40, 1000
 MOST_MIB = 3000  # of a command and all that it starts
 # Names of classes, and places in the sources, of a library or of ours.
 RAW = re.compile(r"Traceback|onnxruntime\.|ONNXRuntimeError|\b[\w.]+(Error|Exception):|\.(py|cpp|cc):\d|File \"")
@@ -142,21 +143,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Damaged:
 
 
 def test_damaged_models(models: Damaged, tmp_path: Path) -> None:
-    hold(range(60), models, tmp_path)
+    hold(range(FEW), models, tmp_path)
 
 
 def test_damaged_data(data: Damaged, tmp_path: Path) -> None:
-    hold(range(60), data, tmp_path)
+    hold(range(FEW), data, tmp_path)
 
 
 @pytest.mark.nightly
 def test_a_thousand_damaged_models(models: Damaged, tmp_path: Path) -> None:
-    hold(range(1000), models, tmp_path)
+    hold(range(MANY), models, tmp_path)
 
 
 @pytest.mark.nightly
 def test_a_thousand_damaged_data(data: Damaged, tmp_path: Path) -> None:
-    hold(range(1000), data, tmp_path)
+    hold(range(MANY), data, tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(3))

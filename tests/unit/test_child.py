@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.boards import activity, child, process
+from pipeline.boards import activity, child, host, process
 from pipeline.boards.child import Outputs, Place, run
 from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
 from pipeline.boards.pace import duration
@@ -154,6 +154,14 @@ def test_one_that_gets_no_core_is_waited_for(tmp_path: Path) -> None:
 def test_too_little_memory_is_no_crash(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="not enough memory in the test"):
         answers(tmp_path, place(tmp_path, at="batch", what="memory"))
+
+
+def test_no_model_takes_all_the_memory_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "free_memory_mib", lambda: 3000)
+    with pytest.raises(OutOfMemory, match="not enough memory in the test"):
+        answers(tmp_path, place(tmp_path, at="batch", what="eats"))
+    monkeypatch.setattr(host, "free_memory_mib", lambda: None)
+    assert len(answers(tmp_path, place(tmp_path, at="batch", what="eats"))[0].values) == 4
 
 
 def test_what_went_well_leaves_nothing_either(tmp_path: Path) -> None:
