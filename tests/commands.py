@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-LIMIT_S = 300.0
+LIMIT_S = 200.0
 MEMORY = 8 << 30  # bytes that a process may take, so that the machine outlives the test; far more than it should need
 GONE_S = 3.0  # within which everything that was started has to be gone
 

@@ -283,4 +283,6 @@ def without_core() -> None:
 def _limit(memory_mib: int | None) -> None:
     without_core()
     if memory_mib:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_mib << 20, memory_mib << 20))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)  # which nobody can raise
+        limit = memory_mib << 20 if most == resource.RLIM_INFINITY else min(memory_mib << 20, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -164,6 +164,19 @@ def test_no_model_takes_all_the_memory_of_the_machine(tmp_path: Path, monkeypatc
     assert len(answers(tmp_path, place(tmp_path, at="batch", what="eats"))[0].values) == 4
 
 
+def test_a_limit_that_the_machine_has_set_already_is_not_raised(tmp_path: Path) -> None:
+    code = f"""
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path.cwd())!r})
+from tests.unit.test_child import answers, place
+resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
+print(len(answers(Path({str(tmp_path)!r}), place(Path({str(tmp_path)!r})))[0].values))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "4\n", found.stderr
+
+
 def test_what_went_well_leaves_nothing_either(tmp_path: Path) -> None:
     [outputs] = answers(tmp_path, place(tmp_path, forks=True))
     assert outputs.values[1, 0] == 6
