@@ -269,11 +269,8 @@ def draw(seed: int) -> Drawn:
     x = build.flat(x)
     if build.chance(0.25):
         x = build.dense(x, 12)
-        x = (
-            build.add("PRelu", x, build.constant(np.abs(build.normal(12, scale=0.2))))
-            if build.chance(0.3)
-            else build.add("Relu", x)
-        )
+        slopes = build.constant(np.abs(build.normal(12, scale=0.2))) if build.chance(0.3) else None
+        x = build.add("PRelu", x, slopes) if slopes else build.add("Relu", x)
     features, channels = x, build.channels
     scores = build.dense(features, CLASSES)
     inputs = build.normal(3 * SAMPLES, 3, 1, 1) + build.normal(3 * SAMPLES, 3, side, side)

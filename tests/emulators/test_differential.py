@@ -102,7 +102,8 @@ def on_the_a57(seeds: range, folder: Path) -> Held:
         place.mkdir()
         # What is quantized for good saturates on this machine, if that is what its 8-bit sums do.
         answers = None if host.saturates() and drawn.kernels else in_floats(drawn.model, drawn.inputs)
-        held.hold(drawn, "tegra-parker-a57", place, answers, runs=True)
+        # The target's ONNX Runtime has no ConvInteger of signed weights, which dynamic quantization writes.
+        held.hold(drawn, "tegra-parker-a57", place, answers, runs="Integer" not in drawn.kernels)
     return held
 
 
