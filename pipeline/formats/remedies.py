@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from pipeline.formats.decompose import decomposed
 from pipeline.formats.runtimes import Knowledge, knowledge, opset_of, read_by, words
-from pipeline.system.errors import BadModel, Refused
+from pipeline.system.errors import BadModel, Refused, reason
 
 TOLERANCE = 1e-4  # of the largest output, between the original and what was made of it
 _RUNS = 3  # of random inputs
@@ -166,4 +166,4 @@ def _difference(original: ModelProto, rewritten: ModelProto, sample_shape: Seque
                 worst = float(np.maximum(worst, np.abs(expected - found).max(initial=0.0) / largest))
         return worst
     except Exception as error:  # ONNX Runtime's exception types share no base
-        raise BadModel(f"it cannot be run here to compare it: {' '.join(str(error).split())[:200]}") from error
+        raise BadModel(f"it cannot be run here to compare it{reason(error)}") from error

@@ -44,9 +44,10 @@ def reason(error: Exception) -> str:
 
 
 def plain(said: str) -> str:
-    """What a library says, without the names of its classes and its codes."""
+    """What a library says, without the names of its classes, its codes and the places in its sources."""
     said = re.sub(r"^(\w+\.)+\w+: ", "", " ".join(said.split()))
     said = re.sub(r"onnxruntime\.capi\.[\w.]+: |\[ONNXRuntimeError\] : \d+ : \w+ : ", "", said)
+    said = re.sub(r"/\S+\.(cc|cpp|h|hpp):\d+ [^()]*\([^)]*\) ", "", said)
     return re.sub(r"\[?\b[\w.]*(Error|Exception)\b\]?:?\s*", "", said).removeprefix("-- ").strip()
 
 
