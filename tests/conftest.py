@@ -33,7 +33,7 @@ TINY_PARAMS = {
     "width": 1.0,
     "split": {"train": [0, 10], "val": [12, 20], "test": [22, 30]},
     "train": {
-        "epochs": 2,
+        "epochs": 5,
         "batch": 8,
         "learning_rate": 0.01,
         "samples_per_epoch": 48,
