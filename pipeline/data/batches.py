@@ -11,16 +11,17 @@ from runners.edge.loop.regions import normalise
 
 
 class Regions:
-    """Labelled regions of one split; `samples` of them drawn at random, or all in order."""
+    """Labelled regions of one split with their groups; `samples` of them drawn at random, or all in order."""
 
     def __init__(
         self, dataset: Dataset, spec: ModelSpec, split: SplitName, samples: int | None = None, seed: int = 0
     ) -> None:
         self._spec = spec
         self._images, self.labels = dataset.load(split, spec.input_size)
+        self.groups = dataset.groups(split)
         if samples is not None:
             chosen = np.random.default_rng(seed).permutation(len(self._images))[:samples]
-            self._images, self.labels = self._images[chosen], self.labels[chosen]
+            self._images, self.labels, self.groups = self._images[chosen], self.labels[chosen], self.groups[chosen]
 
     def __len__(self) -> int:
         return len(self._images)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from tqdm import tqdm
 
 from pipeline.data.clip import CLIP_NAME, read_frames
-from pipeline.data.dataset import SPLITS, Quarantined, Sample, SplitName, check_classes, rows, split_name
+from pipeline.data.dataset import COLUMNS, SPLITS, Quarantined, Sample, SplitName, check_classes, rows, split_name
 from pipeline.data.images import read_image, write_png
 from pipeline.data.tables import read_table, write_table
 from pipeline.system import files
@@ -55,10 +55,11 @@ def build(data: Path, out: Path, split: Split) -> tuple[list[Sample], list[Quara
         for name in SPLITS:
             if not any(sample.split == name for sample in samples):
                 raise BadData(f"{data}/: the {name} split has no usable images")
-        write_table(folder / "samples.csv", ["file", "class", "split"], rows(samples))
+        write_table(folder / "samples.csv", list(COLUMNS), rows(samples))
         write_table(folder / "quarantine.csv", ["file", "reason"], ((q.file, q.reason) for q in quarantined))
         counts = {name: dict(sorted(Counter(s.label for s in samples if s.split == name).items())) for name in SPLITS}
-        files.write_json(folder / "summary.json", {**counts, "quarantined": len(quarantined)})
+        groups = {name: len({s.group for s in samples if s.split == name} - {""}) for name in SPLITS}
+        files.write_json(folder / "summary.json", {**counts, "groups": groups, "quarantined": len(quarantined)})
     return samples, quarantined
 
 
@@ -77,7 +78,9 @@ def _from_clip(clip: Path, labels: Path, folder: Path, split: Split) -> list[Sam
             box = regions.Box(*(int(row[key]) for key in "xywh"))
             file = f"regions/{number:05d}-{box.x}-{box.y}.png"
             write_png(folder / file, regions.cut(frame, box))
-            samples.append(Sample(file, row["class"], cast(SplitName, name)))
+            # A track is one walk past the camera. Who walks there, in which others too, nobody has labelled.
+            group = f"track {row['track']}" if row.get("track") else ""
+            samples.append(Sample(file, row["class"], cast(SplitName, name), group))
     if number < max(wanted, default=0):
         raise BadData(f"{clip} ends at frame {number}, but {labels} goes on to {max(wanted)}: not the labelled clip")
     return samples
@@ -94,7 +97,7 @@ def _from_manifest(data: Path, folder: Path) -> tuple[list[Sample], list[Quarant
             continue
         file = f"regions/{index:06d}.png"
         write_png(folder / file, region)
-        samples.append(Sample(file, row["class"], split_name(row["split"], data)))
+        samples.append(Sample(file, row["class"], split_name(row["split"], data), row.get("group", "")))
     return samples, quarantined
 
 

@@ -1,10 +1,10 @@
 """The data set that every later stage reads: labelled regions with their split.
 
-It is a folder of PNG regions at their own resolution and `samples.csv` (file, class, split).
+It is a folder of PNG regions at their own resolution and `samples.csv` (file, class, split, group).
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,16 +19,21 @@ from runners.edge.loop import regions
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+COLUMNS = ("file", "class", "split", "group")  # of manifests and of samples.csv
 LONGEST_NAME = 255  # of a file or a folder, in bytes
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image: a file below the data set's folder, its class and its split."""
+    """One labelled image: a file below the data set's folder, its class and its split.
+
+    `group` names what it hangs together by with others (a person, a camera, a track), '' where nothing is known.
+    """
 
     file: str
     label: str
     split: SplitName
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Dataset:
         """The class indices (N,) of one split."""
         return np.array([self.classes.index(sample.label) for sample in self.split(name)], np.int64)
 
+    def groups(self, name: SplitName) -> npt.NDArray[np.int64]:
+        """Numbers (N,) of what the samples of one split hang together by; see `numbered`."""
+        return numbered([sample.group for sample in self.split(name)])
+
     def load(self, name: SplitName, size: int) -> tuple[Image, npt.NDArray[np.int64]]:
         """All regions of a split as (N, size, size, 3) uint8 RGB with their class indices (N,)."""
         samples = self.split(name)
@@ -71,7 +80,9 @@ def open_dataset(folder: Path) -> Dataset:
         InputError: it is missing or its table is damaged.
     """
     rows = list(read_table(folder / "samples.csv", ("file", "class", "split")))
-    samples = [Sample(row["file"], row["class"], split_name(row["split"], folder)) for row in rows]
+    samples = [
+        Sample(row["file"], row["class"], split_name(row["split"], folder), row.get("group", "")) for row in rows
+    ]
     return Dataset(folder, sorted({sample.label for sample in samples}), samples)
 
 
@@ -94,6 +105,12 @@ def split_name(value: str, where: Path) -> SplitName:
     return value
 
 
-def rows(samples: Iterable[Sample]) -> Iterator[tuple[str, str, str]]:
-    """The samples as rows of a table: file, class, split."""
-    return ((sample.file, sample.label, sample.split) for sample in samples)
+def numbered(groups: Sequence[str]) -> npt.NDArray[np.int64]:
+    """A number (N,) for each name of a group; what has none ('') stands for itself."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(name or index, len(numbers)) for index, name in enumerate(groups)], np.int64)
+
+
+def rows(samples: Iterable[Sample]) -> Iterator[tuple[str, str, str, str]]:
+    """The samples as rows of a table: `COLUMNS`."""
+    return ((sample.file, sample.label, sample.split, sample.group) for sample in samples)

@@ -16,11 +16,12 @@ LEFT_BY_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "system volume informat
 
 
 class Entry(NamedTuple):
-    """A file by its path below the folder, with its class and its split as they are given, or ''."""
+    """A file by its path below the folder, with its class, its split and its group as they are given, or ''."""
 
     file: str
     label: str
     split: str
+    group: str = ""
 
 
 @dataclass(frozen=True)

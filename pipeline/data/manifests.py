@@ -1,4 +1,4 @@
-"""Images as a table names them: a CSV with the columns file, class or class_index, and perhaps split."""
+"""Images as a table names them: a CSV with the columns file, class or class_index, and perhaps split and group."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def read_manifest(manifest: Path, folder: Path, column: str | None = "class") ->
             raise BadData(f"{manifest}: line {line}: split {split!r} is none of {', '.join(SPLITS)}")
         if split and split.casefold() != name:
             notes[f"{shown(split)} is read as the {name} split"] = None
-        entries.append(Entry(file, label, name))
+        entries.append(Entry(file, label, name, row.get("group") or ""))
     if again := len(entries) - len(set(entries)):
         notes[f"rows that name a file once more, which counts again ({again:,})"] = None
     try:

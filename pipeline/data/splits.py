@@ -3,13 +3,14 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.data.dataset import SplitName
+from pipeline.data.dataset import SplitName, numbered
 from pipeline.system import files
 from pipeline.system.errors import BadData, shown, some
 
@@ -38,13 +39,16 @@ def are_parts(names: Sequence[str]) -> bool:
     )
 
 
-def hold_out(labels: Sequence[str], splits: Sequence[SplitName | None], where: Path) -> list[SplitName]:
+def hold_out(
+    labels: Sequence[str], splits: Sequence[SplitName | None], where: Path, groups: Sequence[str] = ()
+) -> list[SplitName]:
     """Give every sample a split, by class and at random with a fixed seed; see `import_data` for the rule.
 
-    Of every class of which anything is held out at least one sample goes to each split.
+    Of every class of which anything is held out at least one sample goes to each split. What is of one of the `groups`
+    ('' is none) goes to one split.
 
     Raises:
-        InputError: a class has too few samples, or none are left to train on.
+        InputError: a class has too few samples or groups, or none are left to train on.
     """
     given = list(splits)
     if "test" not in given and "val" in given:
@@ -64,7 +68,8 @@ def hold_out(labels: Sequence[str], splits: Sequence[SplitName | None], where: P
             f"{where}: {images} {of} {'are' if least > 1 else 'is'} too few to hold out {parts}; "
             "give splits of your own"
         )
-    held = _by_share(labels, free, shares)
+    numbers = numbered(groups)
+    held = _by_group(labels, free, shares, numbers, where) if any(groups) else _by_share(labels, free, shares)
     if not all(counts.keys() <= {labels[index] for index in part} for part in held.values()):
         held = _by_class(labels, free, shares)
     for name, part in held.items():
@@ -86,6 +91,41 @@ def _by_share(labels: Sequence[str], free: list[int], shares: Mapping[SplitName,
         stratify = [labels[index] for index in free]
         free, held[name] = train_test_split(free, test_size=share, random_state=0, stratify=stratify)
     return held
+
+
+def _by_group(
+    labels: Sequence[str], free: list[int], shares: Mapping[SplitName, float], groups: NDArray[np.int64], where: Path
+) -> dict[SplitName, list[int]]:
+    """What is held out in whole groups: the folds that come nearest to the shares of all classes."""
+    held: dict[SplitName, list[int]] = {}
+    wanted = Counter(labels[index] for index in free)
+    for name, share in shares.items():
+        counts = Counter(labels[index] for index in free)
+        best, least = None, math.inf
+        for fold in _folds([labels[index] for index in free], groups[free], math.ceil(1 / share) + 2):
+            part = Counter(labels[free[at]] for at in fold)
+            if all(0 < part[label] < counts[label] for label in counts):
+                off = sum(abs(part[label] - share * wanted[label]) for label in counts)
+                best, least = (fold, off) if off < least else (best, least)
+        if best is None:
+            images, number = f"{len(free):,} images", len(np.unique(groups[free]))
+            raise BadData(
+                f"{where}: the {number:,} groups of {images} are too few to hold out some of every class "
+                f"for the {name} split; give splits of your own"
+            )
+        held[name] = [free[at] for at in best]
+        free = sorted(set(free) - set(held[name]))
+    return held
+
+
+def _folds(labels: list[str], groups: NDArray[np.int64], most: int) -> Iterator[list[int]]:
+    """The folds of splitting samples in 2 to `most` parts of about the same classes, no group in two of them."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    most = min(most, len(np.unique(groups)), *Counter(labels).values())
+    for parts in range(2, most + 1):
+        folds = StratifiedGroupKFold(parts, shuffle=True, random_state=0).split(labels, labels, groups)
+        yield from (fold.tolist() for _, fold in folds)
 
 
 def _by_class(labels: Sequence[str], free: list[int], shares: Mapping[SplitName, float]) -> dict[SplitName, list[int]]:
@@ -115,6 +155,21 @@ def differing_classes(labelled: Iterable[tuple[str, str]]) -> list[str]:
         for has, lacks in ((split, "train"), ("train", split))
         if (apart := classes[has] - classes[lacks])
     ]
+
+
+def parted_groups(grouped: Iterable[tuple[str, str]]) -> list[str]:
+    """What to say of (group, split) where a group is in more than one split."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, split in grouped:
+        if group and split:
+            counts[group][split] += 1
+    parted = {group: found for group, found in counts.items() if len(found) > 1}
+    if not parted:
+        return []
+    groups = "1 group is" if len(parted) == 1 else f"{len(parted):,} groups are"
+    images = sum(found.total() for found in parted.values())
+    names = some([f"{group} ({', '.join(found)})" for group, found in parted.items()])
+    return [f"{groups} in more than one split, {images:,} images: {names}: what was learned is tested there"]
 
 
 def in_two_splits(samples: Iterable[tuple[Path, str]], split: str | None = None) -> list[str]:

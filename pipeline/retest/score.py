@@ -32,10 +32,17 @@ class Scores:
     bounds: dict[str, Accuracy] = field(default_factory=dict)
 
 
-def score(emulation: Emulation, labels: NDArray[np.int64], fp32: Floats | None, decide: Decide | None = None) -> Scores:
+def score(
+    emulation: Emulation,
+    labels: NDArray[np.int64],
+    fp32: Floats | None,
+    decide: Decide | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> Scores:
     """Hold every run of an emulation, and the FP32 parent's outputs where there are any, against the labels.
 
     `decide` makes answers of outputs, in the shape of the labels; by default the classes with the highest scores.
+    `groups` (N,) numbers what samples hang together by, which the certainty of the drop allows for.
 
     Raises:
         InputError: not even this machine gets numbers out of the model.
@@ -50,7 +57,7 @@ def score(emulation: Emulation, labels: NDArray[np.int64], fp32: Floats | None, 
     before = emulation.cloud if fp32 is None else fp32
     changed = None
     if before is not None and target is not None:
-        changed = paired(decide(before) == labels, decide(target) == labels)
+        changed = paired(decide(before) == labels, decide(target) == labels, groups)
     return Scores(
         accuracy=Accuracies(
             fp32=None if fp32 is None else accuracy(fp32, labels, decide),

@@ -98,7 +98,7 @@ def _second(found: Bracket, dataset: Dataset) -> tuple[Entry, Paired] | None:
         return None
     labels = dataset.labels("val")
     first, second = (np.array(result.predictions) == labels for result in results if result)
-    return found.finalists[1], paired(first, second)
+    return found.finalists[1], paired(first, second, dataset.groups("val"))
 
 
 def _in_process(one: Candidate, target: Target, params: Params, keep: bool) -> None:

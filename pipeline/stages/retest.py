@@ -68,7 +68,7 @@ def retest(candidate: Candidate, target: Target, dataset: Dataset, split: SplitN
     batch = target.objective.regions_per_frame
     shape = (batch, 3, spec.input_size, spec.input_size)
     emulation = emulate(file, precision, regions, shape, target, proven=split == "test")
-    scores = score(emulation, labels, parent_logits)
+    scores = score(emulation, labels, parent_logits, groups=regions.groups)
     outputs = scores.target_outputs
     answers = None if outputs is None else classes(outputs)
     return Result.model_validate(
