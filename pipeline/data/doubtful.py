@@ -61,7 +61,8 @@ def find(features: NDArray[np.float32], labels: list[str]) -> list[Doubt]:
     def votes(weights: NDArray[np.float32]) -> NDArray[np.float64]:
         counted = [(weights * (own[nearest] == number)).sum(1) for number in range(len(names))]
         each = np.stack(counted, axis=1).astype(np.float64)
-        return each / each.sum(axis=1, keepdims=True).clip(1e-12)
+        shares: NDArray[np.float64] = each / each.sum(axis=1, keepdims=True).clip(1e-12)
+        return shares
 
     everyone = np.arange(len(own))
     trusted = votes(weights)[everyone, own] > SUSPECT
