@@ -6,6 +6,8 @@ first sight has no vote at the second, so that wrong labels do not hold each oth
 cannot tell apart give few candidates, whatever their labels: their votes are divided.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ NEIGHBOURS = 15
 STEEPNESS = 10.0  # of a vote's weight, exp(STEEPNESS * (cosine - 1))
 SUSPECT, OWN = 0.2, 0.1  # shares of the votes that are for a picture's own class, at first sight and in the end
 BATCH = 16
-BLOCK = 2048  # pictures that are compared with all others at once
+AT_ONCE = 1 << 24  # pairs of pictures that are compared at once
 
 
 class Doubt(NamedTuple):
@@ -33,8 +35,8 @@ class Doubt(NamedTuple):
     share: float
 
 
-def describe(images: list[Image]) -> NDArray[np.float32]:
-    """Features (N, F) of length 1 of RGB images (SIZE, SIZE, 3) uint8.
+def describe(images: Iterable[Image], count: int) -> NDArray[np.float32]:
+    """Features (N, F) of length 1 of `count` RGB images (SIZE, SIZE, 3) uint8, which are read a batch at a time.
 
     Raises:
         InputError: the network's weights cannot be fetched.
@@ -45,8 +47,9 @@ def describe(images: list[Image]) -> NDArray[np.float32]:
     features = torch.nn.Sequential(network.get_submodule("features"), torch.nn.AdaptiveAvgPool2d(1)).eval()
     found = []
     with torch.inference_mode():
-        for start in tqdm(range(0, len(images), BATCH), desc="looking at labels", unit="batch", disable=None):
-            batch = normalise(np.stack(images[start : start + BATCH]), spec.mean, spec.std)
+        waiting = iter(tqdm(images, total=count, desc="looking at labels", unit="image", disable=None))
+        while batch_of := list(islice(waiting, BATCH)):
+            batch = normalise(np.stack(batch_of), spec.mean, spec.std)
             found.append(features(torch.from_numpy(batch)).flatten(1).numpy())
     stacked = np.concatenate(found)
     unit: NDArray[np.float32] = stacked / np.linalg.norm(stacked, axis=1, keepdims=True).clip(1e-12)
@@ -77,8 +80,9 @@ def _neighbours(features: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArr
     """The pictures nearest to each, and the weights of their votes, (N, NEIGHBOURS) or fewer."""
     count = max(min(NEIGHBOURS, len(features) - 1), 0)
     nearest, weights = [], []
-    for start in range(0, len(features), BLOCK):
-        alike = features[start : start + BLOCK] @ features.T
+    step = max(1, AT_ONCE // len(features))
+    for start in range(0, len(features), step):
+        alike = features[start : start + step] @ features.T
         rows = np.arange(len(alike))
         alike[rows, start + rows] = -np.inf  # nobody votes for itself
         nearest.append(np.argsort(-alike, axis=1)[:, :count])

@@ -16,7 +16,7 @@ from pipeline.data.folders import Entry
 from pipeline.data.images import Image, read_image
 from pipeline.data.importing import read_source
 from pipeline.data.look_alikes import Joined, Pair, Print
-from pipeline.data.splits import differing_classes, hold_out
+from pipeline.data.splits import differing_classes, hold_out, parted
 from pipeline.data.tables import write_table
 from pipeline.system import files
 from pipeline.system.errors import BadData, InputError, shown
@@ -99,7 +99,7 @@ def inspect(source: Path, labels: bool = True) -> Inspected:
         InputError: `source` is none, is not clear, or holds no images.
     """
     found = read_source(source)
-    entries, prints, hashes, small, unreadable = [], [], [], [], []
+    entries, prints, hashes, unreadable = [], [], [], []
     for entry in tqdm(found.entries, desc="reading images", unit="image", disable=None):
         try:
             image = read_image(found.folder / entry.file)
@@ -109,13 +109,12 @@ def inspect(source: Path, labels: bool = True) -> Inspected:
             continue
         entries.append(entry)
         prints.append(Print.of(image))
-        small.append(_small(image))
     if not entries:
         why = f"; {unreadable[0].reason}" if unreadable else ""
         raise BadData(f"{source}: holds no usable images{why}")
     same = _same_bytes(entries, hashes)
     near = [pair for pair in look_alikes.find(prints, _apart(entries)) if hashes[pair.first] != hashes[pair.second]]
-    doubts, unchecked = _doubts(entries, small) if labels else ([], "not asked for")
+    doubts, unchecked = _doubts(found.folder, entries) if labels else ([], "not asked for")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in entries:
         counts[entry.split][entry.label] += 1
@@ -172,8 +171,8 @@ def write_mended(inspected: Inspected, source: Path, manifest: Path) -> dict[str
     return {split: splits.count(split) for split in SPLITS}
 
 
-def _small(image: Image) -> Image:
-    return np.asarray(regions.fit(regions.squared(image), doubtful.SIZE), np.uint8)
+def _small(path: Path) -> Image:
+    return np.asarray(regions.fit(regions.squared(read_image(path)), doubtful.SIZE), np.uint8)
 
 
 def _apart(entries: list[Entry]) -> NDArray[np.int64]:
@@ -206,16 +205,14 @@ def _alike(pair: Pair, entries: list[Entry]) -> Alike:
 
 
 def _parted(entries: list[Entry]) -> list[Parted]:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for entry in entries:
-        if entry.group and entry.split:
-            counts[entry.group][entry.split] += 1
-    return [Parted(group=group, images=dict(found)) for group, found in sorted(counts.items()) if len(found) > 1]
+    found = parted((entry.group, entry.split) for entry in entries)
+    return [Parted(group=group, images=dict(images)) for group, images in sorted(found.items())]
 
 
-def _doubts(entries: list[Entry], small: list[Image]) -> tuple[list[Doubtful], str | None]:
+def _doubts(folder: Path, entries: list[Entry]) -> tuple[list[Doubtful], str | None]:
+    images = (_small(folder / entry.file) for entry in entries)
     try:
-        features = doubtful.describe(small)
+        features = doubtful.describe(images, len(entries))
     except InputError as error:
         return [], shown(error)
     labels = [entry.label for entry in entries]

@@ -23,7 +23,7 @@ BORDER = 0.06  # of a picture that its second hash leaves out, so that crops are
 NEAR = 24  # bits of 128 in which the hashes of a pair may differ
 ALIKE = 0.945  # correlation of pictures that show the same
 FLAT = 2.0  # grey levels of standard deviation, below which a picture shows nothing to compare
-BLOCK = 2048  # pictures that are compared with all others at once
+AT_ONCE = 1 << 22  # pairs whose hashes are compared at once
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,15 @@ def _shrunk(picture: NDArray[np.generic], side: int) -> NDArray[np.generic]:
 def _near(hashes: NDArray[np.uint8], apart: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:
     """Pairs of pictures whose hashes (N, 2, 16) differ in few bits, the whole of one against whole or inside."""
     words = hashes.view(np.uint64)  # (N, 2, 2)
-    for start in range(0, len(words), BLOCK):
-        block, rest = words[start : start + BLOCK], words[start:]
+    step = max(1, AT_ONCE // len(words))
+    for start in range(0, len(words), step):
+        block, rest = words[start : start + step], words[start:]
         bits = np.full((len(block), len(rest)), 255, np.uint8)
         for one, other in ((0, 0), (0, 1), (1, 0)):
             differ = np.bitwise_count(block[:, None, one] ^ rest[None, :, other]).sum(-1, dtype=np.uint8)
             np.minimum(bits, differ, out=bits)
         if apart is not None:
-            bits[apart[start : start + BLOCK, None] == apart[None, start:]] = 255
+            bits[apart[start : start + step, None] == apart[None, start:]] = 255
         for first, second in np.argwhere(bits <= NEAR):
             if first < second:
                 yield start + int(first), start + int(second)

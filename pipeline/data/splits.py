@@ -157,19 +157,24 @@ def differing_classes(labelled: Iterable[tuple[str, str]]) -> list[str]:
     ]
 
 
-def parted_groups(grouped: Iterable[tuple[str, str]]) -> list[str]:
-    """What to say of (group, split) where a group is in more than one split."""
+def parted(grouped: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """Of (group, split) the groups that are in more than one split, with how many samples each has of them."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for group, split in grouped:
         if group and split:
             counts[group][split] += 1
-    parted = {group: found for group, found in counts.items() if len(found) > 1}
-    if not parted:
+    return {group: found for group, found in counts.items() if len(found) > 1}
+
+
+def parted_groups(grouped: Iterable[tuple[str, str]]) -> list[str]:
+    """What to say of (group, split) where a group is in more than one split."""
+    groups = parted(grouped)
+    if not groups:
         return []
-    groups = "1 group is" if len(parted) == 1 else f"{len(parted):,} groups are"
-    images = sum(found.total() for found in parted.values())
-    names = some([f"{group} ({', '.join(found)})" for group, found in parted.items()])
-    return [f"{groups} in more than one split, {images:,} images: {names}: what was learned is tested there"]
+    are = "1 group is" if len(groups) == 1 else f"{len(groups):,} groups are"
+    images = sum(found.total() for found in groups.values())
+    names = some([f"{group} ({', '.join(found)})" for group, found in groups.items()])
+    return [f"{are} in more than one split, {images:,} images: {names}: what was learned is tested there"]
 
 
 def in_two_splits(samples: Iterable[tuple[Path, str]], split: str | None = None) -> list[str]:
