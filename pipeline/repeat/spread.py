@@ -100,13 +100,17 @@ def markdown(found: Sequence[Training], limit_points: float) -> str:
 def sentence(one: Spread, limit_points: float) -> str:
     """What a method's trainings come to."""
     if one.mean_accuracy_percent is None or one.mean_drop_points is None:
-        return f"{one.trainings} trainings, none of which was measured."
+        return f"{_counted(one)}, of which none was measured."
     spread = "" if one.deviation_points is None else f" (standard deviation {number(one.deviation_points)})"
     caught = f"; {one.caught} pass in the cloud and break it under the target's arithmetic" if one.caught else ""
     return (
-        f"{one.trainings} trainings: {number(one.mean_accuracy_percent)} % on target{spread}, {_points(one)} lost; "
+        f"{_counted(one)}: {number(one.mean_accuracy_percent)} % on target{spread}, {_points(one)} lost; "
         f"{one.within} of {one.trainings} keep the limit of {limit_points:g} points{caught}."
     )
+
+
+def _counted(one: Spread) -> str:
+    return f"{one.trainings} training{'s' if one.trainings != 1 else ''}"
 
 
 def _points(one: Spread) -> str:

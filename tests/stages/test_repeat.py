@@ -48,7 +48,7 @@ def test_spread_counts_what_holds_and_what_a_cloud_would_let_through() -> None:
     assert one.mean_accuracy_percent == pytest.approx(91)
     assert (one.least_drop_points, one.most_drop_points) == (pytest.approx(1), pytest.approx(6))
     assert "1 of 4 keep the limit of 2 points; 1 pass in the cloud and break it" in spread.sentence(one, 2.0)
-    assert "none of which was measured" in spread.sentence(spread.spreads(found[3:], 2.0)[0], 2.0)
+    assert "of which none was measured" in spread.sentence(spread.spreads(found[3:], 2.0)[0], 2.0)
 
 
 def test_one_failing_training_is_enough_not_to_pass() -> None:
@@ -72,24 +72,24 @@ def test_every_seed_is_trained_once_and_a_changed_recipe_leaves_the_parents(
 
     monkeypatch.setattr(trainings, "_stage", watched)
 
-    def repeat(seeds: int = 2) -> str:
+    def repeat() -> str:
         done.clear()
-        outcome = CliRunner().invoke(cli, ["repeat", "int8", "--seeds", str(seeds), "--json", "all.json"])
+        outcome = CliRunner().invoke(cli, ["repeat", "int8", "--seeds", "1", "--json", "all.json"])
         assert outcome.exit_code in (0, 1, 3), outcome.output
         return outcome.output
 
     printed = repeat()
-    assert [words[1] for words in done] == 2 * ["train", "resolve", "compress", "export", "retest"]
-    assert "2 trainings" in printed
-    assert (layout.REPEAT / "report.md").read_text().count("| PASS |") <= 2
+    assert [words[1] for words in done] == ["train", "resolve", "compress", "export", "retest"]
+    assert "1 training:" in printed
+    assert (layout.REPEAT / "report.md").read_text().count("| 0 |") == 1
     record = json.loads(Path("all.json").read_text())
-    assert [one["seed"] for one in record["trainings"]] == [0, 1]
-    assert record["spreads"][0]["trainings"] == 2
+    assert [one["seed"] for one in record["trainings"]] == [0]
+    assert record["spreads"][0]["trainings"] == 1
     assert repeat() == printed
     assert done == []
     recipes = {**TINY_PARAMS["recipes"], "int8": [{"quantize": {"calibration_samples": 4}}]}  # type: ignore[dict-item]
     Path("params.yaml").write_text(yaml.safe_dump({**TINY_PARAMS, "recipes": recipes}))
-    repeat(1)
+    repeat()
     assert [words[1] for words in done] == ["resolve", "compress", "export", "retest"]
 
 
