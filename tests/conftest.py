@@ -96,3 +96,13 @@ def images(project: Path) -> Path:
     """A class-per-folder tree of 60 images inside the project."""
     write_images(project / "photos")
     return project / "photos"
+
+
+@pytest.fixture
+def unruly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that run models find the backend `tests.unruly`, which is none of the packages that they get.
+
+    An emulated Python takes no PYTHONPATH, and a process that a test starts knows nothing of the other way.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+    monkeypatch.setattr("pipeline.boards.child.PACKAGES", ("pipeline", "models", "runners", "tests"))

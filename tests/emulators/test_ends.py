@@ -15,6 +15,8 @@ from pipeline.boards.child import Place, run
 from pipeline.boards.failures import Crashed, Failed, Hung
 from pipeline.records.targets import load_target
 
+pytestmark = pytest.mark.usefixtures("unruly")
+
 SOON_S = 10
 ENDS = {
     ("deadlocks", "load"): (Hung, "no CPU used"),

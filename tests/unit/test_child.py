@@ -18,6 +18,8 @@ from pipeline.boards.child import Outputs, Place, run
 from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
 from pipeline.boards.pace import duration
 
+pytestmark = pytest.mark.usefixtures("unruly")
+
 SOON_S = 10
 # Behind `-c`, what `-m` does with the arguments that follow.
 ALONG = "import runpy, sys; sys.argv = sys.argv[2:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
