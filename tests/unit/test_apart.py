@@ -126,6 +126,7 @@ def test_a_file_over_which_a_library_dies_is_refused_and_nothing_is_written(
     fake = f"from tests.unruly import misbehave\n\n\ndef slim(model):\n    misbehave({what!r})\n"
     (tmp_path / "libraries" / "onnxslim.py").write_text(fake)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "libraries"))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     weights = {"w": random(4, 3, 3, 3)}
     nodes = [node("Conv", "x w", "a"), node("HardSwish", "a", "y")]
     network = model(nodes, weights, ("n", 3, 8, 8))
