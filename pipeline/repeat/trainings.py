@@ -22,7 +22,7 @@ from pipeline.boards import host
 from pipeline.project import code, layout
 from pipeline.project.params import Params
 from pipeline.records.gates import Judgement, judge_result
-from pipeline.records.results import read_result
+from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Target, load_target
 from pipeline.system import files
 from pipeline.system.errors import Refused
@@ -76,7 +76,7 @@ def arithmetic() -> str:
     return torch.backends.cpu.get_cpu_capability() + (f", oneDNN {chosen}" if chosen else f" ({host.isa()})")
 
 
-def _results(folder: Path, model: str, name: str, targets: Sequence[Target], seed: int) -> list[Any]:
+def _results(folder: Path, model: str, name: str, targets: Sequence[Target], seed: int) -> list[Result]:
     paths = {target.name: folder / layout.result("emulated", model, name, target.name) for target in targets}
     if not all(path.exists() for path in paths.values()):
         _stage(folder, seed, "resolve", name)
