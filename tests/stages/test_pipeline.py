@@ -23,8 +23,10 @@ from pipeline.project import layout
 from pipeline.project.params import load_params
 from pipeline.records.results import RoundedLayer, read_result
 from pipeline.system import files
+from pipeline.train import loop
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.curves import Epoch
+from pipeline.train.distillation import Teacher
 from pipeline.train.loop import fit, predict
 from pipeline.train.parent import load_parent
 from runners.contract import engine_recipe, model_input
@@ -229,6 +231,22 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
     assert resumed_curves == curves
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_only_what_a_teacher_answers_is_blended_and_every_epoch_is_taken(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blended = []
+    mix = loop.mix
+    monkeypatch.setattr(loop, "mix", lambda *given: blended.append(1) or mix(*given))
+    dataset, spec, settings = open_dataset(layout.DATASET), models.spec("lenet-5"), load_params().train
+    for teacher in (None, Teacher(models.build("lenet-5", 3), 1.0)):
+        assert not blended
+        checkpoint = Checkpoint(trained / "blended.pt", CODE)
+        _, curves = fit(models.build("lenet-5", 3), spec, dataset, settings, 1, checkpoint, teacher)
+        assert len(curves) == settings.epochs
+        checkpoint.delete()
+    assert len(blended) > settings.epochs
 
 
 def test_a_checkpoint_of_another_training_is_not_continued(trained: Path) -> None:
