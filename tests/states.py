@@ -13,7 +13,7 @@ from models import ModelSpec
 from pipeline.compress.state import State
 from pipeline.data.dataset import Dataset
 from pipeline.records.targets import Precision
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 
 CLASSES = 3
 
@@ -40,10 +40,6 @@ def small(name: str, size: int, width: float = 1.0) -> tuple[nn.Module, ModelSpe
 
 def state_of(network: nn.Module, spec: ModelSpec, precision: Precision = "fp32", seed: int = 0) -> State:
     """The network before the first step of a recipe that ends in `precision`, which trains nothing."""
-
-    def no_checkpoint() -> Checkpoint:
-        raise AssertionError("nothing is to be trained here")
-
     return State(
         network=network,
         spec=spec,
@@ -51,6 +47,6 @@ def state_of(network: nn.Module, spec: ModelSpec, precision: Precision = "fp32",
         precision=precision,
         seed=seed,
         parent=lambda: network,
-        checkpoint=no_checkpoint,
+        checkpoints=Checkpoints(Path("nothing is to be trained here"), ""),
         parent_spec=spec,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from onnx import ModelProto
 from torch import nn
 
@@ -15,7 +16,7 @@ from pipeline.data.batches import Regions
 from pipeline.data.dataset import Dataset
 from pipeline.formats.from_torch import to_onnx
 from pipeline.records.targets import Precision
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.curves import Epoch
 
 
@@ -26,7 +27,7 @@ class State:
     At first `network` is the trained parent. From `quantize` or `cluster` on it is the exported graph as a module
     (trainable_graph.py), in which batch norms are folded away: a later `retrain` trains exactly what is shipped.
     `spec` is what the network is now, `parent_spec` what its parent is. `parent` gives the parent anew, and
-    `checkpoint` a file for each training. `half` says that the finished graph goes to FP16: on which samples that is
+    `checkpoints` keeps its trainings. `half` says that the finished graph goes to FP16: on which samples that is
     calibrated and for which kinds of targets.
     """
 
@@ -36,7 +37,7 @@ class State:
     precision: Precision  # that the recipe ends in
     seed: int
     parent: Callable[[], nn.Module]
-    checkpoint: Callable[[], Checkpoint]
+    checkpoints: Checkpoints
     parent_spec: ModelSpec
     curves: list[Epoch] = field(default_factory=list)
     half: tuple[Regions, list[Kind]] | None = None
@@ -59,6 +60,7 @@ def make(recipe: Recipe, state: State) -> ModelProto:
         InputError: a step cannot be carried out on this network.
     """
     for step in recipe.steps:
+        torch.manual_seed(state.seed)  # so that a step draws the same, whether those before it were trained or read
         step.apply(state)
     network = state.network
     graph = network.to_onnx() if isinstance(network, TrainableGraph) else to_onnx(network, state.spec)

@@ -15,6 +15,7 @@ REPORT = ARTIFACTS / "report"
 METRICS = ARTIFACTS / "metrics.json"
 SEARCH = ARTIFACTS / "search"
 REPEAT = ARTIFACTS / "repeat"
+CHECKPOINTS = ARTIFACTS / "checkpoints"  # no stage's output, so that a kill loses nothing of a training
 
 
 def recipe(method: str) -> Path:
@@ -50,8 +51,3 @@ def search(target: str) -> Path:
 def trial_record(target: str, trial: str) -> Path:
     """What a search's trial came to."""
     return search(target) / "trials" / f"{trial}.json"
-
-
-def checkpoint(*names: str) -> Path:
-    """Where a training keeps its last epoch; not a stage output, so that a kill loses nothing."""
-    return ARTIFACTS / "checkpoints" / f"{'-'.join(names)}.pt"

@@ -6,7 +6,6 @@ name in it ends in a hash of its recipe. What is finished is never repeated, and
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from pipeline.boards import host
 from pipeline.project import code, layout
 from pipeline.project.params import Params
 from pipeline.records.gates import Judgement, judge_result
@@ -27,6 +25,7 @@ from pipeline.records.targets import Target, load_target
 from pipeline.system import files
 from pipeline.system.errors import Refused
 from pipeline.system.versions import versions
+from pipeline.train.reproducible import arithmetic
 
 STAGES = ("train", "compress", "export", "retest")
 
@@ -68,12 +67,6 @@ def repeat(params: Params, methods: Sequence[str], seeds: int) -> list[Training]
                     judgement = judge_result(result, target.objective, params.gates)
                     found.append(Training(seed, method, target.name, arithmetic(), judgement))
     return found
-
-
-def arithmetic() -> str:
-    """What this machine trains with, in PyTorch's words and oneDNN's: kernels of another one round in another way."""
-    chosen = os.environ.get("ONEDNN_MAX_CPU_ISA")
-    return torch.backends.cpu.get_cpu_capability() + (f", oneDNN {chosen}" if chosen else f" ({host.isa()})")
 
 
 def _results(folder: Path, model: str, name: str, targets: Sequence[Target], seed: int) -> list[Result]:

@@ -14,7 +14,7 @@ from pipeline.project import code, layout
 from pipeline.project.candidate import FACTS, Candidate
 from pipeline.records.targets import load_target
 from pipeline.system import files
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.curves import write_curves
 from pipeline.train.parent import load_parent
 from pipeline.train.reproducible import make_deterministic
@@ -36,16 +36,10 @@ def compress(candidate: Candidate, params: "Params", dataset: Dataset) -> dict[s
     """
     spec = models.spec(candidate.model)
     make_deterministic(params.seed)
-    checkpoints: list[Checkpoint] = []
 
     def parent() -> nn.Module:
         weights = layout.parent_weights(candidate.model)
         return load_parent(weights, candidate.model, len(dataset.classes), params.width)
-
-    def checkpoint() -> Checkpoint:
-        path = layout.checkpoint("compress", candidate.model, candidate.method, str(len(checkpoints)))
-        checkpoints.append(Checkpoint(path, code.identity("compress")))
-        return checkpoints[-1]
 
     state = State(
         network=parent(),
@@ -54,7 +48,7 @@ def compress(candidate: Candidate, params: "Params", dataset: Dataset) -> dict[s
         precision=candidate.precision,
         seed=params.seed,
         parent=parent,
-        checkpoint=checkpoint,
+        checkpoints=Checkpoints(layout.CHECKPOINTS, code.identity("compress")),
         parent_spec=spec,
     )
     graph = make(candidate.recipe, state)
@@ -74,8 +68,6 @@ def compress(candidate: Candidate, params: "Params", dataset: Dataset) -> dict[s
         load_onnx(folder / candidate.graph.name)
         write_curves(folder / "curves.csv", state.curves)
         files.write_json(folder / FACTS, facts)
-    for used in checkpoints:
-        used.delete()
     return facts
 
 

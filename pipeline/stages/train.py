@@ -9,7 +9,7 @@ import models
 from pipeline.data.dataset import Dataset
 from pipeline.project import code, layout
 from pipeline.system import files
-from pipeline.train.checkpoint import Checkpoint, state_of
+from pipeline.train.checkpoint import Checkpoints, state_of
 from pipeline.train.curves import write_curves
 from pipeline.train.loop import fit, predict
 from pipeline.train.parent import freeze
@@ -28,11 +28,11 @@ def train(name: str, params: "Params", dataset: Dataset) -> dict[str, Any]:
     Raises:
         InputError: unknown model, or training diverged (the loss is no number).
     """
-    spec, checkpoint = models.spec(name), Checkpoint(layout.checkpoint("train", name), code.identity("train"))
+    spec, checkpoints = models.spec(name), Checkpoints(layout.CHECKPOINTS, code.identity("train"))
     make_deterministic(params.seed)
     network = models.build(name, len(dataset.classes), params.width)
     freeze(network, params.train.freeze)
-    network, curves = fit(network, spec, dataset, params.train, params.seed, checkpoint)
+    network, curves = fit(network, spec, dataset, params.train, params.seed, checkpoints)
     if not is_main_process():
         return {}
     answers = {}
@@ -51,5 +51,5 @@ def train(name: str, params: "Params", dataset: Dataset) -> dict[str, Any]:
             np.save(folder / layout.parent_logits(name, split).name, logits)
         write_curves(folder / "curves.csv", curves)
         files.write_json(folder / "metrics.json", metrics)
-    checkpoint.delete()
+    checkpoints.delete()
     return metrics

@@ -1,9 +1,12 @@
-"""The last epoch that a training finished, from which it goes on after a kill."""
+"""What trainings have come to: the last epoch, from which one goes on after a kill, and the end of the newest ones.
+
+A recipe that begins like another one is trained once: what follows the training is all that differs.
+"""
 
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,54 +17,96 @@ from torch import Tensor, nn
 from models import ModelSpec
 from pipeline.data.dataset import Dataset
 from pipeline.system import files
+from pipeline.system.versions import versions
 from pipeline.train import processes
+from pipeline.train.distillation import Teacher
+from pipeline.train.reproducible import arithmetic
 from pipeline.train.settings import Training
 
+NEWEST = 8  # that are kept: what shares a training follows soon, and files of a VGG are large
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A training's file, and the identity of the code that trains: the checkpoint of other code is never continued."""
 
-    path: Path
+@dataclass
+class Checkpoints:
+    """A folder of trainings, and the identity of the code that trains: what other code trained is never taken.
+
+    A file's name is a hash of all that the training depends on, and `used` are those of this stage.
+    """
+
+    folder: Path
     code: str
+    used: list[Path] = field(default_factory=list)
 
-    def key(self, settings: Training, seed: int, spec: ModelSpec, dataset: Dataset, network: nn.Module) -> str:
+    def key(
+        self,
+        settings: Training,
+        seed: int,
+        spec: ModelSpec,
+        dataset: Dataset,
+        network: nn.Module,
+        teacher: Teacher | None = None,
+    ) -> str:
         """Names everything that the training depends on."""
-        start = hashlib.sha256(save({name: tensor.cpu() for name, tensor in state_of(network).items()})).hexdigest()
         parts = [
             settings.model_dump(),
             type(settings).__name__,
             seed,
             spec.name,
             spec.input_size,
-            start,
+            _hash(network),
+            _hash(teacher.network) if teacher else None,
             files.sha256(dataset.folder / "samples.csv"),
             self.code,
+            arithmetic(),
+            versions("torch"),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def read(self, key: str) -> dict[str, Any] | None:
         """What was kept under `key`; None where there is nothing, or nothing whole."""
-        if not self.path.exists():
+        path = self._path(key)
+        if not path.exists():
             return None
         try:
-            saved: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")
-        except Exception:  # a damaged checkpoint only costs the epochs it held
+            saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        except Exception:  # a damaged file only costs the epochs it held
             return None
         return saved if saved.get("key") == key else None
 
-    def write(self, value: dict[str, Any]) -> None:
-        """Keep what one process of the training knows."""
-        if processes.is_main_process():
-            buffer = io.BytesIO()
-            torch.save(value, buffer)
-            files.write_bytes(self.path, buffer.getvalue())
+    def write(self, key: str, value: dict[str, Any]) -> None:
+        """Keep what one process of the training knows, and forget the oldest of the others."""
+        if not processes.is_main_process():
+            return
+        buffer = io.BytesIO()
+        torch.save({"key": key, **value}, buffer)
+        files.write_bytes(self._path(key), buffer.getvalue())
+        kept = sorted(self.folder.glob("*.pt"), key=_age, reverse=True)
+        for path in kept[NEWEST:]:
+            path.unlink(missing_ok=True)
 
     def delete(self) -> None:
-        """The training's outcome is kept elsewhere now."""
-        self.path.unlink(missing_ok=True)
+        """What this stage trained is kept elsewhere now, and nothing else begins with it."""
+        for path in self.used:
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        path = self.folder / f"{key[:16]}.pt"
+        if path not in self.used:
+            self.used.append(path)
+        return path
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
     """A network's parameters and buffers as they are stored."""
     return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _hash(network: nn.Module) -> str:
+    return hashlib.sha256(save({name: tensor.cpu() for name, tensor in state_of(network).items()})).hexdigest()
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another process forgot it meanwhile
+        return 0.0

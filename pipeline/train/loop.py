@@ -1,12 +1,13 @@
 """Fitting a network to the data set: the FP32 parent, and every re-training after compression.
 
 One loop serves both. It is deterministic for a seed (every epoch has its own random generator) and continues after a
-kill from the last epoch that it finished. It always goes on to the end of its schedule, where the rate comes down to
-nothing, and takes what it has then: an epoch in the middle that is best on some hundred validation samples is so by
-luck, and one of another machine's rounding has it at another place.
+kill from the last epoch that it finished; one that is finished and still kept is not repeated. It always goes on to the
+end of its schedule, where the rate comes down to nothing, and takes what it has then: an epoch in the middle that is
+best on some hundred validation samples is so by luck, and one of another machine's rounding has it at another place.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.system.errors import InputError
 from pipeline.system.stopwatch import part
 from pipeline.train import processes
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.curves import Epoch
 from pipeline.train.distillation import Teacher
 from pipeline.train.epochs import Mixed, augment, batches, draw, mix, unmixed
@@ -38,7 +39,7 @@ def fit(
     dataset: Dataset,
     settings: Training,
     seed: int,
-    checkpoint: Checkpoint,
+    checkpoints: Checkpoints,
     teacher: Teacher | None = None,
 ) -> tuple[nn.Module, list[Epoch]]:
     """Train `network` on the train split; the answer is the network after the last epoch, and all curves.
@@ -62,13 +63,14 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
     parallel = nn.parallel.DistributedDataParallel(network) if distributed.is_initialized() else network
 
-    key = checkpoint.key(settings, seed, spec, dataset, network)
+    key = checkpoints.key(settings, seed, spec, dataset, network, teacher)
     curves: list[Epoch] = []
-    if saved := checkpoint.read(key):
+    if saved := checkpoints.read(key):
         network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
         curves = [Epoch(**epoch) for epoch in saved["curves"]]
+        if len(curves) < settings.epochs:
+            optimizer.load_state_dict(saved["optimizer"])
+            schedule.load_state_dict(saved["schedule"])
 
     while len(curves) < settings.epochs:
         number = len(curves) + 1
@@ -99,15 +101,10 @@ def fit(
                 val_accuracy_percent=100.0 * float((logits.argmax(1) == held_labels).mean()),
             )
         )
-        checkpoint.write(
-            {
-                "key": key,
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "curves": [vars(epoch) for epoch in curves],
-            },
-        )
+        reached: dict[str, Any] = {"network": network.state_dict(), "curves": [vars(epoch) for epoch in curves]}
+        if number < settings.epochs:
+            reached |= {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+        checkpoints.write(key, reached)
     return network.cpu().eval(), curves
 
 

@@ -6,6 +6,8 @@ import os
 
 import torch
 
+from pipeline.boards import host
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
 
@@ -17,6 +19,12 @@ def make_deterministic(seed: int) -> None:
     # Nothing here reads memory before it writes it; filling it would take a sixth of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)
+
+
+def arithmetic() -> str:
+    """What this machine trains with, in PyTorch's words and oneDNN's: kernels of another one round in another way."""
+    chosen = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return torch.backends.cpu.get_cpu_capability() + (f", oneDNN {chosen}" if chosen else f" ({host.isa()})")
 
 
 def keep_freed_memory() -> None:

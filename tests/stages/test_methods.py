@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from pipeline.project import layout
 from pipeline.records.results import read_result
 from pipeline.records.targets import load_target
 from pipeline.train import loop
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 from tests.conftest import RETRAIN
 from tests.stages.conftest import made, run
 
@@ -96,29 +97,49 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
     quantize = {"quantize": {"calibration_samples": 8, "target": ATOM}}
     values["recipes"]["twice"] = [{"retrain": RETRAIN}, quantize, {"retrain": long}]
     (trained / "params.yaml").write_text(yaml.safe_dump(values))
-    first, second = (layout.checkpoint("compress", "lenet-5", "twice", str(index)) for index in range(2))
     command = [sys.executable, "-m", "pipeline", "stage", "compress", "lenet-5", "twice"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    before = len(list(layout.CHECKPOINTS.glob("*.pt")))
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
+    while len(list(layout.CHECKPOINTS.glob("*.pt"))) < before + 2 and process.poll() is None:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert first.exists()
-    assert second.exists()
 
     class Stop(Exception):
         pass
 
-    def stop(checkpoint: Checkpoint, value: dict[str, Any]) -> None:
-        assert checkpoint.path == second
+    def stop(checkpoints: Checkpoints, key: str, value: dict[str, Any]) -> None:
+        assert len(checkpoints.used) == 2
         assert len(value["curves"]) > 1
         raise Stop
 
-    monkeypatch.setattr(Checkpoint, "write", stop)  # reached after the first new epoch
+    monkeypatch.setattr(Checkpoints, "write", stop)  # reached after the first new epoch
     with pytest.raises(Stop):
         run("stage", "compress", "lenet-5", "twice")
+
+
+def test_a_recipe_that_begins_as_another_is_trained_once_and_ends_as_if_alone(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = yaml.safe_load((trained / "params.yaml").read_text())
+    begin = [{"prune": {"macs": 0.8}}, {"retrain": {**RETRAIN, "learning_rate": 0.004}}]
+    values["recipes"] |= {
+        "any": [*begin, {"quantize": {"calibration_samples": 8}}],
+        "fitted": [*begin, {"quantize": {"calibration_samples": 8, "target": ATOM}}, {"cluster": {"bits": 4}}],
+    }
+    (trained / "params.yaml").write_text(yaml.safe_dump(values))
+    run("stage", "compress", "lenet-5", "fitted")
+    alone = weights("fitted", TensorProto.INT8)
+    shutil.rmtree(layout.CHECKPOINTS)
+    run("stage", "compress", "lenet-5", "any")
+    monkeypatch.setattr(loop, "draw", None)  # an epoch would call it
+    run("stage", "compress", "lenet-5", "fitted")
+    together = weights("fitted", TensorProto.INT8)
+    assert len(together) == len(alone) > 1
+    assert all(np.array_equal(*pair) for pair in zip(together, alone, strict=True))
 
 
 def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

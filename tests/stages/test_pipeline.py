@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from pipeline.project import layout
 from pipeline.project.params import load_params
 from pipeline.records.results import RoundedLayer, read_result
 from pipeline.system import files
-from pipeline.train import loop
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train import checkpoint, loop
+from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.curves import Epoch
 from pipeline.train.distillation import Teacher
 from pipeline.train.loop import fit, predict
@@ -182,7 +183,10 @@ def test_compressing_and_re_testing_again_gives_the_same_bytes(trained: Path) ->
         }
 
     runs = []
-    for _ in range(2):  # each stage in a process of its own, as DVC runs it: libraries number nodes by process
+    for _ in range(
+        2
+    ):  # trained anew, and each stage in a process of its own, as DVC runs it: libraries number nodes by process
+        shutil.rmtree(layout.CHECKPOINTS, ignore_errors=True)
         for stage in (["compress"], ["export"], ["retest", "atom-x5-e3940"]):
             command = [sys.executable, "-m", "pipeline", "stage", stage[0], "lenet-5", method, *stage[1:]]
             subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=True, capture_output=True)
@@ -201,9 +205,9 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         torch.manual_seed(1)
         return models.build("lenet-5", 3)
 
-    whole, curves = fit(start(), spec, dataset, settings, 1, Checkpoint(trained / "whole.pt", CODE))
+    whole, curves = fit(start(), spec, dataset, settings, 1, Checkpoints(trained / "whole", CODE))
 
-    checkpoint = Checkpoint(trained / "killed.pt", CODE)
+    checkpoints = Checkpoints(trained / "killed", CODE)
     script = (
         "import torch, models\n"
         "from pathlib import Path\n"
@@ -212,13 +216,13 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         "from pipeline.project.params import load_params\n"
         "from pipeline.train.checkpoint import Checkpoint\n"
         "from pipeline.train.loop import fit\n"
-        "write = Checkpoint.write\n"
+        "write = Checkpoints.write\n"
         "def slow(*a):\n    write(*a)\n    print('epoch', flush=True)\n    import time; time.sleep(0.5)\n"
-        "Checkpoint.write = slow\n"
+        "Checkpoints.write = slow\n"
         "torch.manual_seed(1)\n"
         "s = load_params().train.model_copy(update={'epochs': 4})\n"
         "fit(models.build('lenet-5', 3), models.spec('lenet-5'), open_dataset(layout.DATASET), s, 1,"
-        f" Checkpoint(Path('killed.pt'), '{CODE}'))\n"
+        f" Checkpoints(Path('killed'), '{CODE}'))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as child:
@@ -226,8 +230,8 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         assert child.stdout.readline() == b"epoch\n"
         assert child.stdout.readline() == b"epoch\n"
         child.send_signal(signal.SIGKILL)
-    assert checkpoint.path.exists()
-    resumed, resumed_curves = fit(start(), spec, dataset, settings, 1, checkpoint)
+    assert len(list(checkpoints.folder.glob("*.pt"))) == 1
+    resumed, resumed_curves = fit(start(), spec, dataset, settings, 1, checkpoints)
     assert resumed_curves == curves
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
@@ -242,50 +246,46 @@ def test_only_what_a_teacher_answers_is_blended_and_every_epoch_is_taken(
     dataset, spec, settings = open_dataset(layout.DATASET), models.spec("lenet-5"), load_params().train
     for teacher in (None, Teacher(models.build("lenet-5", 3), 1.0)):
         assert not blended
-        checkpoint = Checkpoint(trained / "blended.pt", CODE)
-        _, curves = fit(models.build("lenet-5", 3), spec, dataset, settings, 1, checkpoint, teacher)
+        checkpoints = Checkpoints(trained / "blended", CODE)
+        _, curves = fit(models.build("lenet-5", 3), spec, dataset, settings, 1, checkpoints, teacher)
         assert len(curves) == settings.epochs
-        checkpoint.delete()
     assert len(blended) > settings.epochs
 
 
-def test_a_checkpoint_of_another_training_is_not_continued(trained: Path) -> None:
-    params = load_params()
-    dataset, spec = open_dataset(layout.DATASET), models.spec("lenet-5")
-    checkpoint = Checkpoint(trained / "other.pt", CODE)
-    fit(models.build("lenet-5", 3), spec, dataset, params.train, 5, checkpoint)
-    damaged = checkpoint.path.read_bytes()[:100]
-    _, curves = fit(models.build("lenet-5", 3), spec, dataset, params.train, 6, checkpoint)
-    assert len(curves) == params.train.epochs
-    checkpoint.path.write_bytes(damaged)
-    _, curves = fit(models.build("lenet-5", 3), spec, dataset, params.train, 6, checkpoint)
-    assert len(curves) == params.train.epochs
+def test_what_is_trained_is_not_trained_again(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, spec, settings = open_dataset(layout.DATASET), models.spec("lenet-5"), load_params().train
+    checkpoints, drawn = Checkpoints(trained / "kept", CODE), []
+    draw = loop.draw
+    monkeypatch.setattr(loop, "draw", lambda *given: drawn.append(1) or draw(*given))
 
-
-def test_a_checkpoint_for_other_pixels_is_not_continued(trained: Path) -> None:
-    params, dataset, spec = load_params(), open_dataset(layout.DATASET), models.spec("lenet-5")
-
-    def curves(size: int, file: str) -> list[Epoch]:
+    def trained_anew(seed: int = 5, size: int = 32, checkpoints: Checkpoints = checkpoints) -> tuple[int, list[Epoch]]:
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-        checkpoint = Checkpoint(trained / file, CODE)
-        return fit(network, replace(spec, input_size=size), dataset, params.train, 5, checkpoint)[1]
+        drawn.clear()
+        curves = fit(network, replace(spec, input_size=size), dataset, settings, seed, checkpoints)[1]
+        return len(drawn), curves
 
-    curves(32, "pixels.pt")
-    assert curves(48, "pixels.pt") == curves(48, "fresh.pt")
+    first = trained_anew()
+    assert first[0] == settings.epochs
+    assert trained_anew() == (0, first[1])
+    assert trained_anew(seed=6)[0] == trained_anew(size=48)[0] == settings.epochs
+    assert trained_anew(checkpoints=Checkpoints(checkpoints.folder, "other code"))[0] == settings.epochs
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    assert trained_anew()[0] == settings.epochs
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    for file in checkpoints.folder.glob("*.pt"):
+        file.write_bytes(file.read_bytes()[:100])
+    assert trained_anew() == first
 
 
-def test_a_checkpoint_of_other_code_is_not_continued(trained: Path) -> None:
-    params, dataset, spec = load_params(), open_dataset(layout.DATASET), models.spec("lenet-5")
-    before, now = (Checkpoint(trained / "code.pt", code) for code in ("as it was", "as it is now"))
-
-    def start() -> torch.nn.Module:
-        torch.manual_seed(0)
-        return models.build("lenet-5", 3)
-
-    fit(start(), spec, dataset, params.train, 5, before)
-    assert before.read(before.key(params.train, 5, spec, dataset, start()))
-    assert now.read(now.key(params.train, 5, spec, dataset, start())) is None
+def test_only_the_newest_trainings_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, CODE)
+    for number in range(checkpoint.NEWEST + 2):
+        checkpoints.write(f"{number:016d}", {"curves": [number]})
+        os.utime(tmp_path / f"{number:016d}.pt", (number, number))
+    assert [file.name[:16] for file in sorted(tmp_path.iterdir())] == [
+        f"{number:016d}" for number in range(2, checkpoint.NEWEST + 2)
+    ]
 
 
 def test_training_in_two_processes_learns_too(trained: Path) -> None:

@@ -36,5 +36,5 @@ class Retrain(Training, Step):
         parent = at_its_size(state.parent(), state.parent_spec.input_size, state.spec.input_size)
         teacher = Teacher(parent, self.distill)
         state.network, state.curves = fit(
-            state.network, state.spec, state.dataset, self, state.seed, state.checkpoint(), teacher
+            state.network, state.spec, state.dataset, self, state.seed, state.checkpoints, teacher
         )
