@@ -49,7 +49,7 @@ emulators: develop ## fetch the CPU emulators that audits and tests run on
 	@edgeproof emulators install
 
 test: emulators ## pass all tests that must stay green
-	@pytest -q
+	@pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 nightly: emulators ## pass the tests that take too long for every change, and the random ones on new examples
 	@pytest -q -m "nightly or hypothesis" --hypothesis-profile="new examples"

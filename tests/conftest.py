@@ -59,6 +59,13 @@ TINY_PARAMS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what takes long to make stay together where several processes run them (`make test`)."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "workflows" else item.path.stem))
+
+
 def write_images(folder: Path, per_class: int = 20) -> None:
     """Noisy images of three classes that differ in colour: red, green and blue squares on grey."""
     noise = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from runners.edge.loop.regions import (
     FRAME_HEIGHT,
     FRAME_WIDTH,
     Box,
+    Cropper,
     Proposer,
     crop,
     cut,
@@ -37,6 +38,29 @@ def test_every_box_gives_a_square_region_of_the_right_size(box: Box) -> None:
     assert region.shape[0] == region.shape[1] >= 1.19 * max(box.w, box.h) - 1
     assert crop(FRAME, box, 64).shape == (64, 64, 3)
     assert np.array_equal(crop(FRAME, box, 64), fit(region, 64))
+
+
+@given(st.builds(Box, st.integers(-900, 2200), st.integers(-900, 1600), st.integers(1, 800), st.integers(1, 800)))
+def test_beyond_the_frame_its_edge_pixels_are_repeated(box: Box) -> None:
+    region = cut(FRAME, box)
+    side = region.shape[0]
+    rows = np.arange(side) + box.y + box.h // 2 - side // 2
+    columns = np.arange(side) + box.x + box.w // 2 - side // 2
+    nearest = np.clip(rows, 0, FRAME_HEIGHT - 1)[:, None], np.clip(columns, 0, FRAME_WIDTH - 1)
+    assert np.array_equal(region, FRAME[nearest])
+
+
+@given(st.lists(boxes, max_size=6))
+def test_a_batch_of_crops_is_the_same_in_every_bit_as_each_cropped_and_normalised(found: list[Box]) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    cropper = Cropper(32, mean, std, most=4)
+    cropper(FRAME, [Box(5, 5, 50, 50)] * 4)  # what an earlier frame leaves in the buffer is no part of the answer
+    batch = cropper(FRAME, found)
+    assert batch.shape == (min(len(found), 4), 3, 32, 32)
+    for planes, box in zip(batch, found, strict=False):
+        as_numbers = crop(FRAME, box, 32)[None].astype(np.float32)
+        assert np.array_equal(planes, normalise(as_numbers, mean, std)[0])
+        assert np.array_equal(planes, normalise(crop(FRAME, box, 32)[None], mean, std)[0])
 
 
 def test_a_region_inside_the_frame_is_centred_on_its_box() -> None:

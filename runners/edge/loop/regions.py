@@ -5,7 +5,7 @@ a region in production that was framed in another way than those it learned from
 (JetPack 4.6) with NumPy and OpenCV only.
 """
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -56,13 +56,25 @@ def to_frame(image: np.ndarray) -> np.ndarray:
 def cut(frame: np.ndarray, box: Box) -> np.ndarray:
     """Cut the square around `box` with its context out of a frame (H, W, 3), at the frame's own resolution.
 
-    Where the square leaves the frame, the frame's edge pixels are repeated.
+    Where the square leaves the frame, the frame's edge pixels are repeated. Else it is a view of the frame, not to be
+    written to: copying pixels that are only resized takes longer than resizing them.
     """
     side = max(round(CONTEXT * max(box.w, box.h)), 8)
     left, top = box.x + box.w // 2 - side // 2, box.y + box.h // 2 - side // 2
-    rows = np.clip(np.arange(top, top + side), 0, frame.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + side), 0, frame.shape[1] - 1)
-    return frame[rows[:, None], columns]
+    columns, before, after = _inside(left, side, frame.shape[1])
+    rows, above, below = _inside(top, side, frame.shape[0])
+    inside = frame[rows, columns]
+    if not (before or after or above or below):
+        return inside
+    return np.asarray(cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REPLICATE))
+
+
+def _inside(start: int, length: int, size: int) -> Tuple[slice, int, int]:
+    """What of [start, start + length) lies in an image of `size`, not nothing, and how much is missing either side."""
+    first = min(max(start, 0), size - 1)
+    last = max(min(start + length, size), first + 1)
+    before = min(max(-start, 0), length - (last - first))
+    return slice(first, last), before, length - (last - first) - before
 
 
 def squared(image: np.ndarray) -> np.ndarray:
@@ -86,11 +98,49 @@ def crop(frame: np.ndarray, box: Box, size: int = REGION_SIZE) -> np.ndarray:
 
 
 def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """(N, S, S, 3) RGB of 0..255 as the (N, 3, S, S) float32 that a network with `mean` and `std` takes."""
+    """(N, S, S, 3) RGB of 0..255 as the (N, 3, S, S) float32 that a network with `mean` and `std` takes; or one grey
+    channel, where they are of one."""
+    if images.dtype == np.uint8:
+        count, height, width, channels = images.shape
+        batch = np.empty((count, channels, height, width), np.float32)
+        tables = _tables(channels, mean, std)
+        for image, planes in zip(images, batch):
+            _look_up(image, tables, planes)
+        return batch
     scaled = images.astype(np.float32) / np.float32(255)
     scaled -= np.asarray(mean, np.float32)
     scaled /= np.asarray(std, np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+class Cropper:
+    """Cuts boxes out of frames into a batch that is kept from frame to frame: `crop` and `normalise` in one pass, the
+    same in every bit, at a fifth of their time."""
+
+    def __init__(self, size: int, mean: Sequence[float], std: Sequence[float], most: int = 4) -> None:
+        self._tables = _tables(3, mean, std)
+        self._batch = np.empty((most, 3, size, size), np.float32)
+
+    def __call__(self, frame: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+        """The regions of these boxes, at most as many as there is room for: (N, 3, S, S), until the next call."""
+        size = self._batch.shape[-1]
+        for box, planes in zip(boxes, self._batch):
+            resized = cv2.resize(cut(frame, box), (size, size), interpolation=cv2.INTER_LINEAR_EXACT)
+            _look_up(resized, self._tables[::-1], planes[::-1])  # a frame is BGR
+        return self._batch[: len(boxes)]
+
+
+def _tables(channels: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """What each of 256 values becomes in each channel, (C, 1, 256): an eight-bit image needs no arithmetic."""
+    values = np.arange(256, dtype=np.float32).reshape(1, 1, 256, 1).repeat(channels, 3)
+    tables: np.ndarray = normalise(values, mean, std)[0]
+    return tables
+
+
+def _look_up(image: np.ndarray, tables: np.ndarray, planes: np.ndarray) -> None:
+    """Write an image (S, S, C; uint8) through the tables (C, 1, 256) into `planes` (C, S, S)."""
+    for channel, (table, plane) in enumerate(zip(tables, planes)):
+        cv2.LUT(cv2.extractChannel(image, channel), table, dst=plane)
 
 
 class Proposer:
