@@ -76,16 +76,26 @@ def search(target: str, trials: int, plan: bool, trial: str | None, json_file: P
 @click.command()
 @click.argument("methods", nargs=-1, metavar="[METHOD]...")
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Trainings: seeds 0, 1, ...")
+@click.option(
+    "--machine",
+    "on",
+    multiple=True,
+    default=("this",),
+    metavar="this|avx2|sse41",
+    show_default="this",
+    help="Train as on this machine, or as on one that has AVX2 or SSE4.1 at most; on all that you name.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers here.")
-def repeat(methods: tuple[str, ...], seeds: int, json_file: Path | None) -> None:
+def repeat(methods: tuple[str, ...], seeds: int, on: tuple[str, ...], json_file: Path | None) -> None:
     """Train METHODS of params.yaml again from other seeds, each from a parent of its own, and say how they spread.
 
-    By default all methods. A number from one training is an anecdote: this says what of it is the recipe. It goes on
-    where it was stopped, and ends with 0 where every target has a method that passes in every training.
+    By default all methods, on this machine. A number from one training is an anecdote: this says what of it is the
+    recipe. It goes on where it was stopped, and ends with 0 where every target has a method that passes in every
+    training.
 
     \b
     edgeproof repeat pruned-int8 --seeds 5
-    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 edgeproof repeat pruned-int8    # as an older machine trains
+    edgeproof repeat pruned-int8 --machine this --machine avx2 --machine sse41
     """
     from pipeline.project import layout
     from pipeline.project.params import load_params
@@ -96,7 +106,7 @@ def repeat(methods: tuple[str, ...], seeds: int, json_file: Path | None) -> None
     if json_file:
         files.check_writable(json_file)
     params = load_params()
-    found = trainings.repeat(params, methods or params.methods, seeds)
+    found = trainings.repeat(params, methods or params.methods, seeds, on)
     limit = params.gates.accuracy_drop_points
     files.write_bytes(layout.REPEAT / "report.md", spread.markdown(found, limit).encode())
     if json_file:

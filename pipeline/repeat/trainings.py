@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from pipeline.project.params import Params
 from pipeline.records.gates import Judgement, judge_result
 from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Target, load_target
+from pipeline.repeat import machines
 from pipeline.system import files
 from pipeline.system.errors import Refused
 from pipeline.system.versions import versions
-from pipeline.train.reproducible import arithmetic
 
 STAGES = ("train", "compress", "export", "retest")
 
@@ -41,8 +42,9 @@ class Training:
     judgement: Judgement
 
 
-def repeat(params: Params, methods: Sequence[str], seeds: int) -> list[Training]:
-    """Train each model's parent and these methods from the seeds 0, 1, ... and judge them on every target they fit.
+def repeat(params: Params, methods: Sequence[str], seeds: int, on: Sequence[str] = ("this",)) -> list[Training]:
+    """Train each model's parent and these methods from the seeds 0, 1, ..., each seed `on` all of these machines, and
+    judge them on every target they fit.
 
     Raises:
         InputError: there is no such method, the data set is not built, or a stage fails.
@@ -54,39 +56,55 @@ def repeat(params: Params, methods: Sequence[str], seeds: int) -> list[Training]
         for method, recipe in recipes.items()
     }
     found = []
-    for seed in tqdm(range(seeds), desc="trainings", unit="seed", disable=None):
-        folder = _project(params, seed, names)
+    arithmetics = {machine: machines.arithmetic(machine) for machine in on}
+    for machine, seed in tqdm(list(product(on, range(seeds))), desc="trainings", unit="seed", disable=None):
+        project = _project(params, seed, names, machine, arithmetics[machine])
         for model in params.models:
-            parent = layout.parent(model) / "metrics.json"
-            if not (folder / parent).exists():
-                _stage(folder, seed, "train", model)
+            if not (project.folder / layout.parent(model) / "metrics.json").exists():
+                project.run("train", model)
             for method, name in names.items():
                 fitting = [target for target in targets if target.refusal(recipes[method].precision) is None]
-                for result in _results(folder, model, name, fitting, seed):
+                for result in _results(project, model, name, fitting):
                     target = next(target for target in fitting if target.name == result.target)
                     judgement = judge_result(result, target.objective, params.gates)
-                    found.append(Training(seed, method, target.name, arithmetic(), judgement))
+                    found.append(Training(seed, method, target.name, arithmetics[machine], judgement))
     return found
 
 
-def _results(folder: Path, model: str, name: str, targets: Sequence[Target], seed: int) -> list[Result]:
-    paths = {target.name: folder / layout.result("emulated", model, name, target.name) for target in targets}
+@dataclass(frozen=True)
+class _Project:
+    """A seed's folder on a machine."""
+
+    folder: Path
+    seed: int
+    machine: str
+
+    def run(self, *stage: str) -> None:
+        """Run a stage there; its progress bars and its errors are shown as ever."""
+        command = [sys.executable, "-m", "pipeline", "stage", *stage]
+        environment = machines.environment(self.machine)
+        if subprocess.run(command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL).returncode:
+            raise Refused(f"seed {self.seed}: stage {' '.join(stage)} failed, for the reason above; nothing is lost")
+
+
+def _results(project: _Project, model: str, name: str, targets: Sequence[Target]) -> list[Result]:
+    paths = {target.name: project.folder / layout.result("emulated", model, name, target.name) for target in targets}
     if not all(path.exists() for path in paths.values()):
-        _stage(folder, seed, "resolve", name)
-        _stage(folder, seed, "compress", model, name)
-        _stage(folder, seed, "export", model, name)
+        project.run("resolve", name)
+        project.run("compress", model, name)
+        project.run("export", model, name)
         for target in paths:
-            _stage(folder, seed, "retest", model, name, target)
+            project.run("retest", model, name, target)
     return [read_result(path) for path in paths.values()]
 
 
-def _project(params: Params, seed: int, names: dict[str, str]) -> Path:
-    """The folder of a seed, with params.yaml and the data set in it."""
+def _project(params: Params, seed: int, names: dict[str, str], machine: str, arithmetic: str) -> _Project:
+    """A seed's folder on a machine, with params.yaml and the data set in it."""
     if not layout.DATASET.exists():
         raise Refused(f"{layout.DATASET} not found: run `dvc repro dataset`")
     settings = params.model_dump(mode="json", include={"train", "width", "models"})
     parts = [settings, seed, code.identity(*STAGES), code.content(layout.DATASET, ["."])]
-    parts += [versions("nncf", "numpy", "openvino", "torch"), arithmetic(), torch.get_num_threads()]
+    parts += [versions("nncf", "numpy", "openvino", "torch"), arithmetic, torch.get_num_threads()]
     folder = layout.REPEAT / f"seed-{seed}-{_hash(parts)[:12]}"
     (folder / layout.ARTIFACTS).mkdir(parents=True, exist_ok=True)
     link = folder / layout.DATASET
@@ -96,14 +114,7 @@ def _project(params: Params, seed: int, names: dict[str, str]) -> Path:
     recipes = {name: params.recipe(method).as_yaml() for method, name in names.items()}
     written |= {"seed": seed, "methods": list(recipes), "recipes": recipes}
     files.write_bytes(folder / layout.PARAMS, yaml.safe_dump(written, sort_keys=False).encode())
-    return folder
-
-
-def _stage(folder: Path, seed: int, *arguments: str) -> None:
-    """Run a stage there; its progress bars and its errors are shown as ever."""
-    command = [sys.executable, "-m", "pipeline", "stage", *arguments]
-    if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL).returncode:
-        raise Refused(f"seed {seed}: stage {' '.join(arguments)} failed, for the reason above; nothing is lost")
+    return _Project(folder, seed, machine)
 
 
 def _hash(parts: list[Any]) -> str:

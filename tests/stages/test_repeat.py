@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from pipeline.records.results import Accuracies, Accuracy, Result
 from pipeline.records.targets import load_target
 from pipeline.repeat import spread, trainings
 from pipeline.repeat.trainings import Training
+from pipeline.system.errors import InputError
 from tests.conftest import TINY_PARAMS
 
 TARGET = load_target("atom-x5-e3940")
@@ -64,22 +66,22 @@ def test_every_seed_is_trained_once_and_a_changed_recipe_leaves_the_parents(
     layout.ARTIFACTS.mkdir()
     layout.DATASET.symlink_to(prepared / layout.DATASET)
     done: list[tuple[str, ...]] = []
-    stage = trainings._stage
+    run = trainings._Project.run
 
-    def watched(folder: Path, seed: int, *arguments: str) -> None:
-        done.append((str(seed), *arguments[:2]))
-        stage(folder, seed, *arguments)
+    def watched(project: Any, *stage: str) -> None:
+        done.append((project.machine, str(project.seed), *stage[:2]))
+        run(project, *stage)
 
-    monkeypatch.setattr(trainings, "_stage", watched)
+    monkeypatch.setattr(trainings._Project, "run", watched)
 
-    def repeat() -> str:
+    def repeat(*options: str) -> str:
         done.clear()
-        outcome = CliRunner().invoke(cli, ["repeat", "int8", "--seeds", "1", "--json", "all.json"])
+        outcome = CliRunner().invoke(cli, ["repeat", "int8", "--seeds", "1", "--json", "all.json", *options])
         assert outcome.exit_code in (0, 1, 3), outcome.output
         return outcome.output
 
     printed = repeat()
-    assert [words[1] for words in done] == ["train", "resolve", "compress", "export", "retest"]
+    assert [words[2] for words in done] == ["train", "resolve", "compress", "export", "retest"]
     assert "1 training:" in printed
     assert (layout.REPEAT / "report.md").read_text().count("| 0 |") == 1
     record = json.loads(Path("all.json").read_text())
@@ -90,7 +92,17 @@ def test_every_seed_is_trained_once_and_a_changed_recipe_leaves_the_parents(
     recipes = {**TINY_PARAMS["recipes"], "int8": [{"quantize": {"calibration_samples": 4}}]}  # type: ignore[dict-item]
     Path("params.yaml").write_text(yaml.safe_dump({**TINY_PARAMS, "recipes": recipes}))
     repeat()
-    assert [words[1] for words in done] == ["resolve", "compress", "export", "retest"]
+    assert [words[2] for words in done] == ["resolve", "compress", "export", "retest"]
+    both = repeat("--machine", "this", "--machine", "sse41")
+    assert [words[0] for words in done] == ["sse41"] * 5
+    assert "2 trainings:" in both
+    arithmetics = [one["arithmetic"] for one in json.loads(Path("all.json").read_text())["trainings"]]
+    assert arithmetics[1] == "DEFAULT, oneDNN SSE41" != arithmetics[0]
+
+
+def test_an_unknown_machine_is_one_line_with_those_that_there_are(project: Path) -> None:
+    with pytest.raises(InputError, match="no machine 'avx3': there are this, avx2, sse41"):
+        trainings.repeat(load_params(), ["int8"], 1, ["avx3"])
 
 
 def test_without_a_data_set_there_is_one_line(project: Path) -> None:
