@@ -1,17 +1,48 @@
 """Power meters: one file each, found by the name that a target's YAML gives as its sampler.
 
-A meter's file has a class `Meter(rails, root)` with a method `watts()`. What cannot be read raises `Unreadable` with
-what to do about it: never a zero. Must run on Python 3.6 with the standard library.
+A meter's file has a class `Meter`, a `PowerMeter`. What cannot be read raises `Unreadable` with what to do about it:
+never a zero. Must run on Python 3.6 with the standard library.
 """
 
-import errno
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, List, Sequence
+from typing import List, Optional, Sequence, Type
+
+from runners.edge.sysfs import Unreadable
 
 
-class Unreadable(Exception):
-    """A rail cannot be read; the message says why and what to do."""
+class PowerMeter:
+    """Reads the power of rails, added up. Asked about ten times a second.
+
+    `averages` tells whether a reading is the mean since the last one, or the power at that moment. `mode` says how the
+    sensor is set, which belongs to every number that it gives.
+    """
+
+    averages = False
+    mode: Optional[str] = None
+
+    def __init__(self, rails: Sequence[str], root: str = "/") -> None:
+        """Find the rails in the board's /sys below `root`.
+
+        Raises:
+            Unreadable: there is no such rail, or no permission to read it.
+        """
+
+    @staticmethod
+    def rails(root: str = "/") -> List[str]:
+        """The rails that this board has, those of the whole board first."""
+        return []
+
+    def watts(self) -> float:
+        """Power of all rails together.
+
+        Raises:
+            Unreadable: a rail gives no reading that can be true.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what the meter holds."""
 
 
 def names() -> List[str]:
@@ -19,38 +50,30 @@ def names() -> List[str]:
     return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
 
 
-def open_meter(name: str, rails: Sequence[str], root: str = "/") -> Any:
-    """The meter called `name` on these rails, whose `watts()` is their power now, added up.
+def kind(name: str) -> Type[PowerMeter]:
+    """The meter called `name`.
 
-    `root` is where the board's /sys is found.
+    Raises:
+        Unreadable: there is none.
+    """
+    if name not in names():
+        raise Unreadable("no power meter called {}: there are {}".format(name, ", ".join(names())))
+    found: Type[PowerMeter] = import_module("{}.{}".format(__name__, name.replace("-", "_"))).Meter
+    return found
+
+
+def open_meter(name: str, rails: Sequence[str], root: str = "/") -> PowerMeter:
+    """The meter called `name` on these rails; `root` is where the board's /sys is found.
 
     Raises:
         Unreadable: there is no such meter, no such rail, or no permission to read it.
     """
-    if name not in names():
-        raise Unreadable("no power meter called {}: there are {}".format(name, ", ".join(names())))
-    return import_module("{}.{}".format(__name__, name.replace("-", "_"))).Meter(rails, root)
+    if not rails or len(set(rails)) < len(rails):
+        raise Unreadable("{}: name at least one rail, and each of them once".format(name))
+    return kind(name)(rails, root)
 
 
-def read_number(path: str, fix: str) -> int:
-    """The whole number in a file of /sys; `fix` says how to get the permission to read it."""
-    try:
-        with open(path, encoding="ascii") as stream:
-            return int(stream.read())
-    except PermissionError as error:
-        raise Unreadable("{}: no permission to read it; {}".format(path, fix)) from error
-    except OSError as error:
-        # Of an INA3221 that is asked too often: it answers the next time.
-        busy = error.errno == errno.EAGAIN
-        raise Unreadable("{}: {}".format(path, "busy" if busy else error.strerror)) from error
-    except ValueError as error:
-        raise Unreadable("{}: holds no number".format(path)) from error
-
-
-def read_text(path: str) -> str:
-    """The text in a file of /sys without its line end; empty where there is none."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
+def absent(sensor: str, rails: Sequence[str], found: Sequence[str], why_none: str) -> Unreadable:
+    """What to say of rails that are not there."""
+    known = ", ".join(found) or "none: " + why_none
+    return Unreadable("no {} {}; there are {}".format(sensor, ", ".join(rails), known))
