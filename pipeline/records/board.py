@@ -29,6 +29,8 @@ class Watts(_Strict):
 
     `sustained_w` is the mean over minutes at a steady temperature with all regions of a frame; it is what a limit is
     held against. `by_state_w` is by what the program was doing: `idle`, `regions_0`, `regions_4`, `model_switch`.
+    `mode` says how the sensor was set, `longest_gap_s` the longest time between two readings, `own_core` the core that
+    the sampler had to itself, null where it shared one with the program.
     """
 
     rail: str
@@ -38,15 +40,22 @@ class Watts(_Strict):
     idle_w: float | None = Field(default=None, gt=0)
     by_state_w: dict[str, PositiveFloat] = {}
     energy_per_frame_j: float | None = Field(default=None, gt=0)
+    mode: str | None = None
+    longest_gap_s: float | None = Field(default=None, gt=0)
+    own_core: int | None = Field(default=None, ge=0)
 
 
 class Health(_Strict):
-    """What the board was like at one moment: clocks by cluster, temperatures by thermal zone, fan, throttling."""
+    """What the board was like at one moment: clocks by cluster, temperatures by thermal zone, fan, throttling.
+
+    Over a run, clocks are means, temperatures and fan the highest. `signs` say by what it was seen to be throttled.
+    """
 
     clocks_mhz: dict[str, PositiveFloat] = {}
     temperatures_c: dict[str, float] = {}
     fan_percent: float | None = Field(default=None, ge=0, le=100)
     throttled: bool | None = None
+    signs: list[str] = []
 
 
 class Measured(_Strict):

@@ -59,7 +59,7 @@ class TestRapl:
         self.now += 2
         assert meter.watts() == 9.0
 
-    @settings(max_examples=25)
+    @settings(max_examples=12)
     @given(start=st.integers(0, RANGE_UJ), watts=st.floats(0.5, 30), seconds=st.floats(0.01, 200))
     def test_a_counter_that_wraps_is_neither_negative_nor_lost(
         self, tmp_path_factory: pytest.TempPathFactory, start: int, watts: float, seconds: float

@@ -37,7 +37,9 @@ class Meter(PowerMeter):
         values = {rail: read_number(file, FIX) for rail, file in self._files.items()}
         for rail, value in values.items():
             if value <= 0:
-                raise Unreadable("{} reads {} microwatts, which is no power that a rail in use takes".format(rail, value))
+                raise Unreadable(
+                    "{} reads {} microwatts, which is no power that a rail in use takes".format(rail, value)
+                )
         return sum(values.values()) / 1e6
 
 
