@@ -198,7 +198,7 @@ class TestCommandLine:
         code, said = self.run(capsys, orin, "--seconds", "0.3", "--hz", "50")
         assert code == 0
         assert "now         9.25 W on VDD_IN by ina3221 (a value in 70 ms, mean of 16)" in said
-        assert "before      cpu-thermal 63.6 °C" in said
+        assert "before      cpu-thermal 63.6 C" in said
         assert "throttled   no" in said
 
     def test_a_board_whose_rail_is_not(self, capsys: pytest.CaptureFixture[str], orin: Path) -> None:

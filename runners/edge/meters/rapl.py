@@ -13,6 +13,7 @@ from runners.edge.sysfs import Unreadable, find, read_number, read_text
 
 ZONES = "sys/class/powercap/intel-rapl:*"
 FIX = "give the runner's group the right by a udev rule (SUBSYSTEM==powercap), or run as root"
+SHORTEST_S = 0.01  # counters move about once a millisecond
 MOST_W = 1000.0  # more than any package takes: above it a counter has jumped, and within it a wrap is told from two
 
 
@@ -52,7 +53,8 @@ class Meter(PowerMeter):
         passed = now - self._time
         self._time, self._energies = now, energies
         if not passed or not any(used):
-            raise Unreadable("the RAPL counters stand still: ask less often than every 10 ms")
+            why = "ask less often than every 10 ms" if passed < SHORTEST_S else "this machine does not count"
+            raise Unreadable("the RAPL counters stand still for {:.3f} s: {}".format(passed, why))
         if passed * MOST_W * 1e6 > min(self._ranges):
             raise Unreadable("not asked for {:.0f} s: a RAPL counter may have wrapped more than once".format(passed))
         watts = sum(used) / 1e6 / passed

@@ -12,12 +12,13 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from contextlib import suppress
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from runners.edge.health import fingerprint
 from runners.edge.meters import kind, names
 from runners.edge.monitor.figures import Figures, figures
-from runners.edge.monitor.monitor import HZ, REPOSITORY, Monitor
+from runners.edge.monitor.monitor import HZ, MOST_HZ, REPOSITORY, Monitor
 
 MEASURED, NOT_MEASURED = 0, 3
 
@@ -35,15 +36,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--root", default="/", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    if not 0 < given.seconds <= 86400 or not 0 < given.hz <= 100:
-        parser.error("--seconds must be above 0 and at most a day, --hz above 0 and at most 100")
+    if not 0 < given.seconds <= 86400 or not 0 < given.hz <= MOST_HZ:
+        parser.error("--seconds must be above 0 and at most a day, --hz above 0 and at most {:g}".format(MOST_HZ))
     if given.list:
         return _list(given.root, given.json)
     try:
         name, rails = _choice(given)
     except ValueError as error:
         parser.error(str(error))
-    with Monitor(name, rails, given.hz, given.root) as monitor, monitor.state(given.state):
+    # Ctrl-C: enough is seen, and what was read until then counts.
+    with Monitor(name, rails, given.hz, given.root) as monitor, monitor.state(given.state), suppress(KeyboardInterrupt):
         time.sleep(given.seconds)
     found = figures(monitor.recording, monitor.states)
     board, unknown = fingerprint.read(given.root)
@@ -51,7 +53,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if given.json:
         print(json.dumps(dict(found._asdict(), fingerprint=board, not_measured=reasons), indent=2))
     else:
-        _show(name, rails, found, board, reasons)
+        for line in _lines(name, rails, found, board, reasons):
+            # Python 3.6 over SSH without a locale can print nothing else.
+            print(line.encode("ascii", "backslashreplace").decode("ascii"))
     return MEASURED if found.power else NOT_MEASURED
 
 
@@ -105,25 +109,27 @@ def _list(root: str, as_json: bool) -> int:
     return MEASURED
 
 
-def _show(name: str, rails: List[str], found: Figures, board: Dict[str, Any], reasons: Dict[str, str]) -> None:
-    print("board       {}".format(", ".join(filter(None, (board["board"], board["soc"], board["os_image"])))))
+def _lines(
+    name: str, rails: List[str], found: Figures, board: Dict[str, Any], reasons: Dict[str, str]
+) -> Iterator[str]:
+    yield "board       {}".format(", ".join(filter(None, (board["board"], board["soc"], board["os_image"]))))
     if found.power:
         for state, watts in sorted(found.power["by_state_w"].items()):
-            print("{:12}{:.2f} W on {} by {} ({})".format(state, watts, "+".join(rails), name, found.power["mode"]))
+            yield ("{:12}{:.2f} W on {} by {} ({})".format(state, watts, "+".join(rails), name, found.power["mode"]))
         core = found.power["own_core"]
         where = "core {} of its own".format(core) if core is not None else "a core that it shares"
         text = "readings    {:.1f} a second, none for at most {:.2f} s; on {}"
-        print(text.format(found.power["sample_hz"], found.power["longest_gap_s"], where))
+        yield text.format(found.power["sample_hz"], found.power["longest_gap_s"], where)
     for moment, health in (("before", found.before), ("during", found.during), ("after", found.after)):
         clocks = ["{} {:.0f} MHz".format(*clock) for clock in sorted(health.get("clocks_mhz", {}).items())]
-        zones = ["{} {:.1f} °C".format(*zone) for zone in sorted(health.get("temperatures_c", {}).items())]
+        zones = ["{} {:.1f} C".format(*zone) for zone in sorted(health.get("temperatures_c", {}).items())]
         fan = health.get("fan_percent")
         fans = [] if fan is None else ["fan {:.0f} %".format(fan)]
-        print("{:12}{}".format(moment, ", ".join(clocks + zones + fans) or "nothing to be read"))
+        yield "{:12}{}".format(moment, ", ".join(clocks + zones + fans) or "nothing to be read")
     throttled = {True: "yes: " + "; ".join(found.during.get("signs", [])), False: "no", None: "not known"}
-    print("throttled   {}".format(throttled[found.during.get("throttled")]))
+    yield "throttled   {}".format(throttled[found.during.get("throttled")])
     for what, why in sorted(reasons.items()):
-        print("not measured: {}: {}".format(what, why))
+        yield "not measured: {}: {}".format(what, why)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ class Figures(NamedTuple):
     not_measured: Reasons
 
 
-def figures(recording: Recording, states: States, frames: Optional[int] = None) -> Figures:
-    """What the record takes; `frames` is how many the program handled in the state `regions_4`."""
-    power, reasons = _power(recording, states, frames)
+def figures(recording: Recording, states: States, frames: Optional[int] = None, full: str = FULL) -> Figures:
+    """What the record takes; `frames` is how many the program handled in the state `full`, its full work."""
+    power, reasons = _power(recording, states, frames, full)
     snapshots = [snapshot for _, snapshot in recording.snapshots]
     if not snapshots:
         why = recording.ended or "the monitor took no look at the board"
@@ -67,7 +67,9 @@ def sustained(recording: Recording, window: Window) -> Window:
     return last, end
 
 
-def _power(recording: Recording, states: States, frames: Optional[int]) -> Tuple[Optional[Dict[str, Any]], Reasons]:
+def _power(
+    recording: Recording, states: States, frames: Optional[int], full: str
+) -> Tuple[Optional[Dict[str, Any]], Reasons]:
     reasons: Reasons = {}
     by_state: Dict[str, float] = {}
     for name, windows in states.items():
@@ -90,17 +92,17 @@ def _power(recording: Recording, states: States, frames: Optional[int]) -> Tuple
         "sustained_w": None,
         "energy_per_frame_j": None,
     }
-    full = list(states.get(FULL, []))
-    if not full:
+    windows = list(states.get(full, []))
+    if not windows:
         return found, reasons
     try:
-        found["sustained_w"] = energy.watts(recording, [sustained(recording, full[-1])])
+        found["sustained_w"] = energy.watts(recording, [sustained(recording, windows[-1])])
     except Unreadable as error:
         reasons["power.sustained_w"] = str(error)
     try:
         if not frames:
             raise Unreadable("no frame was counted")
-        found["energy_per_frame_j"] = sum(energy.joules(recording, *window) for window in full) / frames
+        found["energy_per_frame_j"] = sum(energy.joules(recording, *window) for window in windows) / frames
     except Unreadable as error:
         reasons["power.energy_per_frame_j"] = str(error)
     return found, reasons

@@ -23,7 +23,7 @@ from runners.edge.monitor.cores import free_core
 from runners.edge.monitor.energy import Window
 from runners.edge.monitor.recording import Recording, now_ns, read
 
-HZ = 10.0
+HZ, MOST_HZ = 10.0, 100.0
 START_S = 10.0  # a board with a busy disk takes its time to load Python
 STOP_S = 5.0
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
@@ -40,8 +40,8 @@ class Monitor:
     def __init__(
         self, meter: str, rails: Sequence[str], hz: float = HZ, root: str = "/", cores: Optional[Iterable[int]] = None
     ) -> None:
-        if not 0 < hz <= 1000:
-            raise ValueError("{:g} readings a second: 1 to 100 make sense".format(hz))
+        if not 0 < hz <= MOST_HZ:
+            raise ValueError("{:g} readings a second: above 0 and at most {:g} make sense".format(hz, MOST_HZ))
         self._meter, self._rails, self._hz, self._root = meter, list(rails), hz, root
         self._core = free_core(os.sched_getaffinity(0) if cores is None else cores)
         self.recording = read([], meter, self._rails, hz)

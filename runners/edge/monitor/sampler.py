@@ -21,6 +21,7 @@ from runners.edge.monitor.recording import now_ns
 from runners.edge.sysfs import Unreadable
 
 HEALTH_S = 1.0
+LAST_S = 0.02  # an energy counter that was just read would stand still
 
 
 class _Stop(Exception):
@@ -98,6 +99,7 @@ def main(arguments: List[str]) -> None:
             sampler.run(float(hz), int(parent))
         except _Stop:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(LAST_S)
             sampler.power()
             sampler.health()
     except OSError as error:
