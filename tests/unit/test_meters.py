@@ -104,7 +104,7 @@ class TestRapl:
     def test_a_counter_that_stands_still_is_no_zero(self, atom: Path, seconds: float, why: str) -> None:
         meter = open_meter("rapl", ["package-0"], str(atom))
         self.now += seconds
-        with pytest.raises(Unreadable, match=f"stand still for .* s: {why}"):
+        with pytest.raises(Unreadable, match=f"stand still: {why}"):
             meter.watts()
 
     def test_nothing_is_counted_twice(self, atom: Path) -> None:

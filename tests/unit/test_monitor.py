@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from runners.edge.monitor.figures import figures
 from runners.edge.monitor.monitor import REPOSITORY, Monitor
 from runners.edge.monitor.started import since_start_s
 from tests import recorded_boards
-from tests.recorded_boards import ORIN_INA, write
+from tests.recorded_boards import ORIN_INA, RANGE_UJ, write
 
 LAB_METER = shlex.join([
     sys.executable, "-c", "import time\nwhile True: print(time.monotonic_ns(), 6.5, flush=True); time.sleep(0.01)",
@@ -78,6 +79,29 @@ class TestMonitor:
         assert found.power["mode"] == "a value in 70 ms, mean of 16"
         Watts.model_validate(found.power)
         assert [Health.model_validate(at).throttled for at in (found.before, found.during, found.after)] == [False] * 3
+
+    def test_a_counter_that_runs_and_wraps(self, tmp_path: Path) -> None:
+        root, zone = recorded_boards.atom(tmp_path), "sys/class/powercap/intel-rapl:0"
+        start, done = time.monotonic(), threading.Event()
+
+        def count() -> None:
+            """8 W, from two joules before the wrap on."""
+            while not done.wait(0.001):
+                used = RANGE_UJ - 2_000_000 + int((time.monotonic() - start) * 8e6)
+                write(root, {f"{zone}/next": used % (RANGE_UJ + 1)})
+                (root / zone / "next").replace(root / zone / "energy_uj")
+
+        counter = threading.Thread(target=count)
+        counter.start()
+        time.sleep(0.05)
+        try:
+            with Monitor("rapl", ["package-0"], hz=20, root=str(root)) as watching, watching.state("run"):
+                let_pass(watching, 9)
+        finally:
+            done.set()
+            counter.join()
+        assert int((root / zone / "energy_uj").read_text()) < RANGE_UJ // 2
+        assert watts(watching.recording, watching.states["run"]) == pytest.approx(8, rel=0.25)
 
     def test_a_rail_that_vanishes_and_comes_back(self, orin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(energy, "MOST_GAP_S", 0.3)

@@ -54,7 +54,7 @@ class Meter(PowerMeter):
         self._time, self._energies = now, energies
         if not passed or not any(used):
             why = "ask less often than every 10 ms" if passed < SHORTEST_S else "this machine does not count"
-            raise Unreadable("the RAPL counters stand still for {:.3f} s: {}".format(passed, why))
+            raise Unreadable("the RAPL counters stand still: {}".format(why))
         if passed * MOST_W * 1e6 > min(self._ranges):
             raise Unreadable("not asked for {:.0f} s: a RAPL counter may have wrapped more than once".format(passed))
         watts = sum(used) / 1e6 / passed

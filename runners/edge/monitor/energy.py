@@ -24,7 +24,7 @@ def joules(recording: Recording, start_ns: int, end_ns: int) -> float:
         Unreadable: there were too few readings in it, or none for too long.
     """
     pieces = [piece for piece in _pieces(recording) if piece[1] > start_ns and piece[0] < end_ns]
-    reason = "; ".join(sorted({text for t_ns, text in recording.failures if start_ns <= t_ns <= end_ns}))
+    reason = next((text for t_ns, text in recording.failures if start_ns <= t_ns <= end_ns), "")
     if not pieces or pieces[0][0] > start_ns or pieces[-1][1] < end_ns:
         gone = "no reading of {} for the whole of it".format(", ".join(recording.rails))
         raise Unreadable(reason or _failing(recording, end_ns) or recording.ended or gone)

@@ -91,7 +91,7 @@ class Monitor:
 
     def _wait_for_a_look(self) -> None:
         """Until the board was looked at and the meter read, or cannot be: only then does a window count."""
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_S + 1 / self._hz
         while time.monotonic() < deadline and self._process.poll() is None:
             now = self._read()
             if now.snapshots and (now.samples or now.failures):
