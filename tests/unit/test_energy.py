@@ -97,6 +97,10 @@ class TestNotMeasured:
             with pytest.raises(Unreadable, match=words):
                 joules(made, start, end)
 
+    def test_it_began_before_the_first_reading(self) -> None:
+        with pytest.raises(Unreadable, match="no reading of package-0 for the whole of it"):
+            joules(recording(steady(4, 3, start_s=1)), 0, 3 * S)
+
     def test_nothing_was_ever_read(self) -> None:
         with pytest.raises(Unreadable, match="no permission"):
             joules(EMPTY._replace(failures=[(S, "energy_uj: no permission")]), 2 * S, 9 * S)

@@ -294,6 +294,7 @@ class TestCommand:
         with running("sh", "-c", program) as meter, pytest.raises(Unreadable, match=words):
             meter.watts()
         assert time.monotonic() - start < 2
+        assert len(meter._rest) <= command.LINE_BYTES  # type: ignore[attr-defined]
 
     def test_a_clock_that_jumps_costs_one_reading(self) -> None:
         jump = "print(time.time_ns(), 5, flush=True); time.sleep(0.15)\n"

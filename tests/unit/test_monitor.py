@@ -23,9 +23,10 @@ from runners.edge.monitor.started import since_start_s
 from tests import recorded_boards
 from tests.recorded_boards import ORIN_INA, RANGE_UJ, write
 
-LAB_METER = shlex.join([
-    sys.executable, "-c", "import time\nwhile True: print(time.monotonic_ns(), 6.5, flush=True); time.sleep(0.01)",
-])  # fmt: skip
+PRINTING = "while True: print(time.monotonic_ns(), 6.5, flush=True); time.sleep(0.01)"
+LAB_METER = shlex.join([sys.executable, "-c", f"import time\n{PRINTING}"])
+# Goes on when nobody reads what it prints.
+STUBBORN = shlex.join([sys.executable, "-c", f"import time\ntry:\n  {PRINTING}\nexcept OSError: time.sleep(60)"])
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def children() -> set[int]:
 
 
 def wait_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -147,7 +148,7 @@ class TestMonitor:
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["is killed", "hangs"])
     def test_a_monitor_that_dies_in_the_run(self, how: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(monitor, "STOP_S", 0.2)
-        with Monitor("command", [LAB_METER], hz=50) as watching:
+        with Monitor("command", [STUBBORN], hz=50) as watching:
             sampler = watching._process.pid
             (meter,) = map(int, Path(f"/proc/{sampler}/task/{sampler}/children").read_text().split())
             with watching.state("run"):
@@ -163,7 +164,7 @@ class TestMonitor:
         watcher = f"""
 import time
 from runners.edge.monitor.monitor import Monitor
-with Monitor("command", [{LAB_METER!r}], hz=50) as watching:
+with Monitor("command", [{STUBBORN!r}], hz=50) as watching:
     open({str(started)!r}, "w").write(str(watching._process.pid))
     time.sleep(60)
 """
@@ -235,6 +236,20 @@ class TestCommandLine:
         Fingerprint.model_validate(record["fingerprint"])
         for moment in ("before", "during", "after"):
             Health.model_validate(record[moment])
+
+    def test_it_may_be_ended_early(self, orin: Path) -> None:
+        command = [sys.executable, "-m", "runners.edge.monitor", "--seconds", "60", "--hz", "50", "--root", str(orin)]
+        watching = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        sampled = Path(f"/proc/{watching.pid}/task/{watching.pid}/children")
+        wait_for(lambda: sampled.read_text().strip() != "")
+        lines = Path(f"/proc/{sampled.read_text().strip()}/fd/1")
+        wait_for(lambda: str(lines.readlink()).endswith("(deleted)"))  # the monitor's file, which has no name
+        wait_for(lambda: lines.read_text().count("watts") > 20)
+        os.killpg(watching.pid, signal.SIGINT)  # as Ctrl-C does
+        said, _ = watching.communicate(timeout=20)
+        assert (watching.returncode, "now         9.25 W" in said) == (0, True), said
 
     def test_its_rails(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         code, said = self.run(capsys, recorded_boards.tx2(tmp_path), "--list")
