@@ -79,7 +79,8 @@ class TestMonitor:
         assert 10 < found.power["sample_hz"] < 60
         assert found.power["mode"] == "a value in 70 ms, mean of 16"
         Watts.model_validate(found.power)
-        assert [Health.model_validate(at).throttled for at in (found.before, found.during, found.after)] == [False] * 3
+        told = [Health.model_validate(at).throttled for at in (found.before, found.during, found.after)]
+        assert told == [None, False, None]  # it has counts, which need two looks, and no cooling device
 
     def test_a_counter_that_runs_and_wraps(self, tmp_path: Path) -> None:
         root, zone = recorded_boards.atom(tmp_path), "sys/class/powercap/intel-rapl:0"
@@ -251,6 +252,22 @@ class TestCommandLine:
         said, _ = watching.communicate(timeout=20)
         assert (watching.returncode, "now         9.25 W" in said) == (0, True), said
 
+    @pytest.mark.parametrize(
+        ("words", "why"),
+        [
+            (["--meter", "ina3221"], "no INA3221 rail VDD_IN; there are none"),
+            (["--meter", "ina2xx"], "no INA2xx chip 1-0040; there are none"),
+            ([], "; there are none: "),
+        ],
+    )
+    def test_a_machine_without_any(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], why: str
+    ) -> None:
+        code, said = self.run(capsys, tmp_path, "--seconds", "0.01", *words)
+        assert code == 3
+        assert why in said
+        assert "during      nothing to be read" in said
+
     def test_its_rails(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         code, said = self.run(capsys, recorded_boards.tx2(tmp_path), "--list")
         assert code == 0
@@ -269,12 +286,13 @@ class TestCommandLine:
             (["--seconds", "0"], "--seconds must be above 0"),
             (["--hz", "nan"], "--hz above 0"),
             (["--target", "{root}/broken.yaml"], "names no power meter with its rails"),
+            (["--target", "{root}/text.yaml"], "names no power meter with its rails"),
         ],
     )
     def test_a_wrong_command_is_one_line(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], said: str
     ) -> None:
-        write(tmp_path, {"broken.yaml": "power: [rapl"})
+        write(tmp_path, {"broken.yaml": "power: [rapl", "text.yaml": "power: {sampler: rapl, rails: package-0}"})
         with pytest.raises(SystemExit) as caught:
             program.main([word.format(root=tmp_path) for word in words])
         assert caught.value.code == 2

@@ -21,6 +21,7 @@ from runners.edge.monitor.figures import Figures, figures
 from runners.edge.monitor.monitor import HZ, MOST_HZ, REPOSITORY, Monitor
 
 MEASURED, NOT_MEASURED = 0, 3
+LIKELY = {"rapl": "package-0", "ina3221": "VDD_IN", "ina2xx": "1-0040"}  # to say why even that is not there
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -77,8 +78,8 @@ def _choice(given: argparse.Namespace) -> Tuple[str, List[str]]:
             return name, rails
     if given.meter == "command":
         raise ValueError("--meter command needs a --rail, which is the command")
-    likely = ("rapl", "package-0") if os.uname().machine == "x86_64" else ("ina3221", "VDD_IN")
-    return given.meter or likely[0], [likely[1]]
+    name = given.meter or ("rapl" if os.uname().machine == "x86_64" else "ina3221")
+    return name, [LIKELY[name]]
 
 
 def _of_target(target: str) -> Tuple[str, List[str]]:
@@ -91,6 +92,8 @@ def _of_target(target: str) -> Tuple[str, List[str]]:
     try:
         with open(path, encoding="utf-8") as stream:
             power = yaml.safe_load(stream)["power"]
+        if not isinstance(power["rails"], list):
+            raise TypeError
         return str(power["sampler"]), [str(rail) for rail in power["rails"]]
     except OSError:
         known = sorted(name[: -len(".yaml")] for name in os.listdir(folder) if name.endswith(".yaml"))

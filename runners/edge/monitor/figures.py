@@ -120,8 +120,9 @@ def _package_w(recording: Recording, states: States) -> Optional[float]:
 
 
 def _moment(snapshot: Snapshot) -> Dict[str, Any]:
+    """One look tells of cooling at work only: counts and clocks need two."""
     signs = throttling.signs([snapshot])
-    return dict(_summary([snapshot]), throttled=bool(signs) if throttling.tells(snapshot) else None, signs=signs)
+    return dict(_summary([snapshot]), throttled=bool(signs) if snapshot.cooling else None, signs=signs)
 
 
 def _summary(snapshots: Sequence[Snapshot]) -> Dict[str, Any]:
