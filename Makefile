@@ -57,12 +57,13 @@ nightly: emulators ## pass the tests that take too long for every change, and th
 bench: emulators ## measure what the project promises of itself, as ratios; needs a quiet machine
 	@pytest -q -p no:cacheprovider tests/benchmarks
 
-check: develop ## formatting, lint, types, floors, device Python, workflows
+check: develop ## formatting, lint, types, floors, device Python, shell, workflows
 	@ruff format --check .
 	@ruff check .
 	@mypy
 	@found=$$(lint-imports --no-logo --no-cache) || { echo "$$found"; exit 1; }
 	@vermin --quiet --no-tips --target=3.6- --violations runners
+	@shellcheck --external-sources $$(grep -rIlE '^(#!.*bash|# shellcheck shell=bash)' .ci runners tests)
 	@actionlint
 	@check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
