@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def test_the_repository_s_own_params_are_valid() -> None:
     params = load_params(REPOSITORY / "params.yaml")
-    assert {"fp32", "pruned-int8", "pruned-int8-atom"} <= set(params.methods)
+    assert {"fp32", "int8", "int8-atom", "resized-int8"} <= set(params.methods)
 
 
 def test_a_method_is_a_list_of_steps_and_its_last_step_decides_the_precision(project: Path) -> None:
