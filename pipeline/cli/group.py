@@ -35,7 +35,8 @@ class Group(click.Group):
             # A module of ours that is not there is a fault of ours.
             if (error.name or "").split(".")[0] in ("pipeline", "models", "runners"):
                 raise
-            _stop(context, f"this needs the package {error.name}: `pip install 'edgeproof[cloud]'`")
+            extra = "cluster" if error.name == "distributed" else "cloud"
+            _stop(context, f"this needs the package {error.name}: `pip install 'edgeproof[{extra}]'`")
         except OSError as error:
             # NumPy reports a short write without an error number.
             code = errno.ENOSPC if "requested and" in str(error) else error.errno

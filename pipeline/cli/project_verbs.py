@@ -39,20 +39,24 @@ def plan(base: str | None) -> None:
 @click.option("--trials", type=click.IntRange(1), default=12, show_default=True, help="Recipes to begin with.")
 @click.option("--plan", is_flag=True, help="Only print the trials to evaluate now, as a JSON matrix.")
 @click.option("--trial", metavar="ID", help="Only evaluate this one of them.")
+@click.option("--workers", metavar="ADDRESS", help="Evaluate on the workers of this Dask scheduler: tcp://HOST:8786.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here.")
-def search(target: str, trials: int, plan: bool, trial: str | None, json_file: Path | None) -> None:
+def search(
+    target: str, trials: int, plan: bool, trial: str | None, workers: str | None, json_file: Path | None
+) -> None:
     """Find the candidate that keeps the gates of a target best, over all models of params.yaml.
 
     Varies pruning, re-training, quantization and weight sharing: many recipes without re-training first, the best
-    third with a short one, the best third of those in full. It uses all cores, and goes on where it was stopped.
+    third with a short one, the best third of those in full. It uses all cores, or the workers of a Dask cluster, and
+    goes on where it was stopped.
     Trials are chosen by the validation split; the exit code is the winner's verdict on the test split.
     """
     from pipeline.records.gates import EXIT_CODES
     from pipeline.search import run
     from pipeline.system import files
 
-    if json_file and (plan or trial):
-        raise InputError("--json goes with a whole search")
+    if (json_file or workers) and (plan or trial):
+        raise InputError(f"{'--json' if json_file else '--workers'} goes with a whole search")
     if plan:
         click.echo(json.dumps(run.pending(target, trials), separators=(",", ":")))
         return
@@ -64,7 +68,7 @@ def search(target: str, trials: int, plan: bool, trial: str | None, json_file: P
 
     if json_file:
         files.check_writable(json_file)
-    outcome = run.search(target, trials)
+    outcome = run.search(target, trials, workers)
     summary.write(outcome)
     if json_file:
         files.write_json(json_file, summary.as_json(outcome))

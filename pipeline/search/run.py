@@ -12,7 +12,7 @@ from pipeline.project.params import Params, load_params
 from pipeline.records.gates import Judgement, judge_result
 from pipeline.records.paired import Paired, paired
 from pipeline.records.targets import Target, load_target
-from pipeline.search import trial, workers
+from pipeline.search import cluster, trial, workers
 from pipeline.search.halving import Bracket, Entry, bracket
 from pipeline.search.space import RUNGS
 from pipeline.system.errors import InputError
@@ -35,15 +35,15 @@ class Outcome:
     second: tuple[Entry, Paired] | None = None
 
 
-def search(target_name: str, trials: int) -> Outcome:
-    """Search to the end, from wherever the records are.
+def search(target_name: str, trials: int, scheduler: str | None = None) -> Outcome:
+    """Search to the end, from wherever the records are; on the workers of a Dask `scheduler`, or on this machine.
 
     Raises:
-        InputError: unknown target, a parent or the data set is missing, or a process was killed.
+        InputError: unknown target, a parent or the data set is missing, a process was killed, or there are no workers.
     """
     start = time.monotonic()
     target, params, dataset = _open(target_name)
-    with workers.Workers(layout.search(target.name) / "log.txt") as at_work:
+    with _workers(scheduler, target, params, dataset) as at_work:
         while (found := bracket(target, params, dataset, trials)).pending:
             _evaluate_all(at_work, found, target, params)
     winner = None
@@ -78,18 +78,32 @@ def evaluate(target_name: str, trials: int, wanted: str) -> trial.Record:
     for entries in bracket(target, params, dataset, trials).rounds:
         for entry in entries:
             if entry.trial.method == wanted:
-                keep = entry.rung == RUNGS[-1]
-                return entry.record or trial.evaluate(entry.trial, target, params, dataset, keep=keep)
+                if entry.record:
+                    return entry.record
+                record = trial.evaluate(entry.trial, target, params, dataset, keep=entry.rung == RUNGS[-1])
+                trial.write(record, target)
+                return record
     raise InputError(f"no trial {wanted!r} now: `edgeproof search --target {target_name} --plan` lists them")
 
 
-def _evaluate_all(at_work: workers.Workers, found: Bracket, target: Target, params: Params) -> None:
+def _workers(
+    scheduler: str | None, target: Target, params: Params, dataset: Dataset
+) -> workers.Workers | cluster.Cluster:
+    log = layout.search(target.name) / "log.txt"
+    if scheduler is None:
+        return workers.Workers(log)
+    wanted = trial.rests_on(target, params.models, dataset)
+    return cluster.Cluster(scheduler, log, trial.refusal, (target.name, params.models, wanted))
+
+
+def _evaluate_all(at_work: workers.Workers | cluster.Cluster, found: Bracket, target: Target, params: Params) -> None:
     entries = found.rounds[-1]
     rung = entries[0].rung
     jobs = [(entry.trial, target, params, rung == RUNGS[-1]) for entry in found.pending]
     # As many processes as the whole round takes, so that a search that goes on calculates with as many threads.
     at_once = len({entry.trial.method for entry in entries})
-    at_work.run(_in_process, jobs, at_once, f"round {len(found.rounds)}: {DOES[rung]}")
+    for record in at_work.run(_in_process, jobs, at_once, f"round {len(found.rounds)}: {DOES[rung]}"):
+        trial.write(record, target)
 
 
 def _second(found: Bracket, dataset: Dataset) -> tuple[Entry, Paired] | None:
@@ -101,8 +115,12 @@ def _second(found: Bracket, dataset: Dataset) -> tuple[Entry, Paired] | None:
     return found.finalists[1], paired(first, second, dataset.groups("val"))
 
 
-def _in_process(one: Candidate, target: Target, params: Params, keep: bool) -> None:
-    trial.evaluate(one, target, params, open_dataset(layout.DATASET), keep=keep)
+def _in_process(one: Candidate, target: Target, params: Params, keep: bool) -> trial.Record:
+    dataset = open_dataset(layout.DATASET)
+    # This process has read the files as they are now; what it finds must not go under the name of what they were.
+    if trial.identify(one.model, one.recipe, load_target(target.name), params, dataset) != one:
+        raise InputError("code, data, a parent or the target changed while the search ran; run it again")
+    return trial.evaluate(one, target, params, dataset, keep=keep)
 
 
 def _open(target_name: str) -> tuple[Target, Params, Dataset]:

@@ -7,18 +7,19 @@ taken for it, and the files of several machines can be copied together.
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pipeline.compress.recipe import Recipe
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.project import code, layout
 from pipeline.project.candidate import Candidate
 from pipeline.project.params import Params
 from pipeline.records.results import Result, read_result
-from pipeline.records.targets import Target
+from pipeline.records.targets import Target, load_target
 from pipeline.system import files
 from pipeline.system.errors import InputError, Missing
 from pipeline.system.stopwatch import part, recording
@@ -54,22 +55,34 @@ def identify(model: str, recipe: Recipe, target: Target, params: Params, dataset
     Raises:
         InputError: the model's parent is not trained yet.
     """
-    parent = layout.parent_weights(model)
-    if not parent.exists():
-        raise Missing(f"{parent} not found: run `dvc repro train@{model}`")
-    parts = [
-        target.sha256,
-        model,
-        recipe.as_yaml(),
-        params.seed,
-        params.width,
-        files.sha256(parent),
-        _content(dataset.folder),
-        code.identity(*STAGES),
-        versions(*PACKAGES),
-    ]
+    parts = [model, recipe.as_yaml(), params.seed, params.width, rests_on(target, [model], dataset)]
     name = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     return Candidate(model, name, recipe, layout.SEARCH)
+
+
+def rests_on(target: Target, models: Iterable[str], dataset: Dataset) -> dict[str, str]:
+    """What decides the outcome of every trial of these models and cannot be handed over: by name, a version or a hash.
+
+    Raises:
+        InputError: a parent is not trained yet.
+    """
+    found = {"code": code.identity(*STAGES), f"target {target.name}": target.sha256, "data": _content(dataset.folder)}
+    for model in models:
+        weights, answers = layout.parent_weights(model), layout.parent_logits(model, "val")
+        if not weights.exists():
+            raise Missing(f"{weights} not found: run `dvc repro train@{model}`")
+        found[f"parent of {model}"] = code.content(layout.parent(model), [weights.name, answers.name])
+    return found | versions(*PACKAGES)
+
+
+def refusal(target_name: str, models: Sequence[str], wanted: dict[str, str]) -> str | None:
+    """Why no trial can be evaluated in this folder as it would be where `wanted` is what it rests on; None: it can."""
+    try:
+        found = rests_on(load_target(target_name), models, open_dataset(layout.DATASET))
+    except (InputError, ImportError) as error:  # a package is not installed
+        return f"{error} (in {Path.cwd()}, where it was started)"
+    other = [name for name, value in wanted.items() if found[name] != value]
+    return f"{Path.cwd()} has another version of: {', '.join(other)}" if other else None
 
 
 def read(trial: Candidate, target: Target) -> Record | None:
@@ -82,7 +95,7 @@ def read(trial: Candidate, target: Target) -> Record | None:
 
 
 def evaluate(trial: Candidate, target: Target, params: Params, dataset: Dataset, *, keep: bool) -> Record:
-    """Evaluate a trial on the validation split and write its record; its model stays only to `keep` it.
+    """Evaluate a trial on the validation split; its model stays only to `keep` it.
 
     A recipe that cannot be carried out (no such budget, training diverges) is an outcome too.
     """
@@ -97,11 +110,14 @@ def evaluate(trial: Candidate, target: Target, params: Params, dataset: Dataset,
         except InputError as error:
             failed = str(error)
     rounded = {name: round(value, 3) for name, value in seconds.items()}
-    record = Record(id=trial.method, result=result, failed=failed, seconds=rounded)
-    files.write_json(layout.trial_record(target.name, trial.method), record.model_dump(mode="json"))
     if not keep:
         clean(trial)
-    return record
+    return Record(id=trial.method, result=result, failed=failed, seconds=rounded)
+
+
+def write(record: Record, target: Target) -> None:
+    """Keep a trial's record: from now on it is finished."""
+    files.write_json(layout.trial_record(target.name, record.id), record.model_dump(mode="json"))
 
 
 def test(trial: Candidate, target: Target, params: Params, dataset: Dataset) -> Result:

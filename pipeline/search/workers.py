@@ -7,7 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pipeline.system.errors import InputError
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # where the libraries look for their number
 
 
 class Workers:
@@ -38,17 +39,19 @@ class Workers:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def run(self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], at_once: int, description: str) -> None:
-        """Call `work` with each job's arguments, at most `at_once` at a time and on as many cores.
+    def run(
+        self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], at_once: int, description: str
+    ) -> Iterator[Any]:
+        """What `work` returns for each job's arguments, as it comes: at most `at_once` at a time, on as many cores.
 
         Raises:
             InputError: a process was killed. Whatever the work itself raises is raised here.
         """
-        pool = self._of_size(max(1, min(os.cpu_count() or 1, at_once)))
-        running = [pool.submit(work, *job) for job in jobs]
+        processes = self._of_size(max(1, min(os.cpu_count() or 1, at_once)))
+        running = [processes.submit(work, *job) for job in jobs]
         try:
             for done in tqdm(as_completed(running), desc=description, total=len(jobs), unit="trial", disable=None):
-                done.result()
+                yield done.result()
         except BrokenProcessPool as error:
             raise InputError(
                 "a trial's process was killed, perhaps for lack of memory; run the search again to go on "
@@ -60,18 +63,26 @@ class Workers:
             self.__exit__()
             self._log.parent.mkdir(parents=True, exist_ok=True)
             threads = (os.cpu_count() or 1) // processes
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(processes, context, _begin, (threads, self._log, os.getpid()))
+            given = os.environ.get(THREADS[0], "")  # for one process: as many in each would wait for each other
+            if given.isdecimal() and int(given):
+                threads = min(threads, int(given))
+            self._pool = pool(processes, threads, self._log)
             self._processes = processes
         return self._pool
 
 
-def _begin(threads: int, log: Path, parent: int) -> None:
-    given = os.environ.get("OMP_NUM_THREADS", "")  # meant for one process: as many in each would wait for each other
-    os.environ["OMP_NUM_THREADS"] = str(min(threads, int(given)) if given.isdecimal() and int(given) else threads)
+def pool(processes: int, threads: int, log: Path | None = None) -> ProcessPoolExecutor:
+    """Processes that calculate with so many threads each, and end with this one; what they print goes to `log`."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, context, _begin, (threads, log, os.getpid()))
+
+
+def _begin(threads: int, log: Path | None, parent: int) -> None:
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before it could take us along
         os._exit(1)
-    with log.open("ab") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
+    if log:
+        with log.open("ab") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)

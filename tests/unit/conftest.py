@@ -1,9 +1,16 @@
 """What unit tests share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from pipeline.data.cutting import build
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.importing import import_data
+from pipeline.project import layout
+from pipeline.project.params import Params, load_params
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -12,3 +19,14 @@ def threads_of_torch() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def ready(images: Path) -> tuple[Params, Dataset]:
+    """What a search starts from: parameters and data; the parent is there in name only, as nothing is calculated."""
+    params = load_params()
+    import_data(images, layout.DATA)
+    build(layout.DATA, layout.DATASET, params.split)
+    layout.parent("lenet-5").mkdir(parents=True)
+    layout.parent_weights("lenet-5").write_bytes(b"weights")
+    return params, open_dataset(layout.DATASET)

@@ -13,9 +13,7 @@ from pipeline.compress.steps.prune import Prune
 from pipeline.compress.steps.quantize import Quantize
 from pipeline.compress.steps.resize import Resize
 from pipeline.compress.steps.retrain import Retrain
-from pipeline.data.cutting import build
-from pipeline.data.dataset import Dataset, open_dataset
-from pipeline.data.importing import import_data
+from pipeline.data.dataset import Dataset
 from pipeline.project import layout
 from pipeline.project.candidate import Candidate
 from pipeline.project.params import Params, load_params
@@ -29,17 +27,6 @@ from pipeline.search.trial import Record
 
 TARGET = load_target("atom-x5-e3940")
 OBJECTIVE = TARGET.objective.regions_per_s
-
-
-@pytest.fixture
-def ready(images: Path) -> tuple[Params, Dataset]:
-    """Parameters and data; the parent is there in name only, as nothing is calculated."""
-    params = load_params()
-    import_data(images, layout.DATA)
-    build(layout.DATA, layout.DATASET, params.split)
-    layout.parent("lenet-5").mkdir(parents=True)
-    layout.parent_weights("lenet-5").write_bytes(b"weights")
-    return params, open_dataset(layout.DATASET)
 
 
 def prediction(rate: float) -> Prediction:
@@ -244,12 +231,28 @@ def test_records_of_another_parent_seed_or_target_are_not_taken(ready: tuple[Par
     assert identity() != before
 
 
+def test_another_machine_refuses_what_would_come_to_something_else(ready: tuple[Params, Dataset]) -> None:
+    _, data = ready
+    models, here = ["lenet-5"], Path.cwd()
+    wanted = trial.rests_on(TARGET, models, data)
+    assert trial.refusal(TARGET.name, models, wanted) is None
+    other = {**wanted, "code": "changed", "torch": "1.0"}
+    assert trial.refusal(TARGET.name, models, other) == f"{here} has another version of: code, torch"
+    layout.parent_logits("lenet-5", "val").write_bytes(b"answers")
+    assert trial.refusal(TARGET.name, models, wanted) == f"{here} has another version of: parent of lenet-5"
+    layout.parent_weights("lenet-5").unlink()
+    assert "run `dvc repro train@lenet-5`" in str(trial.refusal(TARGET.name, models, wanted))
+    (layout.DATASET / "samples.csv").unlink()
+    assert str(trial.refusal(TARGET.name, models, wanted)).endswith(f"(in {here}, where it was started)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["--target", "atom-x5-e394"], "did you mean 'atom-x5-e3940'"),
         (["--target", "atom-x5-e3940"], "samples.csv"),
         (["--target", "atom-x5-e3940", "--plan", "--json", "x.json"], "--json goes with a whole search"),
+        (["--target", "atom-x5-e3940", "--plan", "--workers", "tcp://x:1"], "--workers goes with a whole search"),
     ],
 )
 def test_bad_input_is_one_line(project: Path, arguments: list[str], complaint: str) -> None:

@@ -1,0 +1,235 @@
+"""A search on other machines: who gets a trial, and what becomes of it when a worker or the search itself is killed.
+
+The machines are processes of `dask scheduler` and `dask worker`, as users start them.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import cli
+from pipeline.search import cluster
+from pipeline.search.cluster import Cluster
+from pipeline.system.errors import InputError
+from tests import jobs
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DASK = [sys.executable, "-W", "ignore", "-m", "dask"]
+KILLED_SEARCH = """
+import sys
+from pathlib import Path
+from pipeline.search.cluster import Cluster
+from tests import jobs
+address, folder = sys.argv[1], Path(sys.argv[2])
+with Cluster(address, folder / "log.txt", jobs.accept) as at_work:
+    list(at_work.run(jobs.work, [(0, folder, 600)], 1, "test"))
+"""
+
+
+class Machines:
+    """A scheduler, and workers with 1, 2, ... threads, each in a folder of its own."""
+
+    def __init__(self, folder: Path, workers: int, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        self.folders = [folder / str(number) for number in range(workers)]
+        port = self.address.rpartition(":")[2]
+        commands = [(folder, ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"])]
+        for number, own in enumerate(self.folders, 1):
+            own.mkdir()
+            commands.append((own, ["worker", self.address, "--nthreads", str(number), "--no-dashboard", *options]))
+        self.processes = [start(own, *command) for own, command in commands]
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with (folder / "dask.txt").open("ab") as log:
+        return subprocess.Popen([*DASK, *arguments], cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+@contextmanager
+def machines_in(folder: Path, workers: int, *options: str) -> Iterator[Machines]:
+    found = Machines(folder, workers, *options)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    from distributed import Client
+
+    with machines_in(tmp_path_factory.mktemp("machines"), 2) as found:
+        with Client(found.address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield found
+
+
+def started(folder: Path, times: int) -> list[tuple[int, int]]:
+    """The processes of so many jobs that have started, with the numbers of their workers; waits for them."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = [path.read_text().split() for path in sorted(folder.glob("*-*"), key=lambda path: path.stat().st_mtime)]
+        if len(found) >= times and all(found):
+            return [(int(process), int(worker)) for process, worker in found]
+        time.sleep(0.05)
+    pytest.fail(f"no {times} jobs were started")
+
+
+def is_gone(process: int, within_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_worker_does_one_trial_at_a_time_with_all_of_its_threads(machines: Machines, tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    with Cluster(machines.address, tmp_path / "log.txt", jobs.accept) as at_work:
+        found = list(at_work.run(jobs.conditions, [(number, folder, 2) for number in range(8)], 8, "test"))
+    assert sorted(number for number, *_ in found) == list(range(8))
+    assert {tuple(threads.values()) for _, threads, _, _ in found} == {("1",) * 3, ("2",) * 3}
+    assert not any(heavy for _, _, heavy, _ in found), "a library has read how many threads there are before it was set"
+    assert len({process for *_, process in found}) == 2, "a worker's process was not kept for its next trial"
+
+
+def test_whoever_refuses_gets_no_trial_and_is_named(
+    machines: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    able, other = machines.folders
+    with Cluster(machines.address, tmp_path / "log.txt", jobs.only_in, (able,)) as at_work:
+        found = list(at_work.run(jobs.conditions, [(number, tmp_path) for number in range(3)], 3, "test"))
+    assert {threads["OMP_NUM_THREADS"] for _, threads, _, _ in found} == {"1"}
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("worker tcp://127.0.0.1:")
+    assert line.endswith(f" does no trials: {other} is elsewhere")
+    with (
+        Cluster(machines.address, tmp_path / "log.txt", jobs.only_in, (tmp_path,)) as at_work,
+        pytest.raises(
+            InputError, match=r"worker tcp://\S+ does no trials: .*worker tcp://\S+ does no trials: "
+        ) as nobody,
+    ):
+        list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
+    assert "\n" not in str(nobody.value)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_worker_without_this_code_refuses(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "newer.py").write_text("def accept(): pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    import newer  # type: ignore[import-not-found]
+
+    with (
+        Cluster(machines.address, tmp_path / "log.txt", newer.accept) as at_work,
+        pytest.raises(InputError, match="No module named 'newer'"),
+    ):
+        list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
+
+
+def test_what_a_machine_lacks_is_said_with_its_name(machines: Machines, tmp_path: Path) -> None:
+    with (
+        Cluster(machines.address, tmp_path / "log.txt", jobs.accept) as at_work,
+        pytest.raises(InputError, match=r"worker tcp://\S+: .*No space left on device: 'file0'"),
+    ):
+        list(at_work.run(jobs.fail, [(0,)], 1, "test"))
+
+
+@pytest.mark.parametrize("victim", ["worker", "process"])
+def test_a_killed_trial_is_done_again_and_no_other(machines: Machines, tmp_path: Path, victim: str) -> None:
+    found = []
+    with Cluster(machines.address, tmp_path / "log.txt", jobs.accept) as at_work:
+        for answer in at_work.run(jobs.work, [(number, tmp_path, 0.6) for number in range(5)], 5, "test"):
+            if not found:
+                process, worker = started(tmp_path, 2)[-1]
+                os.kill(worker if victim == "worker" else process, signal.SIGKILL)
+                assert is_gone(process)
+            found.append(answer)
+    assert sorted(found) == list(range(5))
+    starts = Counter(path.name.partition("-")[0] for path in tmp_path.glob("*-*"))
+    assert sorted(starts.values()) == [1, 1, 1, 1, 2]
+
+
+def test_what_kills_every_process_ends_the_search(machines: Machines, tmp_path: Path) -> None:
+    with (
+        Cluster(machines.address, tmp_path / "log.txt", jobs.accept) as at_work,
+        pytest.raises(
+            InputError, match=r"a trial was killed 3 times, at last on the worker tcp://.* run the search again"
+        ),
+    ):
+        list(at_work.run(os._exit, [(9,)], 1, "test"))
+
+
+def test_a_trial_ends_with_the_search_that_wants_it(machines: Machines, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED_SEARCH, machines.address, str(tmp_path)]
+    search = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    [(process, _)] = started(tmp_path, 1)
+    search.kill()
+    search.wait()
+    assert is_gone(process)
+
+
+@pytest.mark.nightly
+def test_a_search_without_workers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with machines_in(tmp_path, 1, "--no-nanny") as found:
+        with Cluster(found.address, tmp_path / "log.txt", jobs.accept) as at_work:
+            assert list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
+            monkeypatch.setattr(cluster, "ALONE_S", 1.0)
+            running = at_work.run(jobs.work, [(number, tmp_path, 0.1) for number in range(50)], 50, "test")
+            next(running)
+            found.processes[1].kill()
+            with pytest.raises(InputError, match=f"no worker is left at {found.address}; .*run the search again"):
+                list(running)
+        with (
+            Cluster(found.address, tmp_path / "log.txt", jobs.accept) as at_work,
+            pytest.raises(InputError, match=f"start some with `dask worker {found.address}`"),
+        ):
+            list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
+        monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+        with Cluster(found.address, tmp_path / "log.txt", jobs.accept) as at_work:
+            found.processes[0].kill()
+            found.processes[0].wait()
+            with pytest.raises(InputError, match=f"the Dask scheduler at {found.address} is gone"):
+                list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
+
+
+@pytest.mark.parametrize("there", ["nobody", "somebody silent", "no address", "no port", "TLS"])
+def test_no_scheduler_is_one_line(
+    ready: object, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], there: str
+) -> None:
+    assert cluster.CONNECT_S < 10
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        if there == "nobody":
+            listening.close()
+        written = {"no address": "foo://bar", "no port": "tcp://127.0.0.1", "TLS": f"tls://{address}"}
+        asked = written.get(there, f"tcp://{address}")
+        answer = CliRunner().invoke(cli, ["search", "--target", "atom-x5-e3940", "--workers", asked])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith(f"edgeproof: no Dask scheduler answers at {asked}")
+    assert len(answer.stderr.splitlines()) == 1
+    assert capfd.readouterr().err == ""
