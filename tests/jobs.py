@@ -10,9 +10,9 @@ def accept() -> None:
     """Any worker will do."""
 
 
-def only_in(folder: Path) -> str | None:
-    """Why a worker that was started in another folder does nothing."""
-    return None if Path.cwd() == folder else f"{Path.cwd()} is elsewhere"
+def only_in(folder: str) -> str | None:
+    """Why a worker that was started in a folder of another name does nothing."""
+    return None if Path.cwd().name == folder else f"{Path.cwd().name} is elsewhere"
 
 
 def conditions(number: int, folder: Path, together: int = 1) -> tuple[int, dict[str, str], bool, int]:

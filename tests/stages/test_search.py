@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from pipeline.stages.retest import retest
 from pipeline.system.errors import InputError
 from pipeline.train.loop import predict
 from pipeline.train.parent import load_parent
+from tests.machines import children, is_gone, scheduler_in
 from tests.stages.conftest import made
 
 TARGET, TRIALS = "atom-x5-e3940", 3
@@ -123,6 +125,38 @@ def test_split_by_hand_it_comes_to_the_same(searched: Path, trained: Path) -> No
     assert rounds[0] == 2
     assert rounds[-2:] == [1, 1]
     assert sum(rounds) == len(before)
+    assert outcome(trained) == outcome(searched)
+
+
+@pytest.mark.nightly
+def test_on_other_machines_it_comes_to_the_same_though_one_is_killed(
+    searched: Path, trained: Path, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer"
+    for name in ("pipeline", "models", "runners"):
+        shutil.copytree(REPOSITORY / name, newer / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "dvc.yaml", newer)
+    with (newer / "pipeline/stages/compress.py").open("a") as code:
+        code.write("# changed\n")
+    with scheduler_in(tmp_path) as machines:
+        for path in (REPOSITORY, REPOSITORY, newer):
+            machines.start(trained, 1, PYTHONPATH=str(path), EDGEPROOF_CACHE=str(trained / "cache"))
+        machines.wait_for(3)
+        command = [*SEARCH, "--workers", machines.address]
+        search = subprocess.Popen(command, cwd=trained, env=environment(trained), stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 300
+        while len(list((trained / layout.SEARCH).glob("candidates/*/*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        before = finished(trained)
+        nanny = machines.processes[1].pid
+        [(worker, trial)] = [(worker, trial) for worker in children(nanny) for trial in children(worker)]
+        os.kill(worker, signal.SIGKILL)
+        assert is_gone(trial, within_s=20)
+        _, said = search.communicate()
+    assert search.returncode == 0, said
+    [line] = [line for line in said.splitlines() if not line.startswith("round ")]
+    assert re.fullmatch(rf"worker tcp://\S+ does no trials: {trained} has another version of: code", line)
+    assert before.items() <= finished(trained).items()
     assert outcome(trained) == outcome(searched)
 
 

@@ -1,7 +1,4 @@
-"""A search on other machines: who gets a trial, and what becomes of it when a worker or the search itself is killed.
-
-The machines are processes of `dask scheduler` and `dask worker`, as users start them.
-"""
+"""A search on other machines: who gets a trial, and what becomes of it when a worker or the search itself is killed."""
 
 import os
 import signal
@@ -11,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +18,8 @@ from pipeline.search import cluster
 from pipeline.search.cluster import Cluster
 from pipeline.system.errors import InputError
 from tests import jobs
+from tests.machines import REPOSITORY, Machines, is_gone, scheduler_in
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-DASK = [sys.executable, "-W", "ignore", "-m", "dask"]
 KILLED_SEARCH = """
 import sys
 from pathlib import Path
@@ -36,48 +31,15 @@ with Cluster(address, folder / "log.txt", jobs.accept) as at_work:
 """
 
 
-class Machines:
-    """A scheduler, and workers with 1, 2, ... threads, each in a folder of its own."""
-
-    def __init__(self, folder: Path, workers: int, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        self.folders = [folder / str(number) for number in range(workers)]
-        port = self.address.rpartition(":")[2]
-        commands = [(folder, ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"])]
-        for number, own in enumerate(self.folders, 1):
-            own.mkdir()
-            commands.append((own, ["worker", self.address, "--nthreads", str(number), "--no-dashboard", *options]))
-        self.processes = [start(own, *command) for own, command in commands]
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    with (folder / "dask.txt").open("ab") as log:
-        return subprocess.Popen([*DASK, *arguments], cwd=folder, env=environment, stdout=log, stderr=log)
-
-
-@contextmanager
-def machines_in(folder: Path, workers: int, *options: str) -> Iterator[Machines]:
-    found = Machines(folder, workers, *options)
-    try:
-        yield found
-    finally:
-        found.end()
-
-
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    from distributed import Client
-
-    with machines_in(tmp_path_factory.mktemp("machines"), 2) as found:
-        with Client(found.address, timeout=60, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
+    """Two workers with one and with two threads, in the folders `1` and `2` below the scheduler's."""
+    folder = tmp_path_factory.mktemp("machines")
+    with scheduler_in(folder) as found:
+        for threads in (1, 2):
+            (folder / str(threads)).mkdir()
+            found.start(folder / str(threads), threads)
+        found.wait_for(2)
         yield found
 
 
@@ -90,18 +52,6 @@ def started(folder: Path, times: int) -> list[tuple[int, int]]:
             return [(int(process), int(worker)) for process, worker in found]
         time.sleep(0.05)
     pytest.fail(f"no {times} jobs were started")
-
-
-def is_gone(process: int, within_s: float = 5.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_worker_does_one_trial_at_a_time_with_all_of_its_threads(machines: Machines, tmp_path: Path) -> None:
@@ -118,15 +68,14 @@ def test_a_worker_does_one_trial_at_a_time_with_all_of_its_threads(machines: Mac
 def test_whoever_refuses_gets_no_trial_and_is_named(
     machines: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    able, other = machines.folders
-    with Cluster(machines.address, tmp_path / "log.txt", jobs.only_in, (able,)) as at_work:
+    with Cluster(machines.address, tmp_path / "log.txt", jobs.only_in, ("1",)) as at_work:
         found = list(at_work.run(jobs.conditions, [(number, tmp_path) for number in range(3)], 3, "test"))
     assert {threads["OMP_NUM_THREADS"] for _, threads, _, _ in found} == {"1"}
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("worker tcp://127.0.0.1:")
-    assert line.endswith(f" does no trials: {other} is elsewhere")
+    assert line.endswith(" does no trials: 2 is elsewhere")
     with (
-        Cluster(machines.address, tmp_path / "log.txt", jobs.only_in, (tmp_path,)) as at_work,
+        Cluster(machines.address, tmp_path / "log.txt", jobs.only_in, ("3",)) as at_work,
         pytest.raises(
             InputError, match=r"worker tcp://\S+ does no trials: .*worker tcp://\S+ does no trials: "
         ) as nobody,
@@ -194,7 +143,9 @@ def test_a_trial_ends_with_the_search_that_wants_it(machines: Machines, tmp_path
 
 @pytest.mark.nightly
 def test_a_search_without_workers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with machines_in(tmp_path, 1, "--no-nanny") as found:
+    with scheduler_in(tmp_path) as found:
+        found.start(tmp_path, 1, "--no-nanny")
+        found.wait_for(1)
         with Cluster(found.address, tmp_path / "log.txt", jobs.accept) as at_work:
             assert list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
             monkeypatch.setattr(cluster, "ALONE_S", 1.0)
@@ -233,3 +184,10 @@ def test_no_scheduler_is_one_line(
     assert answer.stderr.startswith(f"edgeproof: no Dask scheduler answers at {asked}")
     assert len(answer.stderr.splitlines()) == 1
     assert capfd.readouterr().err == ""
+
+
+def test_without_dask_it_says_what_to_install(ready: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    answer = CliRunner().invoke(cli, ["search", "--target", "atom-x5-e3940", "--workers", "tcp://127.0.0.1:8786"])
+    assert answer.exit_code == 2
+    assert answer.stderr == "edgeproof: this needs the package distributed: `pip install 'edgeproof[cluster]'`\n"
