@@ -35,6 +35,17 @@ def work(number: int, folder: Path, seconds: float) -> int:
     return number
 
 
+def calculate(products: int) -> float:
+    """Multiply matrices, which takes a while; the seconds that it took, with loading the library."""
+    start = time.monotonic()
+    import torch
+
+    matrix = torch.eye(1024)
+    for _ in range(products):
+        matrix = matrix @ matrix
+    return time.monotonic() - start
+
+
 def fail(number: int) -> None:
     """A fault of the worker's machine."""
     raise OSError(28, "No space left on device", f"file{number}")

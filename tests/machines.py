@@ -63,7 +63,7 @@ def children(process: int) -> list[int]:
     return [int(number) for found in lists for number in found.read_text().split()]
 
 
-def is_gone(process: int, within_s: float = 5.0) -> bool:
+def is_gone(process: int, within_s: float = 20.0) -> bool:
     """Whether a process ends in that time."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

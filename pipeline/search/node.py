@@ -55,7 +55,7 @@ def _call(job: bytes) -> bytes:
 
 
 def _is_wanted(worker: Any, key: Any) -> bool:
-    """Dask cannot stop a function that runs; all it does is to forget about it."""
+    """Whether somebody waits for the answer: Dask cannot stop a function that runs, it only forgets about it."""
     from distributed.worker import WORKER_ANY_RUNNING
 
     task = worker.state.tasks.get(key)

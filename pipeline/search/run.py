@@ -12,7 +12,7 @@ from pipeline.project.params import Params, load_params
 from pipeline.records.gates import Judgement, judge_result
 from pipeline.records.paired import Paired, paired
 from pipeline.records.targets import Target, load_target
-from pipeline.search import cluster, trial, workers
+from pipeline.search import remote, trial, workers
 from pipeline.search.halving import Bracket, Entry, bracket
 from pipeline.search.space import RUNGS
 from pipeline.system.errors import InputError
@@ -88,15 +88,15 @@ def evaluate(target_name: str, trials: int, wanted: str) -> trial.Record:
 
 def _workers(
     scheduler: str | None, target: Target, params: Params, dataset: Dataset
-) -> workers.Workers | cluster.Cluster:
+) -> workers.Workers | remote.Cluster:
     log = layout.search(target.name) / "log.txt"
     if scheduler is None:
         return workers.Workers(log)
     wanted = trial.rests_on(target, params.models, dataset)
-    return cluster.Cluster(scheduler, log, trial.refusal, (target.name, params.models, wanted))
+    return remote.Cluster(scheduler, log, trial.refusal, (target.name, params.models, wanted))
 
 
-def _evaluate_all(at_work: workers.Workers | cluster.Cluster, found: Bracket, target: Target, params: Params) -> None:
+def _evaluate_all(at_work: workers.Workers | remote.Cluster, found: Bracket, target: Target, params: Params) -> None:
     entries = found.rounds[-1]
     rung = entries[0].rung
     jobs = [(entry.trial, target, params, rung == RUNGS[-1]) for entry in found.pending]

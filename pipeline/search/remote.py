@@ -139,8 +139,7 @@ class Cluster:
         """
         if self._client.status == "closed":
             raise InputError(f"the Dask scheduler at {self._address} is gone; start it, and {AGAIN}")
-        # A client that has lost its scheduler looks for it, as long as for the first time.
-        known = self._client.scheduler_info(n_workers=-1)["workers"] if self._client.status == "running" else {}
+        known = self._known()
         for address in known:
             if address not in self._asked:
                 self._asked[address] = self._submit(address, self._question)
@@ -152,6 +151,16 @@ class Cluster:
                 self._reasons[address] = _reason(asked)
         self._tell()
         return list(known)
+
+    def _known(self) -> dict[str, Any]:
+        """The workers that the scheduler knows, by address; none while the client looks for a scheduler it has lost."""
+        if self._client.status != "running":
+            return {}
+        try:
+            # Not `scheduler_info`: a timer of the client's puts one without workers into its place now and then.
+            return dict(self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"])
+        except OSError:  # the connection has just been lost
+            return {}
 
     def _is_able(self, address: str) -> bool:
         return address in self._reasons and self._reasons[address] is None
