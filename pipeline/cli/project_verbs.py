@@ -48,8 +48,8 @@ def search(
 
     Varies pruning, re-training, quantization and weight sharing: many recipes without re-training first, the best
     third with a short one, the best third of those in full. It uses all cores, or the workers of a Dask cluster, and
-    goes on where it was stopped.
-    Trials are chosen by the validation split; the exit code is the winner's verdict on the test split.
+    goes on where it was stopped. Trials are chosen by the validation split; the exit code is the winner's verdict on
+    the test split.
     """
     from pipeline.records.gates import EXIT_CODES
     from pipeline.search import run

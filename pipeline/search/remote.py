@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -71,9 +72,10 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._client.status == "running":
-            self._executor.shutdown(wait=False)
-        self._client.close()
+        with suppress(OSError, asyncio.TimeoutError):  # from a scheduler that is gone, or answers no more
+            if self._client.status == "running":
+                self._executor.shutdown(wait=False)
+            self._client.close()
 
     def run(
         self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], at_once: int, description: str
@@ -140,12 +142,13 @@ class Cluster:
         if self._client.status == "closed":
             raise InputError(f"the Dask scheduler at {self._address} is gone; start it, and {AGAIN}")
         known = self._known()
+        for address, asked in list(self._asked.items()):
+            if address not in known or asked.cancelled():  # for a while there was no scheduler
+                self._asked.pop(address).cancel()
+                self._reasons.pop(address, None)
         for address in known:
             if address not in self._asked:
                 self._asked[address] = self._submit(address, self._question)
-        for address in set(self._asked).difference(known):
-            self._asked.pop(address).cancel()
-            self._reasons.pop(address, None)
         for address, asked in self._asked.items():
             if asked.done() and address not in self._reasons:
                 self._reasons[address] = _reason(asked)
@@ -168,7 +171,7 @@ class Cluster:
     def _tell(self) -> None:
         """Say who refuses; an error when nobody is left who does not."""
         able, pending = any(map(self._is_able, self._reasons)), len(self._reasons) < len(self._asked)
-        refused = {name: f"worker {name} does no trials: {reason}" for name, reason in self._reasons.items() if reason}
+        refused = {name: f"worker {name} does no trials: {why}" for name, why in self._reasons.items() if why}
         self._ever_able = self._ever_able or able
         if self._ever_able:
             for name in refused.keys() - self._told:

@@ -21,9 +21,10 @@ from pipeline.records.gates import Gates, judge_result
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Accuracy, Result
 from pipeline.records.targets import Target, load_target, target_names
-from pipeline.search import halving, space, trial
+from pipeline.search import halving, run, space, trial
 from pipeline.search.halving import Entry, survivors
 from pipeline.search.trial import Record
+from pipeline.system.errors import InputError
 
 TARGET = load_target("atom-x5-e3940")
 OBJECTIVE = TARGET.objective.regions_per_s
@@ -229,6 +230,14 @@ def test_records_of_another_parent_seed_or_target_are_not_taken(ready: tuple[Par
     assert identity(params=params.model_copy(update={"seed": 3})) != before
     layout.parent_weights("lenet-5").write_bytes(b"other weights")
     assert identity() != before
+
+
+def test_what_changes_while_a_search_runs_is_not_taken_for_what_it_was(ready: tuple[Params, Dataset]) -> None:
+    params, data = ready
+    one = trial.identify("lenet-5", entry(0, 1).trial.recipe, TARGET, params, data)
+    layout.parent_weights("lenet-5").write_bytes(b"other weights")
+    with pytest.raises(InputError, match="changed while the search ran"):
+        run._in_process(one, TARGET, params, keep=False)
 
 
 def test_another_machine_refuses_what_would_come_to_something_else(ready: tuple[Params, Dataset]) -> None:
