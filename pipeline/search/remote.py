@@ -7,6 +7,7 @@ worker while another is idle, and never runs where it would come to something el
 import asyncio
 import logging
 import pickle
+import pkgutil
 import sys
 import time
 import warnings
@@ -21,10 +22,10 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from pipeline.search import node
 from pipeline.system.errors import InputError, plain, reason, some
 
-CONNECT_S = 5.0
+CARRY_OUT = "pipeline.search.node:carry_out"
+CONNECT_S = 7.0
 LOOK_S = 0.5
 ALONE_S = 30.0  # without a worker, before the search gives up; Dask's nanny starts a killed one again within seconds
 KILLS = 3  # of whatever works on a job, before the job itself is taken for the reason
@@ -117,7 +118,11 @@ class Cluster:
                         )
 
     def _submit(self, address: str, job: bytes) -> Future[bytes]:
-        submitted: Future[bytes] = self._executor.submit(node.carry_out, self._name, job, workers=[address])
+        """`node.carry_out`, by its name: a worker that cannot load what it is sent dies instead of saying so."""
+        from dask.utils import apply
+
+        found = self._client.submit(pkgutil.resolve_name, CARRY_OUT, workers=[address], pure=False)
+        submitted: Future[bytes] = self._executor.submit(apply, found, (self._name, job), workers=[address])
         return submitted
 
     def _answer(self, address: str, future: Future[bytes]) -> bytes | None:

@@ -46,7 +46,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 def started(folder: Path, times: int) -> list[tuple[int, int]]:
     """The processes of so many jobs that have started, with the numbers of their workers; waits for them."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         found = [path.read_text().split() for path in sorted(folder.glob("*-*"), key=lambda path: path.stat().st_mtime)]
         if len(found) >= times and all(found):
@@ -140,10 +140,27 @@ def test_what_kills_every_process_ends_the_search(machines: Machines, tmp_path: 
 def test_a_trial_ends_with_the_search_that_wants_it(machines: Machines, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED_SEARCH, machines.address, str(tmp_path)]
     search = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
-    [(process, _)] = started(tmp_path, 1)
-    search.kill()
-    search.wait()
+    try:
+        [(process, _)] = started(tmp_path, 1)
+    finally:
+        search.kill()
+        search.wait()
     assert is_gone(process)
+
+
+@pytest.mark.nightly
+def test_a_machine_without_edgeproof_refuses(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['pipeline'] = None")
+    with scheduler_in(tmp_path) as found:
+        found.start(tmp_path, 1, PYTHONPATH=str(tmp_path))
+        found.wait_for(1)
+        with (
+            Cluster(found.address, tmp_path / "log.txt", jobs.accept) as at_work,
+            pytest.raises(
+                InputError, match=r"worker tcp://\S+ does no trials: .*is this version of edgeproof installed"
+            ),
+        ):
+            list(at_work.run(jobs.conditions, [(0, tmp_path)], 1, "test"))
 
 
 @pytest.mark.nightly
