@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, for an IR or an ONNX file."""
+"""OpenVINO on the CPU, as a device runs it, and what a re-test asks beside: ONNX files, layers, kernels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.boards.answers import answer
 from pipeline.formats.layer_names import clean_name, layers_in, weights_name
+from runners.edge.backends import openvino_model
+from runners.edge.backends.openvino_model import OpenVinoModel
 
 BOUNDARIES = ("FakeQuantize",)
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
@@ -17,8 +19,9 @@ IN_8_BITS = ("I8", "i8", "u8")  # how the names of such kernels end
 
 def read(job: dict[str, Any]) -> openvino.Model:
     """The model of a job (an IR, or an ONNX file converted to one) for its fixed shape."""
-    is_onnx = job["model"].endswith(".onnx")
-    model = openvino.convert_model(job["model"]) if is_onnx else openvino.Core().read_model(job["model"])
+    if not job["model"].endswith(".onnx"):
+        return openvino_model.read(job["model"], job["shape"])
+    model = openvino.convert_model(job["model"])
     model.reshape({0: openvino.PartialShape(job["shape"])})
     return model
 
@@ -52,51 +55,41 @@ class OpenVino:
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._shape = tuple(job["shape"])
+        self._rows = job["shape"][0]
         model = read(job)
         self._outputs = positions(model, job.get("output", ()))
         self._layers: list[dict[str, Any]] = []
         self._own = [(clean_name(op.get_friendly_name()), weights_name(op)) for op in layers_in(model)]
         if job.get("layers"):
             model = _showing_layers(model, self._outputs, self._layers)
-        settings: dict[str, Any] = {
-            "INFERENCE_NUM_THREADS": job["threads"],
-            "NUM_STREAMS": 1,
-            # Newer server CPUs would otherwise calculate FP32 layers in BF16.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        if not job.get("saturating", True):
-            settings["LP_TRANSFORMS_MODE"] = "NO"
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        settings = {} if job.get("saturating", True) else {"LP_TRANSFORMS_MODE": "NO"}
+        self._model = OpenVinoModel(model, "CPU", job["threads"], settings)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """The outputs asked for (see `answer`) for `batch` (n, ...), n at most the batch it was compiled for."""
-        padded = np.zeros(self._shape, np.float32)
-        padded[: len(batch)] = batch
-        answers = self._compiled(padded)
+        answers = self._model.run(batch)
         if self._layers:
-            shown = [np.asarray(answers[index], np.float32).reshape(len(padded), -1) for index in range(len(answers))]
+            shown = [np.asarray(values, np.float32).reshape(self._rows, -1) for values in answers]
             for layer, values in zip(self._layers, shown, strict=True):
                 layer["values"] = values.shape[1]
             return np.concatenate(shown, axis=1)[: len(batch)]
-        return answer([answers[index] for index in self._outputs], len(padded), len(batch))
+        return answer([answers[index] for index in self._outputs], self._rows, len(batch))
 
     def facts(self) -> dict[str, Any]:
-        """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and the CPU OpenVINO sees.
+        """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and what really calculates.
 
         `ran` has each of these layers that was found again, by its place in `layers_in`: its name, the constant that
         its weights are, its kernel, and whether that multiplies 8-bit numbers.
         """
-        nodes = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ops()]
+        nodes = [node.get_rt_info() for node in self._model.compiled.get_runtime_model().get_ops()]
         kernels = {
             node["primitiveType"].astype(str)
             for node in nodes
             if node["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul")
         }
-        device = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
         return {
+            **self._model.facts(),
             "kernels": sorted(kernels),
-            "device": str(device).strip(),
             "layers": self._layers,
             "ran": _ran(self._own, nodes),
         }

@@ -1,0 +1,101 @@
+"""OpenVINO: a network compiled for one device and one size of batch. NumPy and OpenVINO only.
+
+The re-test compiles and runs with this very class (pipeline/boards/backends/openvino_cpu.py).
+"""
+
+import os
+from typing import Any, Dict, List, Mapping, Sequence
+
+import numpy as np
+import openvino
+
+from runners.edge.backends.batch import check, padded
+from runners.edge.backends.unusable import Unusable, in_one_line
+
+# What a network calculates in on a device: never what OpenVINO would choose, which is BF16 on newer server CPUs.
+PRECISIONS = {"CPU": "f32", "GPU": "f16"}
+NO_GPU = "install intel-opencl-icd (Gen9: intel-opencl-icd-legacy1) and put the user into the group render"
+
+
+def read(path: str, shape: Sequence[int]) -> Any:
+    """The network of an IR, made for inputs of a fixed `shape`."""
+    model = openvino.Core().read_model(path)
+    model.reshape({0: openvino.PartialShape(list(shape))})
+    return model
+
+
+class OpenVinoModel:
+    """An `openvino.Model` of fixed shape, compiled for `device`: CPU, GPU, or GPU.1 where there are several.
+
+    `settings` are properties of OpenVINO's beside ours.
+
+    Raises:
+        Unusable: there is no such device, or another device or precision would calculate.
+        RuntimeError: OpenVINO does not take the network.
+    """
+
+    def __init__(self, model: Any, device: str, threads: int, settings: Mapping[str, Any]) -> None:
+        core = openvino.Core()
+        kind = device.split(".")[0]
+        if kind not in PRECISIONS:
+            raise Unusable("OpenVINO's device {} may calculate anywhere: ask for CPU or GPU".format(device))
+        here = core.available_devices
+        if not any(device in (name, name.split(".")[0]) for name in here):
+            fix = NO_GPU if kind == "GPU" else "ask for one of these"
+            raise Unusable("OpenVINO sees no {} here, only {}; {}".format(device, ", ".join(here) or "nothing", fix))
+        ours: Dict[str, Any] = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": PRECISIONS[kind]}
+        if kind == "CPU":
+            ours["INFERENCE_NUM_THREADS"] = threads
+        ours.update(settings)
+        self.compiled = core.compile_model(model, device, ours)
+        self._rows = int(model.input(0).shape[0])
+        computes = [str(name) for name in self.compiled.get_property("EXECUTION_DEVICES")]
+        precision = self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if {name.split(".")[0] for name in computes} != {kind} or precision != PRECISIONS[kind]:
+            found = "{} in {}".format(", ".join(computes) or "nothing", precision)
+            raise Unusable("OpenVINO was asked for {} in {} and runs on {}".format(device, PRECISIONS[kind], found))
+        self._facts = {
+            "runtime": "OpenVINO {}".format(openvino.__version__.split("-")[0]),
+            "device": str(core.get_property(computes[0], "FULL_DEVICE_NAME")).strip(),
+            "computes": computes,
+            "precision": precision,
+        }
+
+    def run(self, batch: Any) -> List[Any]:
+        """Every output, with all rows the network was compiled for; those behind `batch` (n, ...) are of zeros."""
+        answers = self.compiled(padded(batch, self._rows))
+        return [answers[index] for index in range(len(answers))]
+
+    def facts(self) -> Dict[str, Any]:
+        """The runtime, and the device and the precision that really calculate."""
+        return dict(self._facts)
+
+
+class Backend:
+    """The IR `model.xml` in a folder, for up to `most` regions of `size` pixels; fewer are padded."""
+
+    def __init__(self, folder: str, size: int, device: str, threads: int, most: int, _cache: str) -> None:
+        path = os.path.join(folder, "model.xml")
+        self._most, self._size = most, size
+        try:
+            declared = openvino.Core().read_model(path).input(0).partial_shape
+            if not declared.compatible(openvino.PartialShape([-1, 3, size, size])):
+                raise Unusable("{}: wants {} and not regions of {} pixels".format(path, declared, size))
+            self._model = OpenVinoModel(read(path, (most, 3, size, size)), device or "CPU", threads, {})
+        except RuntimeError as error:
+            raise Unusable(
+                "{}: OpenVINO does not take it: is it whole? ({})".format(path, in_one_line(error))
+            ) from error
+
+    def infer(self, batch: Any) -> Any:
+        """The first output (n, values) in float32 for `batch` (n, 3, size, size), n at most `most`."""
+        check(batch, self._most, self._size)
+        return np.asarray(self._model.run(batch)[0], np.float32).reshape(self._most, -1)[: len(batch)]
+
+    def facts(self) -> Dict[str, Any]:
+        """The runtime, and the device and the precision that really calculate."""
+        return self._model.facts()
+
+    def close(self) -> None:
+        """Let go of the network and its memory."""
+        del self._model
