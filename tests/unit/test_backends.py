@@ -86,6 +86,7 @@ class TestRuns:
 
     def test_it_tells_what_computes(self, exports: Path, runtime: str) -> None:
         facts = open_backend(str(exports / runtime), threads=1).facts()
+        assert facts["threads"] == 1
         assert facts["computes"] == {"openvino": ["CPU"], "onnxruntime": ["CPUExecutionProvider"]}[runtime]
         version = {"openvino": openvino.__version__.split("-")[0], "onnxruntime": onnxruntime.__version__}[runtime]
         assert facts["runtime"].split()[-1] == version
@@ -124,6 +125,15 @@ class TestOpenVino:
     def test_a_gpu_whose_work_the_cpu_does(self, exports: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
         pretend(monkeypatch, ["CPU", "GPU.0", "GPU.1"])
         refused(exports / "openvino", f"was asked for {device} in f16 and runs on CPU in", device=device)
+
+    def test_another_gpu_than_was_asked_for(self, exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Compiled:
+            def get_property(self, name: str) -> Any:
+                return {"EXECUTION_DEVICES": ["GPU.0"], "INFERENCE_PRECISION_HINT": openvino.Type.f16}[name]
+
+        pretend(monkeypatch, ["CPU", "GPU.0", "GPU.1"])
+        monkeypatch.setattr(openvino_model.openvino.Core, "compile_model", lambda *_: Compiled())
+        refused(exports / "openvino", r"was asked for GPU\.1 in f16 and runs on GPU\.0 in f16", device="GPU.1")
 
     def test_another_precision_than_was_asked_for(self, exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pretend(monkeypatch, ["CPU"], INFERENCE_PRECISION_HINT="f16")

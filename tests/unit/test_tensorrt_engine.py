@@ -5,10 +5,12 @@ matrix product on the "device", so that a copy of the wrong bytes, in the wrong 
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -317,8 +319,10 @@ class TestCache:
         first = once(folder)
         for seed in range(2, 2 + engine_cache.KEPT - 1):
             opened(exported(board / f"{seed}", seed)).close()
-        for index, name in enumerate(sorted(entries(board), key=lambda name: name == first)):
-            os.utime(board / "cache" / f"{name}.json", (index, index))  # the first is used last
+        for name in entries(board):
+            age = int(name != first)
+            os.utime(board / "cache" / f"{name}.json", (age, age))
+        opened(folder).close()
         unused = [name for name in entries(board) if name != first]
         opened(exported(board / "new", 99)).close()
         left = entries(board)
@@ -403,3 +407,28 @@ class TestBuilder:
     def test_a_build_that_hangs_is_stopped(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine_cache, "BUILD_LIMIT_S", 0.01)
         refused(folder, r"no engine of TensorRT within 0\.01 s")
+
+    def test_one_whose_program_is_killed_keeps_others_from_building_until_it_ends(
+        self, folder: Path, board: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        behave(monkeypatch, waits_for=str(board / "go"))
+        code = """
+import sys
+from runners.edge.backends import engine_cache, engine_key
+engine_key.SOC, engine_key.JETPACK = sys.argv[4:]
+engine_cache.engine(*sys.argv[1:4])
+"""
+        arguments = [folder, board / "cache", standin.__version__, engine_key.SOC, engine_key.JETPACK]
+        program = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=JETSON.parents[1])
+        while not builds(board) and program.poll() is None:
+            time.sleep(0.01)
+        program.kill()
+        program.wait()
+        with (board / "cache" / "lock").open("w") as lock:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (board / "go").touch()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        opened(folder).close()
+        assert builds(board) == 2
+        assert not list((board / "cache").glob("building-*"))

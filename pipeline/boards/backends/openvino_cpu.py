@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pipeline.boards.answers import answer
 from pipeline.formats.layer_names import clean_name, layers_in, weights_name
-from runners.edge.backends import openvino_model
 from runners.edge.backends.openvino_model import OpenVinoModel
 
 BOUNDARIES = ("FakeQuantize",)
@@ -19,9 +18,8 @@ IN_8_BITS = ("I8", "i8", "u8")  # how the names of such kernels end
 
 def read(job: dict[str, Any]) -> openvino.Model:
     """The model of a job (an IR, or an ONNX file converted to one) for its fixed shape."""
-    if not job["model"].endswith(".onnx"):
-        return openvino_model.read(job["model"], job["shape"])
-    model = openvino.convert_model(job["model"])
+    is_onnx = job["model"].endswith(".onnx")
+    model = openvino.convert_model(job["model"]) if is_onnx else openvino.Core().read_model(job["model"])
     model.reshape({0: openvino.PartialShape(job["shape"])})
     return model
 

@@ -59,6 +59,7 @@ class OnnxRuntimeSession:
             "runtime": "ONNX Runtime {}".format(onnxruntime.__version__),
             "device": self._device,
             "computes": self._session.get_providers(),
+            "threads": self._session.get_session_options().intra_op_num_threads,
         }
 
 

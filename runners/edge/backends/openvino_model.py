@@ -4,7 +4,7 @@ The re-test compiles and runs with this very class (pipeline/boards/backends/ope
 """
 
 import os
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping
 
 import numpy as np
 import openvino
@@ -15,13 +15,6 @@ from runners.edge.backends.unusable import Unusable, in_one_line
 # What a network calculates in on a device: never what OpenVINO would choose, which is BF16 on newer server CPUs.
 PRECISIONS = {"CPU": "f32", "GPU": "f16"}
 NO_GPU = "install intel-opencl-icd (Gen9: intel-opencl-icd-legacy1) and put the user into the group render"
-
-
-def read(path: str, shape: Sequence[int]) -> Any:
-    """The network of an IR, made for inputs of a fixed `shape`."""
-    model = openvino.Core().read_model(path)
-    model.reshape({0: openvino.PartialShape(list(shape))})
-    return model
 
 
 class OpenVinoModel:
@@ -40,7 +33,7 @@ class OpenVinoModel:
         if kind not in PRECISIONS:
             raise Unusable("OpenVINO's device {} may calculate anywhere: ask for CPU or GPU".format(device))
         here = core.available_devices
-        if not any(device in (name, name.split(".")[0]) for name in here):
+        if not any(_is(device, name) for name in here):
             fix = NO_GPU if kind == "GPU" else "ask for one of these"
             raise Unusable("OpenVINO sees no {} here, only {}; {}".format(device, ", ".join(here) or "nothing", fix))
         ours: Dict[str, Any] = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": PRECISIONS[kind]}
@@ -51,7 +44,7 @@ class OpenVinoModel:
         self._rows = int(model.input(0).shape[0])
         computes = [str(name) for name in self.compiled.get_property("EXECUTION_DEVICES")]
         precision = self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if {name.split(".")[0] for name in computes} != {kind} or precision != PRECISIONS[kind]:
+        if not computes or not all(_is(device, name) for name in computes) or precision != PRECISIONS[kind]:
             found = "{} in {}".format(", ".join(computes) or "nothing", precision)
             raise Unusable("OpenVINO was asked for {} in {} and runs on {}".format(device, PRECISIONS[kind], found))
         self._facts = {
@@ -59,6 +52,7 @@ class OpenVinoModel:
             "device": str(core.get_property(computes[0], "FULL_DEVICE_NAME")).strip(),
             "computes": computes,
             "precision": precision,
+            "threads": self.compiled.get_property("INFERENCE_NUM_THREADS") if kind == "CPU" else None,
         }
 
     def run(self, batch: Any) -> List[Any]:
@@ -71,6 +65,11 @@ class OpenVinoModel:
         return dict(self._facts)
 
 
+def _is(device: str, name: str) -> bool:
+    """Whether a device that was asked for is the one of that name: GPU is any of several, GPU.1 is one."""
+    return device in (name, name.split(".")[0])
+
+
 class Backend:
     """The IR `model.xml` in a folder, for up to `most` regions of `size` pixels; fewer are padded."""
 
@@ -78,10 +77,12 @@ class Backend:
         path = os.path.join(folder, "model.xml")
         self._most, self._size = most, size
         try:
-            declared = openvino.Core().read_model(path).input(0).partial_shape
+            model = openvino.Core().read_model(path)
+            declared = model.input(0).partial_shape
             if not declared.compatible(openvino.PartialShape([-1, 3, size, size])):
                 raise Unusable("{}: wants {} and not regions of {} pixels".format(path, declared, size))
-            self._model = OpenVinoModel(read(path, (most, 3, size, size)), device or "CPU", threads, {})
+            model.reshape({0: openvino.PartialShape([most, 3, size, size])})
+            self._model = OpenVinoModel(model, device or "CPU", threads, {})
         except RuntimeError as error:
             raise Unusable(
                 "{}: OpenVINO does not take it: is it whole? ({})".format(path, in_one_line(error))
