@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from pipeline.data.clip import read_frames
 from pipeline.data.images import write_png
+from pipeline.data.overlap import OverlapTracker
 from pipeline.system.errors import BadData
 from pipeline.system.written import Output
 from runners.edge.loop.regions import CONTEXT, Box, Proposer, crop, iou
-from runners.edge.loop.tracks import Tracker
 
 Image = npt.NDArray[np.uint8]
 
@@ -72,7 +72,7 @@ LABEL_HEADER = ("frame", "track", "x", "y", "w", "h", "class", "source", "certai
 
 def tracked_frames(clip: Path) -> Iterator[tuple[Image, list[Region]]]:
     """Every frame of a clip, (720, 1280, 3) uint8 BGR, with the regions that move in it. Raises InputError."""
-    propose, track = Proposer(), Tracker()
+    propose, track = Proposer(), OverlapTracker()
     for number, frame in enumerate(read_frames(clip)):
         boxes = propose(frame)
         yield frame, [Region(number, name, box) for name, box in zip(track(boxes), boxes, strict=True)]

@@ -1,4 +1,4 @@
-"""Regions and tracks: the code that the device and the training set share."""
+"""Regions: the code that the device and the training set share."""
 
 import subprocess
 import sys
@@ -23,7 +23,6 @@ from runners.edge.loop.regions import (
     squared,
     to_frame,
 )
-from runners.edge.loop.tracks import Tracker
 
 FRAME = np.random.default_rng(0).integers(0, 255, (FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
 
@@ -123,46 +122,21 @@ def moving_figure(number: int) -> np.ndarray:
     return frame
 
 
-def test_what_moves_is_proposed_and_followed() -> None:
-    propose, track = Proposer(), Tracker()
-    tracks = set()
+def test_what_moves_is_proposed() -> None:
+    propose = Proposer()
     for number in range(40):
         found = propose(moving_figure(number))
-        numbers = track(found)
         if number < 20:
             assert found == []
         else:
             truth = Box(200 + 8 * number, 300, 61, 141)
             assert max(iou(truth, box) for box in found) > 0.7
-            tracks.add(numbers[int(np.argmax([iou(truth, box) for box in found]))])
-    assert len(tracks) == 1
     assert propose(moving_figure(40), limit=0) == []
-
-
-def test_a_lost_track_gets_a_new_number() -> None:
-    track = Tracker(max_missed=2)
-    here = Box(100, 100, 50, 100)
-    assert track([here]) == [0]
-    assert track([]) == []
-    assert track([here]) == [0]
-    for _ in range(3):
-        track([])
-    assert track([here, Box(600, 100, 50, 100)]) == [1, 2]
-
-
-def test_a_track_does_not_jump_to_what_barely_touches_it() -> None:
-    track = Tracker(min_iou=0.3)
-    here, beside, far = Box(100, 100, 50, 100), Box(140, 100, 50, 100), Box(600, 100, 50, 100)
-    assert 0 < iou(here, beside) < 0.3
-    assert track([here]) == [0]
-    assert track([beside]) == [1]
-    assert track([far]) == [2]
-    assert track([here]) == [0], "the first one was missed for two frames only"
 
 
 def test_the_device_s_code_needs_nothing_of_the_cloud_s() -> None:
     code = (
-        "import sys, runners.edge.loop.tracks, runners.edge.update.unpack, runners.edge.backends.build_engine, "
+        "import sys, runners.edge.loop.regions, runners.edge.update.unpack, runners.edge.backends.build_engine, "
         "runners.contract.engine_recipe, runners.contract.model_input; "
         "print([m for m in sys.modules if m.split('.')[0] in ('pipeline','models')])"
     )

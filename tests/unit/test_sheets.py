@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import sheets
+from pipeline.data.overlap import OverlapTracker
 from pipeline.data.sheets import Label, Region, Segment
 from pipeline.system.errors import InputError
 from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, iou
@@ -205,3 +206,24 @@ def test_vtest_labels_are_what_the_segments_say() -> None:
     moving = [Region(row.frame, row.track, Box(*row[2:6])) for row in rows if row.track >= 0]
     still = [Region(row.frame, row.track, Box(*row[2:6])) for row in rows if row.track < 0]
     assert sheets.label_rows(moving, still, segments) == rows
+
+
+def test_a_lost_track_gets_a_new_number() -> None:
+    track = OverlapTracker(max_missed=2)
+    here = Box(100, 100, 50, 100)
+    assert track([here]) == [0]
+    assert track([]) == []
+    assert track([here]) == [0]
+    for _ in range(3):
+        track([])
+    assert track([here, Box(600, 100, 50, 100)]) == [1, 2]
+
+
+def test_a_track_does_not_jump_to_what_barely_touches_it() -> None:
+    track = OverlapTracker(min_iou=0.3)
+    here, beside, far = Box(100, 100, 50, 100), Box(140, 100, 50, 100), Box(600, 100, 50, 100)
+    assert 0 < iou(here, beside) < 0.3
+    assert track([here]) == [0]
+    assert track([beside]) == [1]
+    assert track([far]) == [2]
+    assert track([here]) == [0], "the first one was missed for two frames only"

@@ -1,31 +1,30 @@
-"""Tracks: the same moving thing followed from frame to frame by the overlap of its boxes.
+"""Tracks for the labelling sheets: what moves, followed from frame to frame by the overlap of its boxes alone.
 
-Runs on the device and behind the labelling sheets. Must run on Python 3.6.
+The labels of the default clip name tracks by these numbers, so they must come out the same for ever. A device follows
+people with `runners/edge/tracking/tracker.py`, which is better at it and may become better still.
 """
-
-from typing import Dict, List, Set
 
 from runners.edge.loop.regions import Box, iou
 
 
-class Tracker:
-    """Greedy matching by intersection over union: enough for a fixed camera and slow walkers."""
+class OverlapTracker:
+    """Greedy matching by intersection over union. A crossing gives new numbers, which somebody who labels can see."""
 
     def __init__(self, min_iou: float = 0.3, max_missed: int = 8) -> None:
         self.min_iou = min_iou
         self.max_missed = max_missed
-        self._boxes: Dict[int, Box] = {}
-        self._missed: Dict[int, int] = {}
+        self._boxes: dict[int, Box] = {}
+        self._missed: dict[int, int] = {}
         self._next = 0
 
-    def __call__(self, boxes: List[Box]) -> List[int]:
+    def __call__(self, boxes: list[Box]) -> list[int]:
         """The track number of each box of the next frame, in the order given; new numbers for new things."""
         pairs = sorted(
             ((iou(old, box), track, index) for track, old in self._boxes.items() for index, box in enumerate(boxes)),
             key=lambda pair: (-pair[0], pair[1], pair[2]),
         )
-        numbers: Dict[int, int] = {}
-        taken: Set[int] = set()
+        numbers: dict[int, int] = {}
+        taken: set[int] = set()
         for overlap, track, index in pairs:
             if overlap >= self.min_iou and track not in taken and index not in numbers:
                 numbers[index] = track
