@@ -136,7 +136,8 @@ def test_what_moves_is_proposed() -> None:
 
 def test_the_device_s_code_needs_nothing_of_the_cloud_s() -> None:
     code = (
-        "import sys, runners.edge.loop.regions, runners.edge.update.unpack, runners.edge.backends.build_engine, "
+        "import sys, runners.edge.loop.regions, runners.edge.tracking.tracker, runners.edge.tracking.decision, "
+        "runners.edge.tracking.schedule, runners.edge.update.unpack, runners.edge.backends.build_engine, "
         "runners.contract.engine_recipe, runners.contract.model_input; "
         "print([m for m in sys.modules if m.split('.')[0] in ('pipeline','models')])"
     )
