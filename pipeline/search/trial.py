@@ -141,15 +141,17 @@ def test(trial: Candidate, target: Target, params: Params, dataset: Dataset) -> 
 
 
 def clean(trial: Candidate) -> None:
-    """Delete a trial's model; its record stays."""
+    """Delete a trial's model, and what a killed process left half-written of it; its record stays."""
     for folder in (trial.compressed, trial.exported):
-        shutil.rmtree(folder, ignore_errors=True)
+        for found in (folder, *folder.parent.glob(f".{folder.name}.*")):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _make(trial: Candidate, params: Params, dataset: Dataset) -> None:
     from pipeline.stages.compress import compress
     from pipeline.stages.export import export
 
+    clean(trial)
     with part("compress"):
         compress(trial, params, dataset)
     with part("export"):

@@ -214,7 +214,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_end(
         "from pipeline.data.dataset import open_dataset\n"
         "from pipeline.project import layout\n"
         "from pipeline.project.params import load_params\n"
-        "from pipeline.train.checkpoint import Checkpoint\n"
+        "from pipeline.train.checkpoint import Checkpoints\n"
         "from pipeline.train.loop import fit\n"
         "write = Checkpoints.write\n"
         "def slow(*a):\n    write(*a)\n    print('epoch', flush=True)\n    import time; time.sleep(0.5)\n"

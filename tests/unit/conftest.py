@@ -11,6 +11,7 @@ from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.importing import import_data
 from pipeline.project import layout
 from pipeline.project.params import Params, load_params
+from tests import recorded_boards
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,6 +20,22 @@ def threads_of_torch() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def atom(tmp_path: Path) -> Path:
+    """The files of an Atom's system, as recorded; so for the others."""
+    return recorded_boards.atom(tmp_path)
+
+
+@pytest.fixture
+def tx2(tmp_path: Path) -> Path:
+    return recorded_boards.tx2(tmp_path)
+
+
+@pytest.fixture
+def orin(tmp_path: Path) -> Path:
+    return recorded_boards.orin(tmp_path)
 
 
 @pytest.fixture

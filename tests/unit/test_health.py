@@ -11,23 +11,7 @@ from runners.edge.health.clocks import Clock, cores_of
 from runners.edge.health.snapshot import Board, Snapshot
 from runners.edge.health.throttling import signs, tells
 from runners.edge.sysfs import Unreadable
-from tests import recorded_boards
 from tests.recorded_boards import CPU, GPU, busy, write
-
-
-@pytest.fixture
-def atom(tmp_path: Path) -> Path:
-    return recorded_boards.atom(tmp_path)
-
-
-@pytest.fixture
-def tx2(tmp_path: Path) -> Path:
-    return recorded_boards.tx2(tmp_path)
-
-
-@pytest.fixture
-def orin(tmp_path: Path) -> Path:
-    return recorded_boards.orin(tmp_path)
 
 
 def watch(root: Path, *moments: dict[str, object]) -> list[Snapshot]:

@@ -17,23 +17,7 @@ from pipeline.records.targets import load_target, target_names
 from runners.edge import meters, sysfs
 from runners.edge.meters import PowerMeter, command, open_meter, rapl
 from runners.edge.sysfs import Unreadable
-from tests import recorded_boards
 from tests.recorded_boards import ORIN_INA, RANGE_UJ, TX2_INA, write
-
-
-@pytest.fixture
-def atom(tmp_path: Path) -> Path:
-    return recorded_boards.atom(tmp_path)
-
-
-@pytest.fixture
-def tx2(tmp_path: Path) -> Path:
-    return recorded_boards.tx2(tmp_path)
-
-
-@pytest.fixture
-def orin(tmp_path: Path) -> Path:
-    return recorded_boards.orin(tmp_path)
 
 
 def energy(root: Path, microjoules: int, zone: str = "intel-rapl:0") -> None:

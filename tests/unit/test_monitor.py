@@ -29,11 +29,6 @@ LAB_METER = shlex.join([sys.executable, "-c", f"import time\n{PRINTING}"])
 STUBBORN = shlex.join([sys.executable, "-c", f"import time\ntry:\n  {PRINTING}\nexcept OSError: time.sleep(60)"])
 
 
-@pytest.fixture
-def orin(tmp_path: Path) -> Path:
-    return recorded_boards.orin(tmp_path)
-
-
 def children() -> set[int]:
     """The processes that this one has."""
     return {int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
@@ -241,7 +236,14 @@ class TestCommandLine:
     def test_it_may_be_ended_early(self, orin: Path) -> None:
         command = [sys.executable, "-m", "runners.edge.monitor", "--seconds", "60", "--hz", "50", "--root", str(orin)]
         watching = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A shell's background jobs, and all that they start, ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         sampled = Path(f"/proc/{watching.pid}/task/{watching.pid}/children")
         wait_for(lambda: sampled.read_text().strip() != "")

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import cli
+from pipeline.compress.recipe import Recipe
 from pipeline.compress.steps.prune import Prune
 from pipeline.compress.steps.quantize import Quantize
 from pipeline.compress.steps.resize import Resize
@@ -279,3 +280,13 @@ def test_an_unknown_trial_and_an_untrained_parent_are_one_line(ready: tuple[Para
     answer = CliRunner().invoke(cli, ["search", "--target", TARGET.name, "--plan"])
     assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1)
     assert "dvc repro train@lenet-5" in answer.stderr
+
+
+def test_what_a_killed_process_left_half_written_of_a_trial_goes_with_it(tmp_path: Path) -> None:
+    one = Candidate("lenet-5", "906b790819ea", Recipe(steps=[]), tmp_path)
+    halves = [folder.parent / f".{one.method}.5jb_ir5g" for folder in (one.compressed, one.exported)]
+    other = one.compressed.parent / ".6bfdcdaf1d15.abcdefgh"
+    for folder in (one.compressed, one.exported, *halves, other):
+        folder.mkdir(parents=True)
+    trial.clean(one)
+    assert [path for path in tmp_path.rglob("*") if path.name.startswith((".", "9"))] == [other]
