@@ -8,9 +8,8 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from itertools import islice
-from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from runners.contract.event import Event, to_line
 from runners.edge.bell import Bell
@@ -72,16 +71,20 @@ class Writer:
         with self._lock:
             if self._give_up_at_s is not None:
                 raise ValueError("event {}: events are closed".format(event))
-            line = to_line(Event(self._last + 1, event, time.time(), time.monotonic(), self._boot, facts))
-            self._last += 1
-            self._taken += 1
-            self._waiting.append((self._last, line))
-            if len(self._waiting) > self._most_waiting:
-                del self._waiting[min(self._in_flight, len(self._waiting) - 1)]
-                self._lost += 1
-                self._untold += 1
-            self._bell.ring()
-            return self._last
+            return self._take(event, facts)
+
+    def _take(self, event: str, facts: Dict[str, Any]) -> int:
+        """Called with the lock held."""
+        line = to_line(Event(self._last + 1, event, time.time(), time.monotonic(), self._boot, facts))
+        self._last += 1
+        self._taken += 1
+        self._waiting.append((self._last, line))
+        if len(self._waiting) > self._most_waiting:
+            del self._waiting[min(self._in_flight, len(self._waiting) - 1)]
+            self._lost += 1
+            self._untold += 1
+        self._bell.ring()
+        return self._last
 
     @property
     def counts(self) -> EventCounts:
@@ -128,15 +131,14 @@ class Writer:
                 self._waiting.popleft()
             self._in_flight = 0
             lost, self._untold = self._untold, 0
+            if lost:
+                self._take("events_lost", {"lost": lost})  # also while the end is waited for
         self._written += len(batch)
         if self._acknowledged is not None:
             self._acknowledged(batch[-1][0])
         if self._failing:
             self._failing = False
             self._say("written again; {} were given up".format(lost))
-        if lost:
-            with suppress(ValueError):  # closed
-                self.put("events_lost", lost=lost)
         return True
 
     def _pause(self) -> None:
