@@ -23,6 +23,7 @@ class Log:
 
     def __init__(self, fd: int, size_line: Any) -> None:
         self.size: Optional[Size] = None
+        self._changed = False
         self._fd, self._size_line = fd, size_line
         self._words: List[str] = []
         self._unread = b""
@@ -34,7 +35,6 @@ class Log:
         Raises:
             Resized: the camera's size is another than before.
         """
-        before = self.size
         while True:
             try:
                 part = os.read(self._fd, 1 << 16)
@@ -46,13 +46,15 @@ class Log:
             self._unread = rest[-LONGEST_WORD:]
             for line in lines:
                 self._keep(line)
-        if before is not None and self.size is not None and self.size != before:
+        if self.size is not None and self._changed:  # perhaps within what was read at once
             raise Resized(self.size)
 
     def _keep(self, line: bytes) -> None:
         found = self._size_line.search(line)
         if found:
-            self.size = (int(found.group(1)), int(found.group(2)))
+            size = int(found.group(1)), int(found.group(2))
+            self._changed = self._changed or self.size not in (None, size)
+            self.size = size
         elif line.strip():
             self._words.append(line[:LONGEST_WORD].decode("utf-8", "replace").strip())
             del self._words[:-LAST_WORDS]
