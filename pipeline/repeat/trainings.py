@@ -58,7 +58,7 @@ def repeat(params: Params, methods: Sequence[str], seeds: int, on: Sequence[str]
     found = []
     arithmetics = {machine: machines.arithmetic(machine) for machine in on}
     for machine, seed in tqdm(list(product(on, range(seeds))), desc="trainings", unit="seed", disable=None):
-        project = _project(params, seed, names, machine, arithmetics[machine])
+        project = _prepare(params, seed, names, machine, arithmetics[machine])
         for model in params.models:
             if not (project.folder / layout.parent(model) / "metrics.json").exists():
                 project.run("train", model)
@@ -98,7 +98,7 @@ def _results(project: _Project, model: str, name: str, targets: Sequence[Target]
     return [read_result(path) for path in paths.values()]
 
 
-def _project(params: Params, seed: int, names: dict[str, str], machine: str, arithmetic: str) -> _Project:
+def _prepare(params: Params, seed: int, names: dict[str, str], machine: str, arithmetic: str) -> _Project:
     """A seed's folder on a machine, with params.yaml and the data set in it."""
     if not layout.DATASET.exists():
         raise Refused(f"{layout.DATASET} not found: run `dvc repro dataset`")

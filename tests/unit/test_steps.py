@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from types import SimpleNamespace
+from typing import Any, cast, get_args
 
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from pydantic import ValidationError
@@ -17,11 +19,13 @@ from pydantic import ValidationError
 from pipeline.cli import cli
 from pipeline.compress import steps
 from pipeline.compress.recipe import Recipe
+from pipeline.compress.state import State, make
 from pipeline.compress.step import ForTarget, Step
 from pipeline.project.params import load_params
 from pipeline.records.targets import Precision, describe
 from pipeline.system.errors import InputError
 from tests.conftest import TINY_PARAMS
+from tests.states import small, state_of
 
 NAMES = steps.names()
 BEFORE = [(name, other, why) for name in NAMES for other, why in steps.step(name).goes_before.items()]
@@ -301,3 +305,15 @@ def test_a_step_that_is_dropped_in_does_its_work(fade: str) -> None:
 
     assert answers().any()
     assert not answers({fade: {"share": 0}}).any()
+
+
+def test_a_step_draws_the_same_whatever_those_before_it_drew() -> None:
+    """Else a candidate would depend on whether a training before was made or read."""
+    drawn = []
+
+    def draw(_: State) -> None:
+        drawn.append(torch.rand(1).item())
+
+    steps = [SimpleNamespace(apply=lambda _: torch.rand(5)), SimpleNamespace(apply=draw), SimpleNamespace(apply=draw)]
+    make(cast(Recipe, SimpleNamespace(steps=steps)), state_of(*small("lenet-5", 32)))
+    assert drawn[0] == drawn[1]
