@@ -1,0 +1,48 @@
+"""The programs of a device, by their names.
+
+    python3 -m runners.edge run --source /dev/video0 --bundle FOLDER
+
+or, from inside `runners/`, `python3 -m edge run ...`. Each is a file in `commands/`. Status 2: the command or
+something that it names was wrong; what else a status means is told by the program's `--help`. Must run on Python 3.6.
+"""
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import List, Optional
+
+HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:] = [HOUSE] + [folder for folder in sys.path if folder != HOUSE]
+
+from runners.edge import commands  # noqa: E402 (found by its place, whatever the folder that this is started in)
+from runners.edge.refused import Refused  # noqa: E402
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Entry point; the exit status."""
+    parser = argparse.ArgumentParser(prog="edge", description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", metavar="PROGRAM")
+    verbs.required = True  # an argument of add_subparsers only since Python 3.7
+    for _, name, _ in iter_modules(commands.__path__):
+        command = import_module("{}.{}".format(commands.__name__, name))
+        text = command.__doc__ or ""
+        verb = verbs.add_parser(
+            name.replace("_", "-"),
+            help=text.splitlines()[0].rstrip("."),
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(verb)
+        verb.set_defaults(start=command.run)
+    given = parser.parse_args(arguments)
+    try:
+        return int(given.start(given))
+    except Refused as refused:
+        sys.stderr.write("edge {}: {}\n".format(given.verb, refused))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Something that a command names is missing or wrong: told in one line, exit status 2."""
+
+
+class Refused(Exception):
+    """The message says what it is and what to do."""

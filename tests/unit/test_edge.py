@@ -1,0 +1,44 @@
+"""The device's programs are found by their names, from wherever they are started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runners.edge import __main__ as edge
+from runners.edge import commands
+
+HOUSE = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def a_command(tmp_path, monkeypatch):
+    (tmp_path / "shout_aloud.py").write_text(
+        '"""Shouts a word."""\n'
+        "from runners.edge.refused import Refused\n"
+        "def add_arguments(parser):\n    parser.add_argument('word')\n"
+        "def run(given):\n"
+        "    if given.word == 'no':\n        raise Refused('no: say another word')\n"
+        "    print(given.word.upper())\n    return 3\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [str(tmp_path)])
+    yield
+    sys.modules.pop("runners.edge.commands.shout_aloud", None)
+
+
+def test_a_file_is_a_command(a_command, capsys):
+    assert edge.main(["shout-aloud", "hey"]) == 3
+    assert capsys.readouterr().out == "HEY\n"
+
+
+def test_what_is_wrong_is_one_line(a_command, capsys):
+    assert edge.main(["shout-aloud", "no"]) == 2
+    assert capsys.readouterr().err == "edge shout-aloud: no: say another word\n"
+
+
+@pytest.mark.parametrize(("folder", "module"), [(HOUSE, "runners.edge"), (HOUSE / "runners", "edge")])
+def test_it_starts_in_either_folder(folder, module):
+    shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=folder, capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("usage: edge ")
