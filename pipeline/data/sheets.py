@@ -20,7 +20,8 @@ from pipeline.data.images import write_png
 from pipeline.data.overlap import OverlapTracker
 from pipeline.system.errors import BadData
 from pipeline.system.written import Output
-from runners.edge.loop.regions import CONTEXT, Box, Proposer, crop, iou
+from runners.edge.loop.proposer import Proposer
+from runners.edge.loop.regions import CONTEXT, Box, crop, iou
 
 Image = npt.NDArray[np.uint8]
 

@@ -3,9 +3,9 @@
 `people.csv` says who each labelled track shows from which frame to which, one or several people. It was made by an AI
 model that looked at the tracks' contact sheets and at every third whole frame, with the widths and heights of the boxes
 in between: one annotator, one look, no human check. It knows ten walks of nine people by their clothes; who left
-the picture and came back after seven seconds counts as two (`leather`, `leather-again`). All 595 labelled boxes have
-their people, and nobody is in two boxes of a frame. Who carries something is by the labels: whoever visibly does in
-any certain region of the walk.
+the picture and came back after seven seconds counts as two (`leather`, `leather-again`). All 608 labelled boxes have
+their people, and nobody is in two boxes of a frame. Boxes that lay over one of the clip's earlier labels took their
+people from there. Who carries something is by the labels: whoever visibly does in any certain region of the walk.
 """
 
 import csv

@@ -18,7 +18,8 @@ import yaml
 from pipeline.data.clip import CLIP_NAME, read_frames
 from pipeline.data.overlap import OverlapTracker
 from runners.contract import model_input
-from runners.edge.loop.regions import Box, Proposer, crop, normalise
+from runners.edge.loop.proposer import Proposer
+from runners.edge.loop.regions import Box, crop, normalise
 from runners.edge.tracking.decision import Decision
 from runners.edge.tracking.reading import calibrated_temperature
 from runners.edge.tracking.schedule import Schedule, Waiting

@@ -11,7 +11,7 @@ from scipy.stats import binom
 from pipeline.records.gates import AT_LEAST, Quantity, Value, judge
 from pipeline.records.paired import Paired, kept, paired
 
-TEST_SAMPLES = 560  # of the default clip
+TEST_SAMPLES = 560  # about as many as of the default clip
 
 
 @cache

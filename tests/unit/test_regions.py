@@ -14,7 +14,6 @@ from runners.edge.loop.regions import (
     FRAME_WIDTH,
     Box,
     Cropper,
-    Proposer,
     crop,
     cut,
     fit,
@@ -113,30 +112,9 @@ def test_normalise() -> None:
     assert out[:, :, 0, 0].tolist() == [[-1, -2, -1], [1, 2, 1]]
 
 
-def moving_figure(number: int) -> np.ndarray:
-    """Grey road; from frame 20 on, somebody in patterned clothes, 61 x 141, walks to the right."""
-    frame = np.full((FRAME_HEIGHT, FRAME_WIDTH, 3), 90, np.uint8)
-    if number >= 20:
-        left = 200 + 8 * number
-        frame[300:441, left : left + 61] = FRAME[:141, :61] // 2 + 120
-    return frame
-
-
-def test_what_moves_is_proposed() -> None:
-    propose = Proposer()
-    for number in range(40):
-        found = propose(moving_figure(number))
-        if number < 20:
-            assert found == []
-        else:
-            truth = Box(200 + 8 * number, 300, 61, 141)
-            assert max(iou(truth, box) for box in found) > 0.7
-    assert propose(moving_figure(40), limit=0) == []
-
-
 def test_the_device_s_code_needs_nothing_of_the_cloud_s() -> None:
     code = (
-        "import sys, runners.edge.loop.regions, runners.edge.tracking.tracker, runners.edge.tracking.decision, "
+        "import sys, runners.edge.loop.proposer, runners.edge.tracking.tracker, runners.edge.tracking.decision, "
         "runners.edge.tracking.schedule, runners.edge.update.unpack, runners.edge.backends.build_engine, "
         "runners.contract.engine_recipe, runners.contract.model_input; "
         "print([m for m in sys.modules if m.split('.')[0] in ('pipeline','models')])"

@@ -1,11 +1,11 @@
-"""Region proposals: which rectangles of a frame are worth classifying.
+"""Regions: how a rectangle of a frame becomes what a network takes.
 
 The training set is cut with this module and so is every frame on the device, so that a model never meets
 a region in production that was framed in another way than those it learned from. Must run on Python 3.6
 (JetPack 4.6) with NumPy and OpenCV only.
 """
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -141,39 +141,3 @@ def _look_up(image: np.ndarray, tables: np.ndarray, planes: np.ndarray) -> None:
     """Write an image (S, S, C; uint8) through the tables (C, 1, 256) into `planes` (C, S, S)."""
     for channel, (table, plane) in enumerate(zip(tables, planes)):
         cv2.LUT(cv2.extractChannel(image, channel), table, dst=plane)
-
-
-class Proposer:
-    """Background differencing (MOG2, Zivkovic 2004) on frames of a fixed camera.
-
-    Works at a fraction of the frame's size: at full size the differencing alone would take more of a 33 ms
-    frame than four classifications do.
-    """
-
-    def __init__(self, scale: float = 0.5, min_height: int = 28, min_width: int = 12, history: int = 300) -> None:
-        self.scale = scale
-        self.min_height = min_height
-        self.min_width = min_width
-        self._background = cv2.createBackgroundSubtractorMOG2(history=history, varThreshold=25, detectShadows=True)
-        self._open = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-        self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 11))  # tall: joins a head to its body
-
-    def __call__(self, frame: np.ndarray, limit: Optional[int] = None) -> List[Box]:
-        """Boxes of what moves in the next frame (720, 1280, 3; uint8 BGR), largest first, at most `limit` of them."""
-        small = cv2.resize(frame, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
-        mask = self._background.apply(small)
-        mask = cv2.threshold(mask, 200, 255, cv2.THRESH_BINARY)[1]  # MOG2 marks shadows with 127
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, self._open)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
-        _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        boxes = [self._box(row) for row in stats[1:] if self._is_plausible(row)]
-        boxes.sort(key=lambda box: -box.area)
-        return boxes[:limit]
-
-    def _is_plausible(self, row: np.ndarray) -> bool:
-        _, _, width, height, area = (int(v) for v in row)
-        return height >= self.min_height and width >= self.min_width and area >= 0.2 * width * height
-
-    def _box(self, row: np.ndarray) -> Box:
-        x, y, width, height = (round(int(v) / self.scale) for v in row[:4])
-        return Box(x, y, width, height)
