@@ -24,12 +24,13 @@ def advise(
     undecided: str | None = None,
     reading: Reading | None = None,
     not_measured: Mapping[str, str] = MappingProxyType({}),
+    network_share: float | None = None,
 ) -> str:
     """What would help most.
 
     `layers` comes with the costliest first. `lost` says where the loss is; without it, it is the target's. `undecided`
     is why the answers got no verdict, `reading` what the target's runtime makes of the file; `not_measured` has the
-    reasons of what lacks.
+    reasons of what lacks, `network_share` is the prediction's.
     """
     failed = {check.name for check in checks if check.verdict == "fail"}
     if "proof" in failed and "unreadable_nodes" not in failed:
@@ -40,25 +41,21 @@ def advise(
     advice = []
     if reading is not None and "unreadable_nodes" in failed:
         advice.append(remedy(reading, target))
-    if failed - {"regions_per_s", "unreadable_nodes"}:
+    if failed - {"frames_per_s", "unreadable_nodes"}:
         advice.append(_accuracy(layers, target, precision, lost or Losses(unit="points")))
     for check in checks:
-        if check.name == "regions_per_s" and check.verdict == "fail" and check.value is not None:
-            share = check.value / check.limit
-            advice.append(
-                f"For {check.limit:g} regions/s the network must shrink to about {share:.0%} of its time: "
-                "give it smaller images, prune it, or take a smaller one."
-            )
-        elif check.name == "regions_per_s" and check.uncertain:
-            advice.append(f"Its speed is within the prediction's error of {check.limit:g} regions/s: a board decides.")
+        if check.name == "frames_per_s" and check.verdict == "fail" and check.value is not None:
+            advice.append(_faster(check.limit, network_share))
+        elif check.name == "frames_per_s" and check.uncertain:
+            advice.append(f"Its speed is within the prediction's errors of {check.limit:g} frames/s: a board decides.")
     missing = {check.name for check in checks if check.verdict == "not_measured"}
-    if undecided and missing - {"regions_per_s", "unreadable_nodes", "proof"}:
+    if undecided and missing - {"frames_per_s", "unreadable_nodes", "proof"}:
         advice.append(f"No verdict on its answers: {undecided}.")
     if advice:
         return " ".join(advice)
     if "unreadable_nodes" in missing:
         return f"What {title_of(target)} reads is not known here: a board has to show whether it loads this file."
-    if missing == {"regions_per_s"}:
+    if missing == {"frames_per_s"}:
         return "It keeps its answers; nothing is known of its speed, which a board has to show."
     if missing == {"proof"} and "accuracy.target" not in not_measured:
         return (
@@ -70,6 +67,19 @@ def advise(
     if missing:
         return "Nothing is known to be wrong, but not all was measured."
     return f"Nothing to mend: it keeps every limit of {target.name}."
+
+
+def _faster(frames_per_s: float, network_share: float | None) -> str:
+    if network_share is not None and network_share <= 0:
+        return (
+            f"At {frames_per_s:g} frames/s the rest of the program leaves no time for a network on these cores: "
+            "ask for fewer frames/s, or take a faster target."
+        )
+    to = f" to about {network_share:.0%} of its time" if network_share is not None and network_share < 1 else ""
+    return (
+        f"For {frames_per_s:g} frames/s the network must shrink{to}: give it smaller images, prune it, or take a "
+        "smaller one."
+    )
 
 
 def _accuracy(layers: Sequence[Layer], target: Target, precision: Precision, lost: Losses) -> str:

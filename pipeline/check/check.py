@@ -25,6 +25,7 @@ from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
+from pipeline.predict.frame import unknown
 from pipeline.records import results
 from pipeline.records.gates import Quantity, Value, judge, proof_limit, worst
 from pipeline.records.paired import CONFIDENCE, kept
@@ -104,6 +105,7 @@ def check(
         labels, counted = labels[~void], lambda outputs: found.decide(outputs)[~void]
     scores = _scores(found, counted, emulation, labels, fp32)
     prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
+    slow = prediction.network_share if prediction else None
     answers = scores.target_outputs
     original = fp32 if reference else emulation.cloud
     agreement = None
@@ -163,7 +165,7 @@ def check(
         advice=" ".join(
             [
                 *left_in_float(emulation, precision, target),
-                advise(checks, layers, target, precision, lost, reason, reading, not_measured),
+                advise(checks, layers, target, precision, lost, reason, reading, not_measured, slow),
             ]
         ),
         accuracy=scores.accuracy,
@@ -301,7 +303,8 @@ def _prediction(
 ) -> tuple[Prediction | None, dict[str, str]]:
     try:
         sample_shape = model.sample_shape
-        return predict(model.path, target, precision, batch, floating=floating, sample_shape=sample_shape), {}
+        found = predict(model.path, target, precision, batch, floating=floating, sample_shape=sample_shape)
+        return found, {} if found.frames_per_s else {"prediction": unknown(target)}
     except Unpredictable as error:
         return None, {"prediction": str(error)}
 

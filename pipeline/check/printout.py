@@ -12,7 +12,7 @@ from pipeline.check.record import CheckReport, Judged
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Target
-from pipeline.records.words import LIMITS, STYLES, VERDICTS, give_or_take, number, rate
+from pipeline.records.words import LIMITS, NOT_MEASURED, STYLES, VERDICTS, give_or_take, number, rate
 from pipeline.system.console import Page
 
 WIDEST = 110
@@ -221,11 +221,16 @@ def _device(report: CheckReport, target: Target) -> RenderableType | None:
     grid = Table.grid(padding=(0, 2, 0, 0))
     found, wanted = report.prediction, target.objective
     if found is not None:
-        speed = f"{rate(found.inferences_per_s)} regions/s ± {number(found.error_percent, 0)} %"
-        style = "red" if _failed(report, "regions_per_s") else "green"
-        grid.add_row("speed", Text(speed, style=style), Text(f"objective {rate(wanted.regions_per_s)}", style="dim"))
-        frames = f"{rate(found.frames_per_s)} frames/s of {wanted.regions_per_frame} regions"
-        grid.add_row("", frames, Text(f"{found.latency_ms:.1f} ms for a batch of {found.batch}", style="dim"))
+        speed = NOT_MEASURED
+        if found.frames_per_s is not None and found.frames_range is not None:
+            low, high = found.frames_range
+            speed = f"{rate(found.frames_per_s)} frames/s ({rate(low)} to {rate(high)})"
+        style = "red" if _failed(report, "frames_per_s") else "green"
+        objective = f"objective {rate(wanted.frames_per_s)}, {wanted.regions_per_frame} regions each"
+        grid.add_row("speed", Text(speed, style=style), Text(objective, style="dim"))
+        network = f"{rate(found.inferences_per_s)} regions/s ± {number(found.error_percent, 0)} %"
+        latency = f"the network alone; {found.latency_ms:.1f} ms for a batch of {found.batch}"
+        grid.add_row("", network, Text(latency, style="dim"))
         if found.power_w is not None:
             grid.add_row("power", f"{found.power_w:.1f} W", Text(found.power_basis, style="dim"))
     if report.peak_memory_mib is not None:
@@ -258,7 +263,7 @@ def told(checks: Iterable[Check]) -> Iterable[str]:
         if check.name == "proof":
             yield f"{name} {VERDICTS[check.verdict].lower()}"
             continue
-        unit = {"accuracy_drop_points": " points lost", "regions_per_s": " regions/s"}.get(check.name, " %")
+        unit = {"accuracy_drop_points": " points lost", "frames_per_s": " frames/s"}.get(check.name, " %")
         value = check.value
         if check.name == "accuracy_drop_points" and value < 0:
             value, unit = -value, " points gained"

@@ -90,8 +90,8 @@ def judged(
         measured[answers[0]], limits[answers[0]] = answers[1], answers[2]
     if difference is not None:
         measured["difference_percent"], limits["difference_percent"] = Value(difference[0]), difference[1]
-    measured["regions_per_s"] = predicted_speed(prediction)
-    limits["regions_per_s"] = target.objective.regions_per_s
+    measured["frames_per_s"] = predicted_speed(prediction)
+    limits["frames_per_s"] = target.objective.frames_per_s
     found = {"proof": proof(grade), **measured, **unreadable(reading)}
     return judge(found, {**proven, **limits, "unreadable_nodes": 0}, certain=certain)
 

@@ -240,9 +240,14 @@ def predict(model: Path, target: str, precision: Any, batch: int, size: Any, jso
         files.write_json(json_file, found.model_dump(mode="json"))
     click.echo(
         f"{shown(model)} on {target}, {found.precision}, batch {batch}: {found.inferences_per_s:.0f} regions/s "
-        f"(predicted, +-{found.error_percent:.0f} %), {found.frames_per_s:.1f} frames/s "
-        f"of {profile.objective.regions_per_frame} regions, {found.latency_ms:.1f} ms"
+        f"(predicted, +-{found.error_percent:.0f} %), {found.latency_ms:.1f} ms"
     )
+    if found.frames_per_s is not None and found.frames_range is not None:
+        low, high = found.frames_range
+        click.echo(
+            f"the whole program with {profile.objective.regions_per_frame} regions a frame: "
+            f"{found.frames_per_s:.1f} frames/s (predicted, {low:.1f} to {high:.1f})"
+        )
     if found.power_w is not None:
         click.echo(f"{found.power_w:.1f} W ({found.power_basis})")
     for note in found.notes:

@@ -49,7 +49,7 @@ class ForTarget(Step):
 class ToSpeed(ForTarget):
     """A step that goes as far as it has to for a target's predicted speed, or as far as another setting says."""
 
-    regions_per_s: float | None = Field(
+    frames_per_s: float | None = Field(
         default=None, gt=0, description="with `target`: the speed to reach, instead of its objective"
     )
 
@@ -58,8 +58,8 @@ class ToSpeed(ForTarget):
         given: Any = getattr(self, setting)
         if (given is None) == (self.target is None):
             raise ValueError(f"give {which}")
-        if self.regions_per_s is not None and self.target is None:
-            raise ValueError("regions_per_s goes with `target`")
+        if self.frames_per_s is not None and self.target is None:
+            raise ValueError("frames_per_s goes with `target`")
         return self
 
     def objective(self, target: str, precision: Precision) -> "Objective":
@@ -68,4 +68,4 @@ class ToSpeed(ForTarget):
         from pipeline.records.targets import load_target
 
         profile = load_target(target)
-        return Objective(profile, precision, self.regions_per_s or profile.objective.regions_per_s)
+        return Objective(profile, precision, self.frames_per_s or profile.objective.frames_per_s)

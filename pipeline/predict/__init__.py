@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.formats.graph.graph import Graph
 from pipeline.formats.network_file import held_precision, load
 from pipeline.predict.fit import Fit, fit
+from pipeline.predict.frame import Frame, Network, network_share_ms, predict_frame, unknown
 from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.machine import Machine, machine
 from pipeline.predict.measurements import BoardResult, own, published
@@ -95,19 +96,32 @@ def predict_graph(
     fitted = _fitted(target, precision, own_results)
     times = _times(layers, target, precision, batch, fitted, own_results)
     rate = 1000 * batch / float(times.sum())
+    latency_ratio = family_latency(target.measured_as, own_results)
+    regions = target.objective.regions_per_frame
+    frame_times = times if batch == regions else _times(layers, target, precision, regions, fitted, own_results)
+    batch_ms = float(frame_times.sum()) * latency_ratio
+    frame = predict_frame(target, Network(batch_ms, fitted.error_percent, regions, graph.values))
+    share_ms = network_share_ms(target, target.objective.frames_per_s, regions, graph.values)
     power_w, basis, power_error = _power(target, precision, sum(layer.macs for layer in layers), rate, own_results)
     return Prediction(
         target=target.name,
         precision=precision,
         batch=batch,
         inferences_per_s=rate,
-        frames_per_s=rate / target.objective.regions_per_frame,
-        latency_ms=float(times.sum()) * latency_ratio(target.measured_as, own_results),
+        frames_per_s=frame.per_s if frame else None,
+        frames_range=frame.range_per_s if frame else None,
+        parts_ms=frame.parts_ms if frame else {},
+        network_share=share_ms / batch_ms if share_ms is not None else None,
+        latency_ms=float(times.sum()) * latency_ratio,
         power_w=power_w,
         power_basis=basis,
         error_percent=fitted.error_percent,
         power_error_percent=power_error,
-        notes=(*_notes(target, layers, times, fitted), *_left(left, len(multiplying), target)),
+        notes=(
+            *_notes(target, layers, times, fitted),
+            *_frame_notes(target, frame),
+            *_left(left, len(multiplying), target),
+        ),
         layers=_layer_times(layers, machine(target, precision), batch, times),
     )
 
@@ -137,7 +151,7 @@ def family_power(name: str, results: tuple[BoardResult, ...] = ()) -> PowerFit |
 
 
 @lru_cache(maxsize=32)
-def latency_ratio(name: str, results: tuple[BoardResult, ...] = ()) -> float:
+def family_latency(name: str, results: tuple[BoardResult, ...] = ()) -> float:
     """Measured latency of a family over the time between two results (OpenVINO's streams overlap a little)."""
     rows = [row for precision in _PRECISIONS for row in [*published(name, precision), *own(results, name, precision)]]
     ratios = [row.latency_ms * row.rate / row.batch / 1000 for row in rows if row.latency_ms]
@@ -185,6 +199,10 @@ def _notes(target: Target, layers: Sequence[Layer], times: Array, fitted: Fit) -
             "factor of 2; the rows fitted to are the slow ones of 2018"
         )
     return tuple(notes)
+
+
+def _frame_notes(target: Target, frame: Frame | None) -> tuple[str, ...]:
+    return () if frame else (unknown(target),)
 
 
 def _left(names: Sequence[str], of: int, target: Target) -> tuple[str, ...]:

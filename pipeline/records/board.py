@@ -86,6 +86,11 @@ class Measured(_Strict):
         return any(told) if told else None
 
     @property
+    def loop_per_s(self) -> float | None:
+        """Frames a second of the whole program with all regions of a frame, which a limit is held against."""
+        return self.frames_per_s.get(self.regions_per_frame)
+
+    @property
     def power_w(self) -> float | None:
         """What a limit on power is held against."""
         return self.power.sustained_w if self.power else None

@@ -39,7 +39,7 @@ def _facts(target: Target) -> Iterator[tuple[str, list[str]]]:
         "objective",
         [
             f"{wanted.regions_per_frame} regions of each frame at {wanted.frames_per_s:g} frames/s "
-            f"({wanted.regions_per_s:g} regions/s) within {wanted.power_w:g} W"
+            f"within {wanted.power_w:g} W"
         ],
     )
     yield "power", [f"measured by {target.power.sampler} on {', '.join(target.power.rails)}, on the board only"]

@@ -21,13 +21,13 @@ Quantity = Literal[
     "accuracy_drop_points",
     "changed_answers_percent",
     "difference_percent",
-    "regions_per_s",
+    "frames_per_s",
     "power_w",
     "unreadable_nodes",
 ]
 
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "not_measured": 3}
-AT_LEAST: tuple[Quantity, ...] = ("proof", "regions_per_s")  # the others are limits that a value must not exceed
+AT_LEAST: tuple[Quantity, ...] = ("proof", "frames_per_s")  # the others are limits that a value must not exceed
 
 
 @dataclass(frozen=True)
@@ -101,20 +101,19 @@ def measurement_of(result: Result, confidence: float | None = None) -> Measureme
         board = result.measured
         # A board that held itself back shows what it does in the heat, not what it can do.
         usable = board if board and not board.throttled else None
-        found["regions_per_s"] = Value(usable.regions_per_s if usable else None)
+        found["frames_per_s"] = Value(usable.loop_per_s if usable else None)
         found["power_w"] = Value(usable.power_w if usable else None)
     else:
         found["proof"] = proof(result.grade)
-        found["regions_per_s"] = predicted_speed(result.predicted)
+        found["frames_per_s"] = predicted_speed(result.predicted)
     return found
 
 
 def predicted_speed(prediction: Prediction | None) -> Value:
-    """Inferences a second, with the prediction's own error on networks that it has not seen as the interval."""
+    """Frames a second of the whole program, and the interval that the prediction's errors leave open."""
     if prediction is None:
         return Value(None, predicted=True)
-    speed, share = prediction.inferences_per_s, prediction.error_percent / 100
-    return Value(speed, predicted=True, interval=(speed * max(0.0, 1 - share), speed * (1 + share)))
+    return Value(prediction.frames_per_s, predicted=True, interval=prediction.frames_range)
 
 
 def proof(grade: Grade | None) -> Value:
@@ -131,7 +130,7 @@ def limits_of(objective: Objective, accuracy_drop_points: float, lane: Lane) -> 
     """What a candidate must keep: its accuracy, the target's speed, and on a board the target's watts."""
     limits: dict[Quantity, float] = {
         "accuracy_drop_points": accuracy_drop_points,
-        "regions_per_s": objective.regions_per_s,
+        "frames_per_s": objective.frames_per_s,
     }
     if lane == "device":
         limits["power_w"] = objective.power_w

@@ -12,7 +12,7 @@ STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "not_mea
 LIMITS = {
     "proof": "proof",
     "accuracy_drop_points": "accuracy",
-    "regions_per_s": "speed",
+    "frames_per_s": "speed",
     "power_w": "power",
     "changed_answers_percent": "changed answers",
     "unreadable_nodes": "runtime",

@@ -48,9 +48,11 @@ def numbers(judgement: Judgement) -> dict[str, float]:
         "size_bytes": result.size_bytes,
         "download_bytes": result.download_bytes,
         "predicted_regions_per_s": predicted.inferences_per_s if predicted else None,
+        "predicted_frames_per_s": predicted.frames_per_s if predicted else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,
         "predicted_error_percent": predicted.error_percent if predicted else None,
         "measured_regions_per_s": measured.regions_per_s if measured else None,
+        "measured_frames_per_s": measured.loop_per_s if measured else None,
         "measured_power_w": measured.power_w if measured else None,
     }
     return {name: value for name, value in found.items() if value is not None}

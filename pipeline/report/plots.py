@@ -35,24 +35,18 @@ class Plot:
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate in the plot; `error` is that of the predicted speed, `cloud` its accuracy there.
+    """A candidate in the plot; `speeds` is what the prediction's errors leave open, `cloud` its accuracy there.
 
     `accuracies` is what its parent's accuracy and the interval of the drop leave open.
     """
 
     name: str
     speed: float
-    error: float
+    speeds: tuple[float, float]
     accuracy: float
     cloud: float | None
     accuracies: tuple[float, float]
     verdict: Verdict
-
-    @property
-    def speeds(self) -> tuple[float, float]:
-        """What the prediction's error leaves open; an error of 100 % or more leaves no lower end to draw."""
-        share = self.error / 100
-        return self.speed * max(1 - share, 0.01), self.speed * (1 + share)
 
 
 def accuracy_against_speed(collected: Collected, target: OnTarget) -> Plot | None:
@@ -60,7 +54,7 @@ def accuracy_against_speed(collected: Collected, target: OnTarget) -> Plot | Non
     points = _points(collected, target)
     if not points:
         return None
-    objective = target.profile.objective.regions_per_s
+    objective = target.profile.objective.frames_per_s
     with _figure(f"speed {target.name}") as (axes, svg):
         speeds = [objective, *(point.speed for point in points)]
         if max(speeds) > LOG_RATIO * min(speeds):
@@ -79,7 +73,7 @@ def accuracy_against_speed(collected: Collected, target: OnTarget) -> Plot | Non
         for point in points:
             _draw(axes, point)
         axes.margins(y=0.18)
-        axes.set_xlabel("predicted regions/s")
+        axes.set_xlabel("predicted frames/s of the whole program")
         axes.set_ylabel("accuracy on target, %")
         numbered = len(collected.params.models) > 1
         _label(axes, points, [str(place) if numbered else point.name for place, point in enumerate(points, 1)])
@@ -118,12 +112,12 @@ def _points(collected: Collected, target: OnTarget) -> list[Point]:
     for judgement in target.tested:
         result = judgement.result
         accuracy, cloud, predicted = result.accuracy.target, result.accuracy.cloud, result.predicted
-        if accuracy and predicted:
+        if accuracy and predicted and predicted.frames_per_s and predicted.frames_range:
             points.append(
                 Point(
                     name=collected.name(result),
-                    speed=predicted.inferences_per_s,
-                    error=predicted.error_percent,
+                    speed=predicted.frames_per_s,
+                    speeds=predicted.frames_range,
                     accuracy=accuracy.percent,
                     cloud=cloud.percent if cloud else None,
                     accuracies=_accuracies(judgement, accuracy.percent),

@@ -52,10 +52,17 @@ COLUMNS = (
     Column("size", "MB", "The files that the device loads; 1 MB is 1,000,000 bytes."),
     Column("download", "MB", "The same files as the device downloads them: packed without loss."),
     Column(
-        "predicted",
+        "network",
         "regions/s",
-        "Regions classified in a second, at the size that the network takes: a prediction by a model of the hardware, "
-        "fitted to published measurements. Behind ± stands its error on networks that it has not seen.",
+        "Regions that the network alone classifies in a second, at the size that it takes: a prediction by a model of "
+        "the hardware, fitted to published measurements. Behind ± stands its error on networks that it has not seen.",
+    ),
+    Column(
+        "loop",
+        "frames/s",
+        "Frames in a second of the whole camera program, which shares the target's cores with the network, with all "
+        "regions in each: predicted. In brackets what the errors of the network's speed and of the cores' speed leave "
+        "open together. The gate judges this number.",
     ),
 )
 
@@ -95,8 +102,7 @@ class Section:
         """What the product asks of it."""
         wanted = self.target.profile.objective
         return (
-            f"{rate(wanted.regions_per_s)} regions/s ({wanted.regions_per_frame} per frame at "
-            f"{wanted.frames_per_s:g} frames/s) within {wanted.power_w:g} W"
+            f"{wanted.frames_per_s:g} frames/s with {wanted.regions_per_frame} regions each within {wanted.power_w:g} W"
         )
 
     @property
@@ -168,7 +174,8 @@ def _cells(judgement: Judgement, notes: _Notes, confidence: float) -> tuple[Cell
         _drop(result, drop_check, missing, notes, confidence),
         _megabytes(result, "size_bytes", result.size_bytes, notes),
         _megabytes(result, "download_bytes", result.download_bytes, notes),
-        _speed(result, checks["regions_per_s"], notes),
+        _network(result, notes),
+        _loop(result, checks["frames_per_s"], notes),
     )
 
 
@@ -201,22 +208,34 @@ def _on_target(result: Result, notes: _Notes) -> Cell:
     return replace(cell, marks=cell.marks + tuple(notes.mark(text) for text in texts))
 
 
-def _speed(result: Result, check: Check, notes: _Notes) -> Cell:
-    predicted = result.predicted
+def _network(result: Result, notes: _Notes) -> Cell:
+    predicted, measured = result.predicted, result.measured
+    if result.lane == "device":
+        return _cell(result, "measured", f"{rate(measured.regions_per_s)} measured" if measured else None, notes)
+    if predicted is None:
+        return _cell(result, "predicted", None, notes)
+    error = predicted.error_percent
+    text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
+    return Cell(text, tuple(notes.mark(one_line(note)) for note in predicted.notes))
+
+
+def _loop(result: Result, check: Check, notes: _Notes) -> Cell:
     if not check.predicted:
         text = None if check.value is None else f"{rate(check.value)} measured"
         return _cell(result, "measured", text, notes, check.verdict)
-    if predicted is None:
+    if check.value is None and result.predicted is not None:
+        return Cell(NOT_MEASURED, tuple(notes.mark(one_line(note)) for note in result.predicted.notes), check.verdict)
+    if check.value is None:
         return _cell(result, "predicted", None, notes, check.verdict)
-    error = predicted.error_percent
-    text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
-    doubts = [one_line(note) for note in predicted.notes]
-    low, high = (predicted.inferences_per_s * (1 + sign * error / 100) for sign in (-1, 1))
+    low, high = check.interval or (check.value, check.value)
+    marks: Marks = ()
     if low < check.limit <= high:
-        doubts.append(
-            f"the objective of {rate(check.limit)} regions/s lies within the prediction's error: a board decides"
+        marks = (
+            notes.mark(
+                f"the objective of {rate(check.limit)} frames/s lies within the prediction's errors: a board decides"
+            ),
         )
-    return Cell(text, tuple(notes.mark(doubt) for doubt in doubts), check.verdict)
+    return Cell(f"{rate(check.value)} ({rate(low)} to {rate(high)})", marks, check.verdict)
 
 
 def _smaller(result: Result) -> list[str]:
@@ -257,7 +276,7 @@ def _caption(collected: Collected) -> list[str]:
         f"{number(collected.accuracy_limit)} points against its FP32 parent.",
         trust.cloud(collected.judgements),
         _certainty(collected),
-        "Regions/s are predicted, not measured; ± is the prediction's own error on networks that it has not seen.",
+        "Regions/s and frames/s are predicted, not measured; ± and the brackets are the prediction's own error.",
         f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
         *([accepted] if collected.params.gates.accept_unaudited else []),
     ]

@@ -67,8 +67,8 @@ class Point(BaseModel):
     def _prune(self, target: Target) -> dict[str, Any]:
         if self.speed is None:
             return {"prune": {"macs": self.macs}}
-        rate = round(self.speed * target.objective.regions_per_s, 1)
-        return {"prune": {"target": target.name, "regions_per_s": rate}}
+        rate = round(self.speed * target.objective.frames_per_s, 1)
+        return {"prune": {"target": target.name, "frames_per_s": rate}}
 
     def _retrain(self, params: Params, epochs: int, learning_rate: float) -> dict[str, Any]:
         settings = {
@@ -107,5 +107,7 @@ def best_precision(target: Target) -> Precision:
 
 def _predictable(target: Target) -> bool:
     from pipeline.predict import family_fit
+    from pipeline.predict.frame import slowdown
 
-    return family_fit(target.measured_as, best_precision(target)) is not None
+    fitted = family_fit(target.measured_as, best_precision(target))
+    return fitted is not None and slowdown(target.cpu) is not None

@@ -17,7 +17,7 @@ from pipeline.search.space import best_precision
 from pipeline.system import files
 from pipeline.system.console import Page, escape_markdown
 
-HEADS = ("trial", "model", "recipe", "rung", "regions/s", "accuracy %", "drop points", "download MB", "seconds")
+HEADS = ("trial", "model", "recipe", "rung", "frames/s", "accuracy %", "drop points", "download MB", "seconds")
 NONE = "–"
 
 
@@ -130,7 +130,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.trial.model,
         ", ".join(words),
         str(entry.rung),
-        rate(result.predicted.inferences_per_s) if result and result.predicted else NONE,
+        rate(result.predicted.frames_per_s) if result and result.predicted and result.predicted.frames_per_s else NONE,
         number(accuracy.percent) if accuracy else NONE,
         NONE if drop is None else give_or_take(drop, around),
         NONE if download is None else number(download / 1e6),

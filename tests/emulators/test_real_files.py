@@ -77,7 +77,7 @@ def test_pads_by_name_are_calculated_on_the_jetson(name: str, fetch: Fetch, tmp_
     assert code == 3  # what noise costs says nothing
     assert record["runtime"]["unreadable"] == []
     assert record["bounds"] == {}
-    assert verdicts(record)["proof"] == verdicts(record)["regions_per_s"] == "pass"
+    assert verdicts(record)["proof"] == verdicts(record)["frames_per_s"] == "pass"
 
 
 def test_five_heads_are_asked_about(fetch: Fetch, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_nobody_has_audited_passes_only_where_that_is_accepted(int8: Path, 
     assert {item["name"]: item["verdict"] for item in found["checks"]} == {
         "proof": "not_measured",
         "accuracy_drop_points": "pass",
-        "regions_per_s": "pass",
+        "frames_per_s": "pass",
         "unreadable_nodes": "pass",
     }
     assert "run `edgeproof emulators install denverton`, or give --accept-unaudited" in found["advice"]
@@ -176,7 +176,7 @@ def test_without_labels_the_answers_are_compared_with_the_original(int8: Path, f
     found = record(tmp_path, *arguments, "--reference", fp32, "--task", "classes", exit_code=0)
     assert found["accuracy"] == {"fp32": None, "cloud": None, "host": None, "target": None}
     assert found["agreement"] is not None
-    names = ["changed_answers_percent", "regions_per_s", "unreadable_nodes"]
+    names = ["changed_answers_percent", "frames_per_s", "unreadable_nodes"]
     assert [item["name"] for item in found["checks"]] == names
     assert found["not_measured"]["accuracy"]
 

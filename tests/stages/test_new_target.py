@@ -62,7 +62,7 @@ def test_a_copy_goes_through_the_pipeline_and_is_gated(mine: Path, trained: Path
     assert result.accuracy.target is not None
     assert result.predicted is not None
     [checks] = [entry["checks"] for entry in json.loads(CliRunner().invoke(cli, ["gate", "--json"]).stdout)["results"]]
-    assert {check["name"]: check["limit"] for check in checks} == {"accuracy_drop_points": 2.0, "regions_per_s": 4.0}
+    assert {check["name"]: check["limit"] for check in checks} == {"accuracy_drop_points": 2.0, "frames_per_s": 1.0}
 
 
 def test_an_emulation_follows_the_copy_s_own_cores(mine: Path, prepared: Path) -> None:

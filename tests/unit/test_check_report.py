@@ -19,9 +19,9 @@ def lost(points: float | None) -> tuple[Check, ...]:
     return judge({"accuracy_drop_points": Value(points)}, {"accuracy_drop_points": 1.0})
 
 
-def speed(regions_per_s: float | None) -> tuple[Check, ...]:
-    """A predicted speed, held against 120 regions/s."""
-    return judge({"regions_per_s": Value(regions_per_s, predicted=True)}, {"regions_per_s": 120})
+def speed(frames_per_s: float | None) -> tuple[Check, ...]:
+    """A predicted speed, held against 30 frames/s."""
+    return judge({"frames_per_s": Value(frames_per_s, predicted=True)}, {"frames_per_s": 30})
 
 
 def of_250(correct: int) -> Accuracy:
@@ -153,8 +153,9 @@ def test_layers_that_saturate_to_no_effect_get_no_share() -> None:
 def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     loud = RoundedLayer(name="grow", op="Conv", elements=9, overflow=3, subnormal=0, flushed=0, max_abs=1e5)
     assert advise(lost(5.0), [loud], JETSON, "fp16").endswith("in FP32: grow.")
-    slow = advise(speed(60), [], ATOM, "int8")
-    assert "shrink to about 50% of its time" in slow
+    slow = advise(speed(15), [], ATOM, "int8", network_share=0.4)
+    assert "shrink to about 40% of its time" in slow
+    assert "leaves no time for a network" in advise(speed(15), [], ATOM, "int8", network_share=-0.1)
     assert "not all was measured" in advise(lost(None), [], ATOM, "int8")
     assert advise(lost(None), [], ATOM, "int8", None, "noise").startswith("No verdict on its answers: noise.")
     assert "a board has to show" in advise(speed(None), [], ATOM, "int8")

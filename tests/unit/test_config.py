@@ -73,15 +73,15 @@ SMALLER = {"resize": {"size": 160}}
         ([{"prune": {"macs": 0.5, "target": "atom-x5-e3940"}}], "give one budget"),
         ([{"prune": {}}], "give one budget"),
         (["prune"], "give one budget"),
-        ([{"prune": {"macs": 0.5, "regions_per_s": 60}}], "regions_per_s goes with `target`"),
+        ([{"prune": {"macs": 0.5, "frames_per_s": 15}}], "frames_per_s goes with `target`"),
         ([{"prune": {"macs": 1.0}}], "less than 1"),
-        ([{"prune": {"target": "atom-x5-e3940", "regions_per_s": 0}}], "greater than 0"),
+        ([{"prune": {"target": "atom-x5-e3940", "frames_per_s": 0}}], "greater than 0"),
         ([{"prune": {"target": "atom-x5-e394"}}], "did you mean 'atom-x5-e3940'"),
         ([{"prune": {"target": "jetson-tx2-maxq"}}, CALIBRATED], "recipes.mine: jetson-tx2-maxq refuses int8: .*DP4A"),
         ([{"prune": {"target": "atom-x5-e3940"}}, "fp16"], "recipes.mine: atom-x5-e3940 refuses fp16"),
         (["resize"], "give one of `size` .* and `target`"),
         ([{"resize": {"size": 160, "target": "atom-x5-e3940"}}], "give one of `size` .* and `target`"),
-        ([{"resize": {"size": 160, "regions_per_s": 60}}], "regions_per_s goes with `target`"),
+        ([{"resize": {"size": 160, "frames_per_s": 15}}], "frames_per_s goes with `target`"),
         ([{"resize": {"size": 8}}], "greater than or equal to 32"),
         ([{"resize": {"target": "jetson-tx2-maxq"}}, CALIBRATED], "recipes.mine: jetson-tx2-maxq refuses int8: .*DP4A"),
         ([SMALLER, SMALLER], "resize can be there once only"),
@@ -142,7 +142,7 @@ def test_a_missing_file_says_where_to_run(project: Path) -> None:
 @pytest.mark.parametrize("name", target_names())
 def test_every_target_profile_is_valid_and_gives_its_sources(name: str) -> None:
     target = load_target(name)
-    assert target.objective.regions_per_s == 120
+    assert (target.objective.regions_per_frame, target.objective.frames_per_s) == (4, 30)
     assert {"cpu", "memory", "power"} <= {field.split(".")[0] for field in target.sources}
 
 

@@ -34,7 +34,8 @@ LOST_POINTS = 2.0
 def predicted(inferences_per_s: float) -> Prediction:
     return Prediction(
         target=TARGET.name, precision="int8", batch=4, inferences_per_s=inferences_per_s,
-        frames_per_s=inferences_per_s / 4, latency_ms=4000 / inferences_per_s, power_w=None, power_basis="unknown",
+        frames_per_s=inferences_per_s / 4, frames_range=(0.8 * inferences_per_s / 4, 1.25 * inferences_per_s / 4),
+        latency_ms=4000 / inferences_per_s, power_w=None, power_basis="unknown",
         error_percent=15, power_error_percent=None, notes=(),
     )  # fmt: skip
 
@@ -43,7 +44,7 @@ def board(rate: float = 125, watts: float | None = 9.0, **health: Health) -> Mea
     power = Watts(rail="package-0", sampler="rapl", sample_hz=10, sustained_w=watts)
     return Measured(
         fingerprint=Fingerprint(board="UP Squared"), regions_per_frame=4, latency_ms=[8.0], regions_per_s=rate,
-        power=power, **health,
+        frames_per_s={0: rate, 4: rate / 4}, power=power, **health,
     )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def test_a_limit_that_is_met_exactly_is_kept(name: Quantity) -> None:
 
 
 def test_of_all_quantities_the_proof_and_the_speed_alone_have_to_be_large() -> None:
-    assert AT_LEAST == ("proof", "regions_per_s")
+    assert AT_LEAST == ("proof", "frames_per_s")
 
 
 @given(st.sampled_from(QUANTITIES), st.floats(-10, 10), st.booleans())
@@ -187,26 +188,26 @@ def test_a_board_that_held_itself_back_has_measured_nothing(moment: str, rate: f
     hot = board(rate, **{**cool, moment: Health(throttled=True)})
     judgement = judged(result(lane="device", measured=hot))
     assert judgement.verdict == "not_measured"
-    assert [(check.name, check.value) for check in judgement.checks[1:]] == [("regions_per_s", None), ("power_w", None)]
+    assert [(check.name, check.value) for check in judgement.checks[1:]] == [("frames_per_s", None), ("power_w", None)]
     assert judged(result(lane="device", measured=hot, accuracy=accuracy(90, 80))).verdict == "fail", "its answers count"
 
 
 def test_the_emulated_lane_has_no_watts_to_be_judged() -> None:
     names = [[check.name for check in judged(result(lane=lane)).checks] for lane in ("emulated", "device")]
     assert names == [
-        ["proof", "accuracy_drop_points", "regions_per_s"],
-        ["accuracy_drop_points", "regions_per_s", "power_w"],
+        ["proof", "accuracy_drop_points", "frames_per_s"],
+        ["accuracy_drop_points", "frames_per_s", "power_w"],
     ]
 
 
 def test_predicted_values_are_marked_as_such_and_never_stand_for_measured_ones() -> None:
     marked = {check.name: check.predicted for check in judged(result()).checks}
-    assert marked == {"proof": False, "accuracy_drop_points": False, "regions_per_s": True}
+    assert marked == {"proof": False, "accuracy_drop_points": False, "frames_per_s": True}
     checks = judged(result(lane="device", measured=board(rate=121))).checks
     assert {check.name: check.predicted for check in checks} == {
-        "accuracy_drop_points": False, "regions_per_s": False, "power_w": False,
+        "accuracy_drop_points": False, "frames_per_s": False, "power_w": False,
     }  # fmt: skip
-    assert checks[1].value == 121
+    assert checks[1].value == 121 / 4
     assert judged(result(measured=board(rate=1))).checks == judged(result()).checks
 
 

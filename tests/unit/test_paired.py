@@ -137,9 +137,9 @@ def test_counts_that_cannot_be_are_refused() -> None:
         ("accuracy_drop_points", (0.5, 1.9), "pass"),
         ("accuracy_drop_points", (0.5, 2.1), "not_measured"),
         ("accuracy_drop_points", (2.1, 4.0), "fail"),
-        ("regions_per_s", (0.5, 1.9), "fail"),
-        ("regions_per_s", (0.5, 2.1), "not_measured"),
-        ("regions_per_s", (2.0, 4.0), "pass"),
+        ("frames_per_s", (0.5, 1.9), "fail"),
+        ("frames_per_s", (0.5, 2.1), "not_measured"),
+        ("frames_per_s", (2.0, 4.0), "pass"),
     ],
 )
 def test_a_verdict_needs_the_whole_interval_where_a_confidence_is_asked_for(

@@ -71,8 +71,10 @@ def put(method: str, target: str, **fields: Any) -> None:
 def predicted(rate: float, error: float) -> dict[str, Any]:
     """A speed in regions/s with its error in percent, four regions at a time."""
     return {
-        "batch": 4, "inferences_per_s": rate, "frames_per_s": rate / 4, "latency_ms": 4000 / rate, "power_w": None,
-        "power_basis": "unknown", "error_percent": error, "power_error_percent": None, "notes": [],
+        "batch": 4, "inferences_per_s": rate, "frames_per_s": rate / 4,
+        "frames_range": [rate / 4 * (1 - error / 100), rate / 4 * (1 + error / 100)],
+        "latency_ms": 4000 / rate, "power_w": None, "power_basis": "unknown",
+        "error_percent": error, "power_error_percent": None, "notes": [],
     }  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def measured(rate: float, watts: float) -> dict[str, Any]:
     """What a board showed."""
     return {
         "fingerprint": {"board": "UP Squared"}, "regions_per_frame": 4, "latency_ms": [4000 / rate],
-        "regions_per_s": rate, "during": {"throttled": False},
+        "regions_per_s": rate, "frames_per_s": {0: rate, 4: rate / 4}, "during": {"throttled": False},
         "power": {"rail": "package-0", "sampler": "rapl", "sample_hz": 10, "sustained_w": watts},
     }  # fmt: skip
 
@@ -315,12 +317,14 @@ def test_metrics_hold_measured_numbers_only() -> None:
         "size_bytes": 3_600_000,
         "download_bytes": 2_900_000,
         "predicted_regions_per_s": 130.0,
+        "predicted_frames_per_s": 32.5,
         "predicted_latency_ms": pytest.approx(30.77, abs=0.01),
         "predicted_error_percent": 15.0,
         "verdict": "fail",
     }
     assert metrics["fp16"][JETSON] == {
         "predicted_regions_per_s": 400.0,
+        "predicted_frames_per_s": 100.0,
         "predicted_latency_ms": 10.0,
         "predicted_error_percent": 30.0,
         "verdict": "not_measured",
@@ -501,9 +505,10 @@ def test_refused_pairs_are_listed_with_their_reason() -> None:
 
 def test_predictions_are_called_so_and_doubt_near_the_objective_is_told() -> None:
     for text in everywhere():
-        assert "Regions/s are predicted, not measured" in text
+        assert "Regions/s and frames/s are predicted, not measured" in text
         assert "130 ± 15 %" in text
-        assert "the objective of 120 regions/s lies within the prediction's error: a board decides" in text
+        assert "32 (28 to 37)" in text
+        assert "the objective of 30 frames/s lies within the prediction's errors: a board decides" in text
         assert "Power is measured on boards only." in text
 
 
@@ -538,7 +543,8 @@ def test_a_board_stands_beside_its_emulation_and_never_in_its_place() -> None:
     assert metrics[ATOM]["predicted_regions_per_s"] == 130.0
     assert "measured_regions_per_s" not in metrics[ATOM]
     board = metrics[f"{ATOM} (board)"]
-    assert (board["measured_regions_per_s"], board["measured_power_w"]) == (155.0, 8.2)
+    assert (board["measured_regions_per_s"], board["measured_frames_per_s"]) == (155.0, 155.0 / 4)
+    assert board["measured_power_w"] == 8.2
     assert "predicted_regions_per_s" not in board
     assert [item["lane"] for item in record["results"]].count("device") == 3
 
@@ -558,7 +564,7 @@ def test_a_board_that_takes_too_much_power_fails_by_it() -> None:
     on_board("int8", watts=18.2)
     verdicts, text, _ = summary()
     assert verdicts[f"{ATOM} (board)"] == "not_measured", "another candidate may still pass there"
-    assert re.search(r"155 measured FAIL power", " ".join(text.split()))
+    assert re.search(r"155 measured 39 measured FAIL power", " ".join(text.split()))
 
 
 def on_board(method: str, watts: float) -> None:

@@ -47,16 +47,22 @@ def test_a_size_that_is_asked_for_is_taken() -> None:
 def test_a_target_gets_the_largest_size_that_it_has_time_for() -> None:
     network, spec = mobilenet(192)
     found = resized(network, spec, target=ATOM)
-    assert found == replace(spec, input_size=176)
-    assert predicted(network, spec, ATOM, "int8").inferences_per_s < 120
-    assert predicted(network, found, ATOM, "int8").inferences_per_s >= 120
+    larger = replace(spec, input_size=found.input_size + STEP)
+    fits, does_not = (predicted(network, size, ATOM, "int8") for size in (found, larger))
+    assert fits.network_share is not None
+    assert does_not.network_share is not None
+    # Its own error is left as room: on the limit itself, half of what is compressed would be too slow on the board.
+    assert fits.network_share * (1 - fits.error_percent / 100) >= 1
+    assert does_not.network_share * (1 - does_not.error_percent / 100) < 1
+    assert fits.frames_per_s is not None
+    assert fits.frames_per_s > 30
 
 
 def test_the_precision_that_the_recipe_ends_in_decides() -> None:
     network, spec = mobilenet()
-    wanted = predicted(network, spec, ATOM, "int8").inferences_per_s
-    assert resized(network, spec, "int8", target=ATOM, regions_per_s=wanted) == spec
-    assert resized(network, spec, "fp32", target=ATOM, regions_per_s=wanted).input_size < spec.input_size
+    wanted = 0.9 * (predicted(network, spec, ATOM, "int8").frames_per_s or 0)
+    assert resized(network, spec, "int8", target=ATOM, frames_per_s=wanted) == spec
+    assert resized(network, spec, "fp32", target=ATOM, frames_per_s=wanted).input_size < spec.input_size
 
 
 def test_it_goes_on_until_the_watts_fit_as_well() -> None:
@@ -66,13 +72,14 @@ def test_it_goes_on_until_the_watts_fit_as_well() -> None:
     assert found.input_size == spec.input_size - STEP
     assert larger.power_w is not None
     assert here.power_w is not None
-    assert larger.inferences_per_s >= 120  # so that it is the watts that decide
+    assert larger.network_share is not None
+    assert larger.network_share * (1 - larger.error_percent / 100) > 1  # so that it is the watts that decide
     assert here.power_w <= 5 < larger.power_w
 
 
 def test_too_many_watts_are_said_to_be_what_is_wrong() -> None:
     network, spec = mobilenet(144)
-    objective = Objective(load_target(MAXQ), "fp16", 120)
+    objective = Objective(load_target(MAXQ), "fp16", 30)
     graph = graph_of(trace(network, spec), spec.name)
     assert not objective.is_kept(graph)
     assert re.match(r"takes 5\.\d\d W \(predicted, fp16\) on jetson-tx2-maxq, not 5; raise", objective.shortfall(graph))
@@ -92,8 +99,8 @@ def test_a_network_that_is_fast_enough_keeps_its_size() -> None:
         ("alexnet", {"target": ATOM}, "alexnet takes regions of 224 pixels only"),
         (
             "mobilenet-v2",
-            {"target": ATOM, "regions_per_s": 1e6},
-            r"even at 32x32 pixels it reaches only .* lower `regions_per_s` in params.yaml, or take a smaller model",
+            {"target": ATOM, "frames_per_s": 1e6},
+            r"even at 32x32 pixels it takes .* lower `frames_per_s` in params.yaml, or take a smaller model",
         ),
         ("mobilenet-v2", {"target": "tegra-parker-a57"}, "no published measurements for tegra-parker-a57"),
     ],

@@ -28,12 +28,12 @@ from pipeline.search.trial import Record
 from pipeline.system.errors import InputError
 
 TARGET = load_target("atom-x5-e3940")
-OBJECTIVE = TARGET.objective.regions_per_s
+OBJECTIVE = TARGET.objective.frames_per_s
 
 
 def prediction(rate: float) -> Prediction:
     return Prediction(
-        target=TARGET.name, precision="int8", batch=4, inferences_per_s=rate, frames_per_s=rate / 4, latency_ms=1,
+        target=TARGET.name, precision="int8", batch=4, inferences_per_s=4 * rate, frames_per_s=rate, latency_ms=1,
         power_w=None, power_basis="not predicted", error_percent=5, power_error_percent=None, notes=(),
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_pruning_aims_at_the_speed_or_at_a_share_where_nobody_can_predict_it(pro
     point = space.Point(model="lenet-5", speed=1.2, learning_rate=0.001, distill=0.5)
     [prune, quantize] = point.recipe(TARGET, params, 0).steps
     assert isinstance(prune, Prune)
-    assert (prune.target, prune.regions_per_s) == (TARGET.name, pytest.approx(1.2 * OBJECTIVE))
+    assert (prune.target, prune.frames_per_s) == (TARGET.name, pytest.approx(1.2 * OBJECTIVE))
     assert isinstance(quantize, Quantize)
     assert quantize.target == TARGET.name
     unpredictable = load_target("tegra-parker-a57")
@@ -182,7 +182,7 @@ def test_who_is_fast_enough_is_decided_as_for_any_other_candidate(project: Path,
     assert one.record.result is not None
     assert one.value is not None
     checks = judge_result(one.record.result, TARGET.objective, Gates(accuracy_drop_points=2.0)).checks
-    [speed] = [check for check in checks if check.name == "regions_per_s"]
+    [speed] = [check for check in checks if check.name == "frames_per_s"]
     assert (one.value >= 1) == (speed.verdict == "pass")
     assert one.value == pytest.approx(1.8 if rate >= OBJECTIVE else rate / OBJECTIVE - 1)
 

@@ -14,7 +14,7 @@ class Prune(ToSpeed):
     """Structured channel pruning to a budget: a share of the network's multiply-accumulates, or a target's speed.
 
     With `target`, channels go until the prediction for it, in the precision that the recipe ends in, reaches
-    `regions_per_s`, by default the target's own objective, within the target's watts.
+    `frames_per_s`, by default the target's own objective, within the target's watts.
     """
 
     goes_before: ClassVar[dict[str, str]] = {

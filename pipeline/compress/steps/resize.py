@@ -21,7 +21,7 @@ class Resize(ToSpeed):
     """Regions of fewer pixels: of `size` x `size`, or of the most at which a target is fast enough.
 
     With `target`, the size goes down until the prediction for it, in the precision that the recipe ends in, reaches
-    `regions_per_s`, by default the target's own objective, within the target's watts.
+    `frames_per_s`, by default the target's own objective, within the target's watts.
     """
 
     goes_before: ClassVar[dict[str, str]] = {

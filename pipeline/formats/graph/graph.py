@@ -41,6 +41,7 @@ class Graph:
         """
         self.source = source
         self.images = max((shape[0] for shape in inputs.values()), default=1)
+        self.values = sum(prod(shape) for shape in inputs.values()) // self.images  # that one image has
         self._shapes = {**shapes, **inputs}
         self._roots = {name: name for name in inputs}
         self._makers = {name: node for node in nodes for name in node.output}
