@@ -16,6 +16,8 @@ from pipeline.system.errors import InputError, Missing
 
 CLIP_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
 LABELS = Path(__file__).parent / "labels" / "vtest.csv"
+# Of labels that earlier versions wrote: what has one of them is nobody's work, and gives way to today's.
+EARLIER_LABELS = ("418ebb5fd2b13b2cf0a9afffe7b9882bdaaee24324d8dca7dacf7d6b4a96d328",)
 DEBIAN_PACKAGE = "opencv-doc"
 MEMBER = "./usr/share/doc/opencv-doc/examples/data/vtest.avi"
 URL = "https://raw.githubusercontent.com/opencv/opencv/4.10.0/samples/data/vtest.avi"
@@ -30,7 +32,7 @@ def fetch(data: Path) -> str:
 
     A configured DVC remote is asked first. Without one, the default clip comes from where it is public.
 
-    Nothing that is there is ever deleted or written over.
+    Nothing that is there is ever deleted or written over but the default labels of an earlier version.
 
     Raises:
         InputError: no source could give the data, `data.dvc` names other data than the default, or a clip or labels of
@@ -46,21 +48,23 @@ def fetch(data: Path) -> str:
     except Unavailable as reason:
         refusals = [f"DVC remote: {reason}"]
     clip, labels = data / CLIP_NAME, data / "labels.csv"
-    for name, sha256 in default().items():
+    for name, sha256 in default(data).items():
         if os.path.lexists(data / name) and not ((data / name).is_file() and files.sha256(data / name) == sha256):
             raise InputError(
                 f"{data / name}: is not the default data's; move it away and run `edgeproof data fetch` again"
             )
     origin = "already there" if clip.exists() else _fetch_clip(clip, refusals)
-    if not labels.exists():
+    if not labels.exists() or files.sha256(labels) in EARLIER_LABELS:
         files.write_bytes(labels, LABELS.read_bytes())
     track(data)
     return origin
 
 
-def default() -> dict[str, str]:
-    """The files of the default data by their names, with the SHA-256 of each."""
-    return {CLIP_NAME: CLIP_SHA256, "labels.csv": files.sha256(LABELS)}
+def default(data: Path) -> dict[str, str]:
+    """The files of the default data by name, with the SHA-256 of each; of an earlier version where `data` has it."""
+    labels = data / "labels.csv"
+    found = files.sha256(labels) if labels.is_file() else ""
+    return {CLIP_NAME: CLIP_SHA256, labels.name: found if found in EARLIER_LABELS else files.sha256(LABELS)}
 
 
 def track(data: Path, new: bool = False) -> None:

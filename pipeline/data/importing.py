@@ -76,7 +76,7 @@ def _known(data: Path) -> Known:
         listed = {row["file"] for row in read_table(data / "manifest.csv", ("file", "class", "split"))}
         list(read_table(data / "quarantine.csv", ("file", "reason")))
     except InputError:
-        return fetch.default()
+        return fetch.default(data)
     names = {name for name in listed if name.startswith("images/")} | {"manifest.csv", "quarantine.csv", MARK}
     return dict.fromkeys(names)
 

@@ -115,6 +115,16 @@ class TestFromTheRepository:
         assert [(path.name, path.read_bytes()) for path in (project / "data").iterdir()] == [(name, b"somebody's own")]
         assert server == [], "nothing was fetched in vain"
 
+    def test_labels_of_an_earlier_version_give_way(
+        self, clip: bytes, project: Path, server: list[str | None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (project / "served" / "vtest.avi").write_bytes(clip)
+        (project / "data").mkdir()
+        (project / "data" / "labels.csv").write_bytes(b"earlier")
+        monkeypatch.setattr(fetch, "EARLIER_LABELS", (hashlib.sha256(b"earlier").hexdigest(),))
+        fetch.fetch(Path("data"))
+        assert (project / "data" / "labels.csv").read_bytes() == fetch.LABELS.read_bytes()
+
     def test_other_files_stay_where_they_are(self, clip: bytes, project: Path, server: list[str | None]) -> None:
         (project / "served" / "vtest.avi").write_bytes(clip)
         (project / "data" / "cats").mkdir(parents=True)
