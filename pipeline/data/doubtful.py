@@ -22,7 +22,7 @@ NETWORK = "efficientnet-lite0"
 SIZE = 128  # pixels: half of the network's own tells as much here, in a third of the time
 NEIGHBOURS = 15
 STEEPNESS = 10.0  # of a vote's weight, exp(STEEPNESS * (cosine - 1))
-SUSPECT, OWN = 0.2, 0.1  # shares of the votes that are for a picture's own class, at first sight and in the end
+SUSPECT, OWN = 0.2, 0.05  # shares of the votes that are for a picture's own class, at first sight and in the end
 BATCH = 16
 AT_ONCE = 1 << 24  # pairs of pictures that are compared at once
 

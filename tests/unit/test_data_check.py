@@ -232,7 +232,7 @@ def test_labels_that_nobody_could_look_at_are_not_called_right(
 
 @pytest.mark.nightly
 def test_plants_in_the_default_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least 95 % of what is planted is found; of the clip itself less than 1.5 % is called a leak or doubtful."""
+    """Of what is planted at least 95 % is found, and of the clip itself less than 1 % is called a leak or doubtful."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(
         Path(__file__).parents[2] / ".dvc", tmp_path / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache")
@@ -246,7 +246,7 @@ def test_plants_in_the_default_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     alarms = {file for pair in clean.findings.look_alikes for file in (pair.first, pair.second)}
     alarms |= {one.file for one in clean.findings.doubtful}
     assert clean.findings.labels_unchecked is None
-    assert len(alarms) < 0.015 * len(rows)
+    assert len(alarms) < 0.01 * len(rows)
     planted = plant(rows, Path("out"), count=200)
     swapped = set()
     for number in np.random.default_rng(0).choice(len(samples), 60, replace=False):
