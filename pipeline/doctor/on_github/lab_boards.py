@@ -1,0 +1,49 @@
+"""Whether every board that the repository describes has a runner with its labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from pipeline.doctor.finding import Finding, well, wrong
+from pipeline.doctor.subject import Subject
+from pipeline.system.errors import BadData, some
+
+BOARDS = Path("runners/boards")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a board's file without the tags that labgrid has for itself (`!template`)."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def look(subject: Subject) -> Iterator[Finding]:
+    """Labels as runners/boards/*.yaml give them; a board without labels is none that jobs ask for."""
+    wanted = {path: labels for path in sorted(BOARDS.glob("*.yaml")) if (labels := _labels(path))}
+    if not wanted:
+        yield well(f"no file in {BOARDS} names labels")
+        return
+    runners = {runner.name: {label.name for label in runner.labels} for runner in subject.runners}
+    for path, labels in wanted.items():
+        found = [name for name, has in runners.items() if labels <= has]
+        if found:
+            yield well(f"{path.stem}: {some(found)}")
+        else:
+            yield wrong(
+                f"no runner has the labels of {path.stem} ({', '.join(sorted(labels))})",
+                "its jobs wait for 24 hours and then fail",
+                "on its machine: runners/provision/provision (docs/boards.md)",
+            )
+
+
+def _labels(path: Path) -> set[str]:
+    try:
+        described = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        labels = (described.get("board") or {}).get("labels") or []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise BadData(f"{path}: cannot be read as a board ({' '.join(str(error).split())})") from error
+    if not isinstance(labels, list):
+        raise BadData(f"{path}: labels is no list")
+    return {str(label) for label in labels}
