@@ -1,6 +1,7 @@
 """What somebody new begins with: a project of one's own, and what is still wrong with it."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -32,4 +33,37 @@ def doctor(token_file: Path | None, as_json: bool) -> None:
     sys.exit(EXIT_CODES[examination.verdict(found)])
 
 
-COMMANDS = [doctor]
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.option("--data", "photos", type=click.Path(path_type=Path), help="Your images, as `data import` takes them.")
+@click.option("--target", "targets", multiple=True, help="A device that you have; `edgeproof targets` lists them.")
+@click.option("--keep", is_flag=True, help="Where FOLDER holds other files of the same names, leave those as they are.")
+def init(folder: Path, photos: Path | None, targets: tuple[str, ...], keep: bool) -> None:
+    """Make FOLDER, new or with a Git repository of yours in it, a project of your own.
+
+    It gets all files of this version of edgeproof: workflows, stages, code, and params.yaml for your targets. Your
+    images become its data. Nothing of yours is changed: files that differ are named, and nothing is written. Lines are
+    added to .gitignore only. Done again, it does nothing.
+
+    \b
+    edgeproof init my-model --data photos/ --target atom-x5-e3940
+    """
+    from pipeline.cli.counts import print_counts, print_notes
+    from pipeline.init import founding
+
+    done = founding.found(folder, photos, targets, keep)
+    if done.imported:
+        print_counts(done.imported.samples, done.imported.quarantined)
+        print_notes(done.imported.notes)
+    click.echo(f"{folder}: {len(done.written)} files written, {done.same} there already")
+    if done.kept:
+        click.echo(
+            f"kept as they were: {', '.join(done.kept)}; `edgeproof init ELSEWHERE` shows what edgeproof has of these"
+        )
+    there = shlex.quote(str(folder))
+    click.echo("next:")
+    click.echo("  make demo" if folder.resolve() == Path.cwd() else f"  make -C {there} demo")
+    click.echo(f"  {'' if folder.resolve() == Path.cwd() else f'cd {there} && '}.venv/bin/edgeproof doctor")
+
+
+COMMANDS = [init, doctor]

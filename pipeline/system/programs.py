@@ -12,8 +12,8 @@ class Failed(InputError):
     """A program is missing, refused its work or took too long; the message is the reason alone."""
 
 
-def run(command: Sequence[str | Path], timeout_s: float) -> str:
-    """What `command` prints to its standard output; killed after `timeout_s` seconds.
+def run(command: Sequence[str | Path], timeout_s: float, folder: Path | None = None) -> str:
+    """What `command` prints to its standard output, started in `folder` or here; killed after `timeout_s` seconds.
 
     Raises:
         Failed: it is missing, ends with an error, or takes longer.
@@ -21,7 +21,7 @@ def run(command: Sequence[str | Path], timeout_s: float) -> str:
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}  # the reasons are looked for in English
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout_s, env=environment
+            command, capture_output=True, text=True, errors="replace", timeout=timeout_s, env=environment, cwd=folder
         )
     except FileNotFoundError:
         raise Failed(f"no {command[0]} here") from None

@@ -33,10 +33,7 @@ class Project:
 
     def edit_params(self, edit: Callable[[dict], None]) -> None:
         """Change params.yaml by a function of its content."""
-        path = self.folder / "params.yaml"
-        params = yaml.safe_load(path.read_text())
-        edit(params)
-        path.write_text(yaml.safe_dump(params, sort_keys=False))
+        edit_params(self.folder / "params.yaml", edit)
 
     def commit(self, message: str) -> str:
         """Commit all that changed; the commit."""
@@ -72,7 +69,7 @@ def make_project(folder: Path) -> Project:
     project = Project(folder / "project", Machine(folder, environment(folder)))
     copy_repository(project.folder)
     ready_venv(folder / "venv", project.folder)
-    project.edit_params(_make_small)
+    shrink(project.folder / "params.yaml")
     write_images(folder / "images")
     project.call("git", "init", "--quiet", "--initial-branch", "main")
     project.call("dvc", "remote", "add", "--default", "store", str(folder / "store"))
@@ -80,6 +77,18 @@ def make_project(folder: Path) -> Project:
     project.call("dvc", "push", "--quiet")
     project.commit("small project")
     return project
+
+
+def edit_params(path: Path, edit: Callable[[dict], None]) -> None:
+    """Change a params.yaml by a function of its content."""
+    params = yaml.safe_load(path.read_text())
+    edit(params)
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def shrink(path: Path) -> None:
+    """One small network, two methods and one target, in a params.yaml."""
+    edit_params(path, _make_small)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import numpy as np
 import onnx
 import pytest
 from act import STANDINS
-from project import copy_repository
+from project import copy_repository, environment, ready_venv, shrink
 
+from tests.conftest import write_images
 from tests.graphs import model, node, random
 
 VERDICTS = {"atom-x5-e3940": "pass", "jetson-tx2-maxq": "pass", "tegra-parker-a57": "not_measured"}
@@ -101,3 +103,42 @@ def test_it_says_in_one_line_that_the_pipeline_needs_a_checkout(tool: Tool, tmp_
     done = subprocess.run([tool.venv / "bin/edgeproof", "gate"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_makes_a_project_of_an_empty_folder(tool: Tool, tmp_path: Path) -> None:
+    """All that the repository has, out of the wheel alone; what else is in this working tree is in neither."""
+    copy_repository(tmp_path / "repository")
+    told = tool.call(tmp_path, "init", "my-model", "--target", "atom-x5-e3940")
+    assert told.splitlines()[-2:] == ["  make -C my-model demo", "  cd my-model && .venv/bin/edgeproof doctor"]
+    made = listing(tmp_path / "my-model")
+    expected = listing(tmp_path / "repository")
+    assert made.keys() == expected.keys()
+    assert {name for name in made if made[name] != expected[name]} == {"params.yaml"}  # one target
+
+
+@pytest.mark.nightly
+def test_three_commands_lead_from_an_empty_folder_to_a_verdict(tool: Tool, tmp_path: Path) -> None:
+    """pipx install, init, make demo: with own photos, and a network and a training that are small."""
+    write_images(tmp_path / "photos")
+    tool.call(tmp_path, "init", "my-model", "--data", "photos", "--target", "atom-x5-e3940")
+    project = tmp_path / "my-model"
+    shrink(project / "params.yaml")
+    ready_venv(tmp_path / "venv", project)
+    called = {**environment(tmp_path), "EDGEPROOF_CACHE": os.environ.get("EDGEPROOF_CACHE", "")}
+    demo = subprocess.run(["make", "-C", project, "demo"], env=called, capture_output=True, text=True)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "imported data, already there" in demo.stdout
+    assert re.search(r"^atom-x5-e3940  (PASS|FAIL)$", demo.stdout, re.MULTILINE)
+    assert (project / "artifacts/report/index.html").is_file()
+    examined = subprocess.run(
+        ["edgeproof", "doctor", "--json"], cwd=project, env=called, capture_output=True, text=True
+    )
+    states = {each["check"]: each["verdict"] for each in json.loads(examined.stdout)["findings"]}
+    assert (states["running-code"], states["project-data"], states["target-emulators"]) == ("pass",) * 3
+    assert states["dvc-remote"] == "fail", "nobody else has these images"
+
+
+def listing(folder: Path) -> dict[str, tuple[bytes, bool]]:
+    """What each file holds, and whether it is a program; without Git's own."""
+    files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.relative_to(folder).parts]
+    return {path.relative_to(folder).as_posix(): (path.read_bytes(), os.access(path, os.X_OK)) for path in files}

@@ -1,0 +1,1 @@
+"""`edgeproof init`: this repository becomes somebody's project."""
