@@ -60,10 +60,10 @@ def init(folder: Path, photos: Path | None, targets: tuple[str, ...], keep: bool
         click.echo(
             f"kept as they were: {', '.join(done.kept)}; `edgeproof init ELSEWHERE` shows what edgeproof has of these"
         )
-    there = shlex.quote(str(folder))
+    place = None if folder.resolve() == Path.cwd() else shlex.quote(str(folder))
     click.echo("next:")
-    click.echo("  make demo" if folder.resolve() == Path.cwd() else f"  make -C {there} demo")
-    click.echo(f"  {'' if folder.resolve() == Path.cwd() else f'cd {there} && '}.venv/bin/edgeproof doctor")
+    click.echo(f"  make -C {place} demo" if place else "  make demo")
+    click.echo(f"  {f'cd {place} && ' if place else ''}.venv/bin/edgeproof doctor")
 
 
 COMMANDS = [init, doctor]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, create_model
 
 from pipeline.doctor.finding import Unasked
 from pipeline.system.errors import InputError
@@ -74,19 +74,17 @@ class GitHub:
         return answer
 
     def every(self, path: str, key: str, form: type[Form], needs: str, **query: str) -> list[Form]:
-        """All items of an answer in pages, each a list under `key`, or the list itself where `key` is empty.
+        """All items of an answer in pages, each a list under `key`.
 
         Raises:
             Unasked: see `get`.
         """
+        page: Any = create_model("Page", **{key: (list[form], ...)})  # type: ignore[call-overload, valid-type]
         items: list[Form] = []
         address, asked = self._address(path), {"per_page": str(PAGE), **query}
         for _ in range(MOST_PAGES):
             answer = self._ask(address, needs, asked)
-            if key:
-                items += self._read(answer, dict[str, Any], path, key, list[form])  # type: ignore[valid-type]
-            else:
-                items += self._read(answer, list[form], path)  # type: ignore[valid-type]
+            items += getattr(self._read(answer, page, path), key)
             if not (following := answer.links.get("next", {}).get("url")):
                 return items
             if not following.startswith(f"{self.base}/"):
@@ -143,11 +141,10 @@ class GitHub:
             time.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
-    def _read(self, answer: requests.Response, form: type[Any], path: str, key: str = "", inner: Any = None) -> Any:
+    def _read(self, answer: requests.Response, form: type[Any], path: str) -> Any:
         try:
-            found = TypeAdapter(form).validate_python(answer.json())
-            return TypeAdapter(inner).validate_python(found[key]) if key else found
-        except (ValueError, KeyError) as error:  # no JSON, no such key; a ValidationError is a ValueError
+            return TypeAdapter(form).validate_python(answer.json())
+        except ValueError as error:  # it is no JSON, or another form
             fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else type(error).__name__
             asked = path or "the question for the repository"
             raise Unasked(f"GitHub's answer to {asked} has another form than documented ({fault})") from error

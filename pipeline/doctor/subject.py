@@ -66,7 +66,6 @@ class Group(BaseModel):
 
     id: int
     name: str
-    default: bool
     allows_public_repositories: bool
     restricted_to_workflows: bool = False
 
@@ -176,7 +175,10 @@ def here(token_file: Path | None) -> Subject:
     token = _token(token_file)
     server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
     base = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
-    return Subject(GitHub(os.environ.get("GITHUB_REPOSITORY") or _repository(server), token, base, server))
+    named = os.environ.get("GITHUB_REPOSITORY")
+    if named and not re.fullmatch(r"[\w.-]+/[\w.-]+", named):
+        raise InputError(f"GITHUB_REPOSITORY: {named!r} is not OWNER/NAME")
+    return Subject(GitHub(named or _repository(server), token, base, server))
 
 
 def events(workflow: dict[Any, Any]) -> list[str]:

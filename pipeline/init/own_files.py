@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = Path(__file__).with_name("repository.tar.xz")  # in a wheel only
-LEFT_BY_BUILDS = ("/build", "/dist", ".git")
+LEFT_BY_BUILDS = ("/build", "/dist", "/PKG-INFO", "/setup.cfg", ".git")
 
 
 class OwnFile(NamedTuple):

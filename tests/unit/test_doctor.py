@@ -1,7 +1,9 @@
 """The doctor says what is wrong and how to mend it, and never takes for well what it could not look at."""
 
 import json
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
@@ -18,7 +20,7 @@ from pipeline.doctor.finding import Finding
 from pipeline.doctor.rest_api import GitHub
 from pipeline.records.gates import Verdict, worst
 from pipeline.system.errors import InputError
-from tests.fake_github import ORGANIZATION, TOKEN, FakeGitHub, ago, environment, group, runner, running, workflow
+from tests.settings_server import ORGANIZATION, TOKEN, FakeGitHub, ago, environment, group, runner, running, workflow
 
 ON_BOARD = """
 on:
@@ -348,6 +350,12 @@ def test_a_file_that_holds_no_token_is_bad_input(github: FakeGitHub, content: by
     assert b"two words" not in done.output.encode()
 
 
+def test_a_name_that_is_no_repositorys_is_bad_input(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/vision/../../user")
+    with pytest.raises(InputError, match="is not OWNER/NAME"):
+        subject.here(None)
+
+
 def test_a_folder_that_is_no_project_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["doctor"])
@@ -407,3 +415,30 @@ def test_metadata_of_a_release_is_told_before_it_expires(github: FakeGitHub) -> 
     subprocess.run(["git", "add", "."], check=True)
     found = {finding.what.split()[0]: finding.verdict for finding in ask("signing-keys", here)}
     assert found == {"metadata/2.root.json": "pass", "metadata/timestamp.json": "fail"}
+
+
+@pytest.mark.nightly
+def test_data_and_its_remote_are_what_dvc_says_of_them(github: FakeGitHub, images: Path) -> None:
+    """Real DVC, through all that can be wrong with a remote in a folder."""
+
+    def state(check: str) -> tuple[Verdict, str]:
+        [finding] = ask(check, here)
+        return finding.verdict, finding.what
+
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([*dvc, "init", "--quiet"], check=True)
+    assert CliRunner().invoke(cli, ["data", "import", "photos"]).exit_code == 0
+    assert state("project-data") == ("pass", "data/ is what data.dvc names: your own images")
+    assert state("dvc-remote") == ("fail", "data/ is your own, and no DVC remote is configured")
+    subprocess.run([*dvc, "remote", "add", "-q", "-d", "store", "store"], check=True)
+    assert state("dvc-remote")[1].startswith("the DVC remote lacks files of data/")
+    subprocess.run([*dvc, "push", "-q"], check=True)
+    shutil.rmtree(".dvc/cache")
+    assert state("dvc-remote") == ("pass", "it answers, and holds all of data/")
+    subprocess.run([*dvc, "remote", "modify", "-q", "store", "url", "ssh://127.0.0.1:9/nowhere"], check=True)
+    assert state("dvc-remote")[1].startswith("the DVC remote does not answer")
+    Path("data/manifest.csv").write_text("file,class,split\n")
+    assert state("project-data") == ("fail", "data/ holds other files than data.dvc names")
+    shutil.rmtree("data")
+    assert state("project-data") == ("fail", "data/ is not there")

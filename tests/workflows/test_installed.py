@@ -128,7 +128,7 @@ def test_three_commands_lead_from_an_empty_folder_to_a_verdict(tool: Tool, tmp_p
     demo = subprocess.run(["make", "-C", project, "demo"], env=called, capture_output=True, text=True)
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "imported data, already there" in demo.stdout
-    assert re.search(r"^atom-x5-e3940  (PASS|FAIL)$", demo.stdout, re.MULTILINE)
+    assert re.search(r"^atom-x5-e3940  PASS$", demo.stdout, re.MULTILINE)
     assert (project / "artifacts/report/index.html").is_file()
     examined = subprocess.run(
         ["edgeproof", "doctor", "--json"], cwd=project, env=called, capture_output=True, text=True

@@ -28,13 +28,18 @@ def look(subject: Subject) -> Iterator[Finding]:
         yield wrong("a remote is configured, and no data.dvc says what it holds", WHY, "edgeproof data import FOLDER")
         return
     try:
-        missing = json.loads(dvc("status", "--cloud", "--json", str(POINTER)))
+        states = json.loads(dvc("status", "--cloud", "--json", str(POINTER)))
     except Unasked as error:
         yield wrong(
             f"the DVC remote does not answer ({error})", WHY, "look at its address and its credentials: dvc remote list"
         )
         return
-    if missing:
-        yield wrong(f"the DVC remote lacks files of {layout.DATA}/ ({len(missing):,})", WHY, f"dvc push {POINTER}")
+    lacking = [name for name, state in states.items() if state != "deleted"]  # from the cache here; the remote has it
+    if lacking:
+        yield wrong(
+            f"the DVC remote lacks files of {layout.DATA}/ ({len(lacking):,})",
+            WHY,
+            f"dvc push {POINTER}, on the machine that has them in DVC's cache",
+        )
     else:
         yield well(f"it answers, and holds all of {layout.DATA}/")

@@ -1,18 +1,17 @@
 """Whether data/ is there, and what data.dvc names."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject, dvc
+from pipeline.doctor.finding import Finding, Unasked, well, wrong
+from pipeline.doctor.subject import Subject
 from pipeline.project import layout
 
 POINTER = Path(f"{layout.DATA}.dvc")
 
 
 def look(subject: Subject) -> Iterator[Finding]:
-    """By DVC's own comparison."""
+    """By the hash that DVC gives a folder."""
     if not POINTER.is_file():
         yield wrong(
             f"no {POINTER} here",
@@ -21,7 +20,7 @@ def look(subject: Subject) -> Iterator[Finding]:
         )
     elif not layout.DATA.is_dir():
         yield wrong(f"{layout.DATA}/ is not there", "there is nothing to train on", "edgeproof data fetch")
-    elif _changed(json.loads(dvc("status", "--json", str(POINTER)))):
+    elif _changed():
         yield wrong(
             f"{layout.DATA}/ holds other files than {POINTER} names",
             "numbers made here would come from other images than those that the commit names",
@@ -32,7 +31,14 @@ def look(subject: Subject) -> Iterator[Finding]:
         yield well(f"{layout.DATA}/ is what {POINTER} names: {'your own images' if own else 'the default clip'}")
 
 
-def _changed(status: dict[str, list[dict[str, dict[str, str]] | str]]) -> bool:
-    """Whether the files differ; that DVC's cache holds no copy of them (`not in cache`) is another thing."""
-    changes = [change for each in status.values() for change in each if isinstance(change, dict)]
-    return any(state != "not in cache" for change in changes for outs in change.values() for state in outs.values())
+def _changed() -> bool:
+    """Whether the files have another hash than the pointer names. `dvc status` says only `not in cache` where DVC's
+    cache holds no copy, whether they have or not."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            return any(out.workspace_status() for out in repo.stage.load_one(str(POINTER)).outs)
+    except DvcException as error:
+        raise Unasked(f"DVC cannot read {POINTER}: {error}", "dvc doctor says more") from error

@@ -36,9 +36,12 @@ def look(subject: Subject) -> Iterator[Finding]:
             "provision a board: docs/boards.md",
         )
         return
+    for runner in subject.runners:
+        if runner.status != "online":
+            yield wrong(f"{runner.name} is {runner.status}", "jobs for it wait for 24 hours and then fail", PROVISION)
     releases = _releases(subject)
     for runner in subject.runners:
-        yield from _state(runner, releases, subject.now)
+        yield from _age(runner, releases, subject.now)
 
 
 def _releases(subject: Subject) -> dict[Version, datetime]:
@@ -53,9 +56,7 @@ def _releases(subject: Subject) -> dict[Version, datetime]:
     }
 
 
-def _state(runner: Runner, releases: dict[Version, datetime], now: datetime) -> Iterator[Finding]:
-    if runner.status != "online":
-        yield wrong(f"{runner.name} is {runner.status}", "jobs for it wait for 24 hours and then fail", PROVISION)
+def _age(runner: Runner, releases: dict[Version, datetime], now: datetime) -> Iterator[Finding]:
     version = _version(runner.version or "")
     if version is None:
         yield not_measured(f"GitHub does not tell the version of {runner.name}", PROVISION)
