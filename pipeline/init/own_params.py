@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from pipeline.compress.recipe import Recipe
 from pipeline.project.params import Params
 from pipeline.records.targets import describe, load_target
 from pipeline.system.errors import InputError
@@ -19,26 +17,31 @@ def for_targets(text: str, targets: Sequence[str]) -> str:
     Raises:
         InputError: there is no target of such a name, or none of the methods fits.
     """
-    profiles = [load_target(name) for name in targets]
-    text = _set(text, "targets", list(dict.fromkeys(targets)))
+    before = _read(text)
+    profiles = [load_target(name) for name in dict.fromkeys(targets)]
+    text = _set(text, "targets", [profile.name for profile in profiles])
     if fitted := next((profile.name for profile in profiles if not profile.refusal("int8")), None):
-        named = set(re.findall(r"\btarget: ([\w.-]+)", text))
-        for name in named - set(targets):
+        for name in set(re.findall(r"\btarget: ([\w.-]+)", text)) - set(targets):
             text = re.sub(rf"\btarget: {re.escape(name)}(?![\w.-])", f"target: {fitted}", text)
-    values = yaml.safe_load(text)
-    recipes = {name: Recipe.model_validate({"steps": steps}) for name, steps in values["recipes"].items()}
-    methods = [
-        name for name in values["methods"] if not all(profile.refusal(recipes[name].precision) for profile in profiles)
+    taken = [
+        name
+        for name in before.methods
+        if not all(profile.refusal(before.recipes[name].precision) for profile in profiles)
     ]
-    if methods != values["methods"]:
-        text = _set(text, "methods", methods)
-    try:
-        Params.model_validate(yaml.safe_load(text))
-    except ValidationError as error:
-        raise InputError(f"params.yaml for {', '.join(targets)}: {describe(error)}") from error
+    if taken != before.methods:
+        text = _set(text, "methods", taken)
+    _read(text)
     return text
 
 
-def _set(text: str, key: str, values: Sequence[Any]) -> str:
+def _read(text: str) -> Params:
+    try:
+        return Params.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as error:
+        reason = describe(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        raise InputError(f"params.yaml: {reason}") from error
+
+
+def _set(text: str, key: str, values: Sequence[str]) -> str:
     """The list under a key of the first level, in one line, in whichever form it was."""
     return re.sub(rf"^{key}:.*(?:\n *- .*)*", f"{key}: [{', '.join(values)}]", text, count=1, flags=re.MULTILINE)

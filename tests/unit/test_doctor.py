@@ -32,7 +32,7 @@ jobs:
     runs-on: [self-hosted, atom]
     environment: device-lab
 """
-BOARD = "targets: {main: {drivers: !template x}}\nboard: {target: atom-x5-e3940, labels: [self-hosted, atom]}\n"
+BOARD = "targets: {main: {drivers: !template x}}\nboard: {target: atom-x5-e3940, labels: [self-hosted, Atom]}\n"
 
 
 @pytest.fixture

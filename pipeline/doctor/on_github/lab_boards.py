@@ -25,7 +25,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     if not wanted:
         yield well(f"no file in {BOARDS} names labels")
         return
-    runners = {runner.name: {label.name for label in runner.labels} for runner in subject.runners}
+    runners = {runner.name: {label.name.lower() for label in runner.labels} for runner in subject.runners}
     for path, labels in wanted.items():
         found = [name for name, has in runners.items() if labels <= has]
         if found:
@@ -34,7 +34,7 @@ def look(subject: Subject) -> Iterator[Finding]:
             yield wrong(
                 f"no runner has the labels of {path.stem} ({', '.join(sorted(labels))})",
                 "its jobs wait for 24 hours and then fail",
-                "on its machine: runners/provision/provision (docs/boards.md)",
+                f"provision it (docs/boards.md), or delete {path} if there is no such board",
             )
 
 
@@ -46,4 +46,4 @@ def _labels(path: Path) -> set[str]:
         raise BadData(f"{path}: cannot be read as a board ({' '.join(str(error).split())})") from error
     if not isinstance(labels, list):
         raise BadData(f"{path}: labels is no list")
-    return {str(label) for label in labels}
+    return {str(label).lower() for label in labels}
