@@ -263,7 +263,8 @@ def told(checks: Iterable[Check]) -> Iterable[str]:
         if check.name == "proof":
             yield f"{name} {VERDICTS[check.verdict].lower()}"
             continue
-        unit = {"accuracy_drop_points": " points lost", "frames_per_s": " frames/s"}.get(check.name, " %")
+        units = {"accuracy_drop_points": " points lost", "frames_per_s": " frames/s", "power_w": " W"}
+        unit = units.get(check.name, " %")
         value = check.value
         if check.name == "accuracy_drop_points" and value < 0:
             value, unit = -value, " points gained"

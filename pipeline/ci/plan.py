@@ -11,7 +11,7 @@ from pipeline.project import layout
 from pipeline.project.params import Params, load_params
 from pipeline.records.targets import load_target
 from pipeline.stages.resolve import resolved
-from pipeline.system.errors import InputError
+from pipeline.system.errors import InputError, Missing
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -40,7 +40,8 @@ def plan(base: str | None = None) -> Plan:
     A candidate is planned when one of its stages is affected. Pairs that a target refuses are not planned.
 
     Raises:
-        InputError: bad parameters, or `base` is no commit of this repository.
+        InputError: bad parameters.
+        Missing: `base` is no commit of this repository.
     """
     params = load_params()
     for name in params.targets:
@@ -73,7 +74,8 @@ def affected_stages(base: str) -> set[str]:
     """Names of the stages that are new or read something else than at the commit `base`, and of all that follow them.
 
     Raises:
-        InputError: `base` is no commit of this repository, or its stages cannot be read now.
+        InputError: the stages cannot be read now.
+        Missing: `base` is no commit of this repository.
     """
     import networkx
     from dvc.exceptions import DvcException
@@ -94,7 +96,7 @@ def affected_stages(base: str) -> set[str]:
                 followers = {stage for start in changed for stage in networkx.ancestors(graph, start)}
                 return {_name(stage) for stage in followers.union(changed)}
     except (RevError, SCMError) as error:
-        raise InputError(
+        raise Missing(
             f"no commit {base!r} to compare with: fetch it (`fetch-depth: 0`) or leave --base away"
         ) from error
     except DvcException as error:

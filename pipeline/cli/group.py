@@ -68,7 +68,8 @@ def _stop(context: click.Context, message: str) -> NoReturn:
 
 
 def _tell_runner(context: click.Context, line: str) -> None:
-    if context.invoked_subcommand == "check":
+    # A group of its own tells it, so that it is told once.
+    if context.invoked_subcommand == "check" or context.info_name == "ci":
         from pipeline.system import workflow_commands
 
         workflow_commands.refused(line)

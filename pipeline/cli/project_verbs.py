@@ -1,4 +1,4 @@
-"""What is asked of the project as a whole: verdicts, plans, the search."""
+"""What is asked of the project as a whole: verdicts, the search, the spread."""
 
 import json
 import sys
@@ -26,18 +26,11 @@ def gate(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--base", help="Plan only what the change since this commit needs.")
-def plan(base: str | None) -> None:
-    """Print the jobs to run, as JSON matrices for GitHub Actions."""
-    from pipeline.ci.plan import plan
-
-    click.echo(plan(base).as_json())
-
-
-@click.command()
 @click.option("--target", required=True, help="The device; `edgeproof targets` lists them.")
 @click.option("--trials", type=click.IntRange(1), default=12, show_default=True, help="Recipes to begin with.")
-@click.option("--plan", is_flag=True, help="Only print the trials to evaluate now, as a JSON matrix.")
+@click.option(
+    "--plan", is_flag=True, help="Only print the trials to evaluate now, as a JSON matrix; a job's output `trials`."
+)
 @click.option("--trial", metavar="ID", help="Only evaluate this one of them.")
 @click.option("--workers", metavar="ADDRESS", help="Evaluate on the workers of this Dask scheduler: tcp://HOST:8786.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here.")
@@ -53,12 +46,14 @@ def search(
     """
     from pipeline.records.gates import EXIT_CODES
     from pipeline.search import run
-    from pipeline.system import files
+    from pipeline.system import files, workflow_commands
 
     if (json_file or workers) and (plan or trial):
         raise InputError(f"{'--json' if json_file else '--workers'} goes with a whole search")
     if plan:
-        click.echo(json.dumps(run.pending(target, trials), separators=(",", ":")))
+        matrix = json.dumps(run.pending(target, trials), separators=(",", ":"))
+        click.echo(matrix)
+        workflow_commands.output("trials", matrix)
         return
     if trial:
         record = run.evaluate(target, trials, trial)
@@ -128,4 +123,4 @@ def cache_key() -> None:
     click.echo(code.content(code.REPOSITORY, code.DOWNLOADS))
 
 
-COMMANDS = [gate, plan, search, repeat, cache_key]
+COMMANDS = [gate, search, repeat, cache_key]

@@ -1,0 +1,193 @@
+"""What the jobs of GitHub Actions do between the stages: hand the cache on, and turn a verdict into red or green."""
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from pipeline.ci import handover
+from pipeline.ci.annotations import line_of
+from pipeline.cli import cli
+from pipeline.project import layout
+from pipeline.records.results import Result
+from pipeline.system import workflow_commands
+from pipeline.system.errors import BadData, Missing
+from tests.unit.test_github import heard
+from tests.unit.test_report import ATOM, JETSON, MODEL, PARAMS, emulated, put
+
+CACHE = Path(".dvc/cache")
+
+
+@pytest.fixture(autouse=True)
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job's folder, with the files by which it tells the runner something."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    return tmp_path
+
+
+def call(*arguments: str) -> tuple[int, list[tuple[str, dict[str, str], str]], str]:
+    """Exit code, what the runner obeys, and all that was printed."""
+    done = CliRunner().invoke(cli, ["ci", *arguments])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, heard(done.output.splitlines()), done.output
+
+
+def cached(name: str, content: str = "content") -> None:
+    path = CACHE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    path.chmod(0o444)
+
+
+def names(archive: Path) -> list[str]:
+    with tarfile.open(archive) as opened:
+        return opened.getnames()
+
+
+# --- the cache --------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_hands_on_what_it_added_and_the_next_one_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached("files/md5/aa/given")
+    assert call("take-over")[2] == "taken over: 0 archives\n"
+    cached("files/md5/bb/added")
+    cached("runs/cc/added")
+    assert call("hand-on", "lenet-5-int8")[2] == ".dvc/tmp/cache-lenet-5-int8.tar\n"
+    archive = Path(".dvc/tmp/cache-lenet-5-int8.tar").absolute()
+    assert names(archive) == ["files/md5/bb/added", "runs/cc/added"]
+
+    (tmp_path / "next/.dvc/tmp/handed_on").mkdir(parents=True)
+    archive.rename(tmp_path / "next/.dvc/tmp/handed_on" / archive.name)
+    monkeypatch.chdir(tmp_path / "next")
+    assert call("take-over")[2] == "taken over: 1 archives\n"
+    assert (CACHE / "files/md5/bb/added").read_text() == "content"
+    assert (CACHE / "files/md5/bb/added").stat().st_mode & 0o777 == 0o444, "DVC trusts only what nobody can write"
+    assert names(handover.hand_on("nothing")) == [], "what was taken over is not handed on once more"
+
+
+def test_nothing_is_handed_on_before_it_is_known_what_was_given() -> None:
+    cached("files/md5/aa/given")
+    with pytest.raises(Missing, match="take-over"):
+        handover.hand_on("all")
+
+
+@pytest.mark.parametrize("name", ["../../owned", "/tmp/edgeproof-owned", "files/../../owned"])
+def test_an_archive_writes_nothing_outside_the_cache(tmp_path: Path, name: str) -> None:
+    handover.HANDED_ON.mkdir(parents=True)
+    with tarfile.open(handover.HANDED_ON / "cache-a.tar", "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"owned"))
+    if name.startswith("/"):  # is taken as below the cache
+        handover.take_over()
+        assert not Path(name).exists()
+    else:
+        with pytest.raises(BadData, match="cannot be taken over"):
+            handover.take_over()
+    assert not list(tmp_path.rglob(".dvc/owned")) + list(tmp_path.glob("owned"))
+
+
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    handover.HANDED_ON.mkdir(parents=True)
+    (handover.HANDED_ON / "cache-a.tar").write_bytes(b"no archive")
+    code, told, _ = call("take-over")
+    assert code == 2
+    assert [(level, message.startswith(".dvc/tmp/handed_on/cache-a.tar: ")) for level, _, message in told] == [
+        ("error", True)
+    ]
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The parameters of a project with two methods for the Atom, and its targets' own files beside them."""
+    repository = Path(__file__).resolve().parents[2]
+    Path("runners").symlink_to(repository / "runners")
+    monkeypatch.setattr("pipeline.ci.annotations.TARGETS_FOLDER", Path("runners/targets").absolute())
+    params: dict[str, Any] = {**PARAMS, "targets": [ATOM], "methods": ["fp32", "int8"]}
+    layout.PARAMS.write_text("# Limits.\n" + yaml.safe_dump(params, sort_keys=False))
+    return layout.PARAMS
+
+
+def text_at(file: str, line: str) -> str:
+    return Path(file).read_text().splitlines()[int(line) - 1].strip()
+
+
+def test_what_passes_is_green_without_a_word(project: Path) -> None:
+    put("fp32", ATOM, **emulated(target=10, cloud=10, rate=90.0))
+    put("int8", ATOM, **emulated(target=11, cloud=11, rate=200.0))
+    code, told, output = call("gate")
+    assert (code, told) == (0, [])
+    assert "PASS" in output
+
+
+def test_a_limit_that_nothing_keeps_is_an_error_where_it_is_set(project: Path) -> None:
+    put("fp32", ATOM, **emulated(target=10, cloud=10, rate=90.0))
+    put("int8", ATOM, **emulated(target=60, cloud=11, rate=200.0))
+    code, told, _ = call("gate")
+    assert code == 1
+    [(level, accuracy, lost), (_, speed, slow)] = told
+    assert level == "error"
+    assert text_at(accuracy["file"], accuracy["line"]) == "accuracy_drop_points: 2.0"
+    assert lost.startswith(f"{MODEL}/int8: accuracy fail: 25 points lost (limit 2)")
+    assert "\n" not in lost, "the other candidate keeps this limit"
+    assert speed["file"] == f"runners/targets/{ATOM}.yaml"
+    assert text_at(speed["file"], speed["line"]).startswith("objective: {regions_per_frame: 4, frames_per_s: 30")
+    assert slow.startswith(f"{MODEL}/fp32: speed fail: 90")
+    assert slow.endswith("(limit 120, predicted)")
+    assert speed["title"] == f"{ATOM}: FAIL (speed)"
+
+
+def test_not_measured_is_a_warning_on_a_green_job_and_never_a_pass(project: Path) -> None:
+    put("fp32", ATOM, **emulated(target=10, cloud=10, rate=90.0))
+    put("int8", ATOM, **{**emulated(target=11, cloud=11), "predicted": None})
+    code, told, output = call("gate")
+    assert code == 0
+    assert {level for level, _, _ in told} == {"warning"}
+    assert told[-1][1]["title"] == "Verdict: not measured"
+    assert "no pass" in told[-1][2]
+    assert "PASS" not in output
+
+
+def test_an_error_comes_before_the_warnings_of_other_targets(project: Path) -> None:
+    params = yaml.safe_load(project.read_text())
+    project.write_text(yaml.safe_dump({**params, "targets": [JETSON, ATOM], "methods": ["fp32"]}))
+    Result.model_validate(
+        {"model": MODEL, "method": "fp32", "target": JETSON, "lane": "emulated", "precision": "fp32"}
+    ).write(layout.result("emulated", MODEL, "fp32", JETSON))
+    put("fp32", ATOM, **emulated(target=60, cloud=10, rate=200.0))
+    code, told, _ = call("gate")
+    assert code == 1
+    assert [level for level, _, _ in told] == ["error", *["warning"] * (len(told) - 1)]
+    assert len(told) > 1
+
+
+def test_a_missing_record_is_bad_input_and_one_annotation(project: Path) -> None:
+    code, told, _ = call("gate")
+    assert code == 2
+    assert [level for level, _, _ in told] == ["error"]
+    assert Path("summary").read_text().startswith("## No verdict: bad input")
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [(("gates", "accuracy_drop_points"), 4), (("gates", "accept_unaudited"), 3), (("none",), 1), (("seed", "a"), 2)],
+)
+def test_a_limit_that_is_not_written_down_stands_where_it_would(
+    tmp_path: Path, keys: tuple[str, ...], line: int
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("# Limits\nseed: 0\ngates:\n  accuracy_drop_points: 2.0\n")
+    assert line_of(path, keys) == line
