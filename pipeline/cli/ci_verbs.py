@@ -1,6 +1,7 @@
 """edgeproof ci: what the jobs of GitHub Actions run, and anybody else can."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -89,6 +90,38 @@ def search(target: str, trials: int) -> None:
     click.echo(summary.text(outcome))
     workflow_commands.summarize(summary.markdown(outcome))
     sys.exit(policy.exit_code(summary.verdict(outcome)))
+
+
+@ci.command()
+@click.option("--base", type=click.Path(path_type=Path), help="The base's record, as this verb wrote it there.")
+@click.option("--page", default="", help="The address of the HTML report.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("artifacts/ci/summary.json"), show_default=True)
+def summary(base: Path | None, page: str, out: Path) -> None:
+    """Print the run's summary as Markdown, put it and the report into the run's own, and write its record.
+
+    The record is what `edgeproof ci comment` and `edgeproof ci history` work from. A base that is not there is no
+    error: the first run has none.
+    """
+    from pipeline.ci import run_summary
+
+    click.echo(run_summary.write(out, base, page))
+
+
+@ci.command()
+def comment() -> None:
+    """Bring the one comment on a pull request up to date, in a job that the end of a run starts (`workflow_run`).
+
+    Wants GITHUB_TOKEN with `pull-requests: write` and `actions: read`. The run's artifact is taken for hostile.
+    """
+    import os
+
+    from pipeline.ci import comment
+    from pipeline.system import workflow_commands
+    from pipeline.system.github_api import GitHub
+
+    workflow_commands.stop()
+    server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    click.echo(comment.update(GitHub.of_environment(), comment.event(), server))
 
 
 COMMANDS = [ci]

@@ -12,6 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tests.fake_github import REPOSITORY as FAKE
+from tests.fake_github import TOKEN, FakeGitHub
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 STANDINS = Path(__file__).parent / "standins"
 TOOLS = Path(sys.executable).parent
@@ -46,19 +49,23 @@ class Machine:
         payload: dict[str, Any],
         workflow: str = "pr.yml",
         actions: Mapping[str, Path] = MappingProxyType({}),
+        github: FakeGitHub | None = None,
     ) -> Run:
         """Run one workflow of `project`, at the commit that is checked out there, for an event.
 
-        `actions` are the repositories of other people's actions that it uses, by `owner/repository@ref`.
+        `actions` are the repositories of other people's actions that it uses, by `owner/repository@ref`, `github` is
+        where its jobs find the API, with a token of theirs.
         """
         here = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
         (here / "artifacts").mkdir(parents=True)
         (here / "event.json").write_text(json.dumps(payload))
         (self.folder / "cache").mkdir(exist_ok=True)
-        variables = {"ACT_ARTIFACTS": here / "artifacts", "ACT_CACHE": self.folder / "cache"}
+        variables: dict[str, Any] = {"ACT_ARTIFACTS": here / "artifacts", "ACT_CACHE": self.folder / "cache"}
+        if github:
+            variables |= {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": FAKE}
         command = [TOOLS / "act", event, "--json", "--no-cache-server", "--action-cache-path", here / "jobs"]
         command += ["--workflows", f".github/workflows/{workflow}", "--eventpath", here / "event.json"]
-        command += ["--platform", f"{HOSTED}=-self-hosted"]
+        command += ["--platform", f"{HOSTED}=-self-hosted", *(["--secret", f"GITHUB_TOKEN={TOKEN}"] if github else [])]
         found = dict(actions)
         for repository in (project, *actions.values()):
             found |= standins(repository)

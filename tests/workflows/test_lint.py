@@ -61,5 +61,18 @@ def test_code_of_forks_stays_on_hosted_machines_with_a_read_only_token() -> None
     assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
 
 
+def test_a_token_that_may_write_is_given_to_the_default_branch_s_code_alone() -> None:
+    writing = set()
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        permissions = [workflow["permissions"], *(job.get("permissions", {}) for job in workflow["jobs"].values())]
+        if "write" in {may for given in permissions for may in given.values()}:
+            writing.add(path.name)
+            assert "ref:" not in path.read_text(), "the default branch is checked out"
+            assert set(workflow[True]) <= {"workflow_run", "schedule", "workflow_dispatch"}
+            assert workflow["permissions"] == {}, "each job has what it needs"
+    assert writing >= {"comment.yml"}
+
+
 def test_every_action_has_a_stand_in() -> None:
     assert [name for name, folder in standins(REPOSITORY).items() if not folder.is_dir()] == []

@@ -1,0 +1,177 @@
+"""The one comment that a pull request's runs keep up to date, written by a job that never sees the change's code.
+
+The run that it speaks of executed that code, so what the run says of itself is not believed: which pull request it
+belongs to is what GitHub's event and API say, and of its artifact only a validated record is read. The comment is found
+again by a mark in its text, in comments of GitHub's own bot alone.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.ci import artifact, summary_text
+from pipeline.ci.summary_text import Base, Links
+from pipeline.records.targets import describe
+from pipeline.system.errors import BadData, Missing
+from pipeline.system.github_api import GitHub
+
+AUTHOR = "github-actions[bot]"  # whom a job's token speaks as
+MARK = "<!-- edgeproof: the summary of this pull request -->"
+RUNS = 20  # of the base branch that are asked for a record, newest first
+
+
+class _Lax(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Owner(_Lax):
+    login: str
+
+
+class _Repository(_Lax):
+    full_name: str
+    owner: _Owner
+
+
+class _Number(_Lax):
+    number: int
+
+
+class WorkflowRun(_Lax):
+    """A run as the event `workflow_run` tells it; GitHub's words, but for the branch's name."""
+
+    id: int
+    workflow_id: int
+    event: str
+    conclusion: str | None
+    head_sha: str = Field(pattern="^[0-9a-f]{40}$")
+    head_branch: str | None
+    head_repository: _Repository | None = None
+    pull_requests: list[_Number] = []
+
+
+class Event(_Lax):
+    """The file that GITHUB_EVENT_PATH names."""
+
+    workflow_run: WorkflowRun
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """What GitHub's API says of the pull request that a run belongs to."""
+
+    number: int
+    base_branch: str
+    base_sha: str
+
+
+def event() -> WorkflowRun:
+    """The run whose end started this job.
+
+    Raises:
+        Missing: this is no job that the end of a run started.
+    """
+    path = os.environ.get("GITHUB_EVENT_PATH")
+    if not path or not Path(path).is_file():
+        raise Missing("GITHUB_EVENT_PATH names no event: this is for a job that `workflow_run` starts")
+    try:
+        return Event.model_validate_json(Path(path).read_bytes()).workflow_run
+    except ValidationError as error:
+        raise Missing(f"GITHUB_EVENT_PATH: no end of a run, for which this is: {describe(error)}") from error
+
+
+def update(github: GitHub, run: WorkflowRun, server: str) -> str:
+    """Write the comment, or bring it up to date; what was done, in a line.
+
+    Raises:
+        BadData: the run's record cannot be read; the comment says so by then.
+        ApiError: GitHub refuses.
+    """
+    pull_request = _pull_request(github, run)
+    if pull_request is None:
+        return f"run {run.id}: no open pull request is at {run.head_sha[:10]} any more; nothing is to be told"
+    artifacts = artifact.of_run(github, run.id)
+    address = f"{server}/{github.repository}/actions/runs/{run.id}"
+    links = Links(address, f"{address}/artifacts/{artifacts.page}" if artifacts.page else "")
+    if artifacts.record is None:
+        text, anew = _without_record(run, links), run.conclusion != "success"
+        return _put(github, pull_request, text, anew=anew)
+    try:
+        record = artifact.record(github, artifacts.record)
+    except BadData as error:
+        _put(github, pull_request, _unreadable(run, links), anew=True)
+        raise BadData(f"run {run.id} of pull request {pull_request.number}: {error}") from error
+    base = _base(github, run, pull_request)
+    return _put(github, pull_request, summary_text.markdown(record, run.head_sha, base, links), anew=True)
+
+
+def _pull_request(github: GitHub, run: WorkflowRun) -> PullRequest | None:
+    """The open one whose newest commit the run is of. The event names those of the same repository only."""
+    if run.head_repository is None or run.head_branch is None:  # a fork that was deleted
+        return None
+    head = f"{run.head_repository.owner.login}:{run.head_branch}"
+    found = [one for one in github.pages("pulls", state="open", head=head) if _is_of(one, run, github.repository)]
+    named = {one.number for one in run.pull_requests}
+    if len(found) > 1:  # of one branch to several others
+        found = [one for one in found if one["number"] in named]
+    if len(found) != 1:
+        return None
+    [one] = found
+    return PullRequest(int(one["number"]), str(one["base"]["ref"]), str(one["base"]["sha"]))
+
+
+def _is_of(one: dict[str, Any], run: WorkflowRun, repository: str) -> bool:
+    head = one["head"]
+    return (
+        run.head_repository is not None
+        and head["sha"] == run.head_sha
+        and head["repo"] is not None
+        and head["repo"]["full_name"] == run.head_repository.full_name
+        and one["base"]["repo"]["full_name"] == repository
+    )
+
+
+def _base(github: GitHub, run: WorkflowRun, pull_request: PullRequest) -> Base | None:
+    """The record of the base commit, or else the newest one of its branch: a commit that measures nothing has none."""
+    query = {"branch": pull_request.base_branch, "event": "push", "per_page": RUNS}
+    runs = github.get(f"actions/workflows/{run.workflow_id}/runs", **query)["workflow_runs"]
+    for one in sorted(runs, key=lambda one: one["head_sha"] != pull_request.base_sha):
+        if (number := artifact.of_run(github, int(one["id"])).record) is None:
+            continue
+        try:
+            return Base(artifact.record(github, number), str(one["head_sha"]))
+        except BadData:  # of an older version
+            continue
+    return None
+
+
+def _without_record(run: WorkflowRun, links: Links) -> str:
+    if run.conclusion == "success":
+        first = "the change touches nothing that is re-tested"
+    else:
+        first = "the run ended before it had measured everything"
+    return f"{summary_text.headline('not_measured', first)}\n\n`{run.head_sha[:10]}` · [run]({links.run})\n"
+
+
+def _unreadable(run: WorkflowRun, links: Links) -> str:
+    first = summary_text.headline("not_measured", "what the run left as its summary is none")
+    return f"{first}\n\n`{run.head_sha[:10]}` · [run]({links.run})\n"
+
+
+def _put(github: GitHub, pull_request: PullRequest, text: str, *, anew: bool) -> str:
+    """Edit our comment, or write it where there is none and it is to be made `anew`."""
+    body = f"{text}\n{MARK}\n"
+    comments = f"issues/{pull_request.number}/comments"
+    for comment in github.pages(comments):
+        if comment["user"] and comment["user"]["login"] == AUTHOR and MARK in (comment["body"] or ""):
+            if comment["body"].replace("\r\n", "\n").strip() == body.strip():
+                return f"pull request {pull_request.number}: the comment is up to date"
+            github.send("PATCH", f"issues/comments/{int(comment['id'])}", {"body": body})
+            return f"pull request {pull_request.number}: the comment was brought up to date"
+    if not anew:
+        return f"pull request {pull_request.number}: nothing was measured, and nothing is to be told"
+    github.send("POST", comments, {"body": body})
+    return f"pull request {pull_request.number}: commented"

@@ -1,0 +1,200 @@
+"""What a run found out, as numbers and names: all that the summary, the comment and the history take from it.
+
+The comment and the history read it in jobs that hold a token, out of an artifact that the code of a pull request wrote.
+So it has no text that is not a name of few harmless characters, no number that is not finite, and no more of either
+than a page shows.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from pipeline.records.gates import Judgement, Verdict, any_passes, worst
+from pipeline.records.results import Lane, Result, SaturatedLayer
+from pipeline.records.targets import describe
+from pipeline.report.collect import Collected
+from pipeline.system.errors import BadData
+from pipeline.system.versions import git_commit
+
+LAYERS = 3  # of a candidate
+MOST_BYTES = 1_000_000
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+LayerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/:-]{1,120}$")]
+Machine = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,119}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Number(_Strict):
+    """A quantity in the unit that its name states, with the interval that it lies in and the limit it is held against.
+
+    `predicted` marks a value that nobody measured.
+    """
+
+    value: Finite
+    low: Finite | None = None
+    high: Finite | None = None
+    predicted: bool = False
+    limit: Finite | None = None
+    verdict: Verdict | None = None
+
+
+class Layer(_Strict):
+    """A layer whose 8-bit sums saturate: its share of the error, and how many of its output channels are hit."""
+
+    name: LayerName
+    share_percent: Finite
+    channels_hit: int = Field(ge=0, le=10**9)
+    channels: int = Field(ge=0, le=10**9)
+
+
+class Entry(_Strict):
+    """A candidate on a target in a lane. `verdict` is null where the target refuses it.
+
+    `machine` is what its numbers may be compared under: the board, or the instruction set of the machine that emulated.
+    """
+
+    model: Name
+    method: Name
+    target: Name
+    lane: Lane
+    machine: Machine
+    verdict: Verdict | None = None
+    numbers: dict[Name, Number] = Field(default={}, max_length=16)
+    layers: list[Layer] = Field(default=[], max_length=LAYERS)
+
+    @property
+    def candidate(self) -> str:
+        """Model and method as one name."""
+        return f"{self.model}/{self.method}"
+
+    @property
+    def place(self) -> str:
+        """What it is compared by from commit to commit."""
+        return f"{self.candidate} {self.target} {self.lane}"
+
+
+class RunRecord(_Strict):
+    """All entries of a run, in the order of params.yaml. `commit` is null where it was made outside of Git."""
+
+    schema_version: Literal[1] = 1
+    commit: Commit | None = None
+    entries: list[Entry] = Field(max_length=300)
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Verdict by target; a board's stands beside that of its emulation."""
+        by_target: dict[str, list[Verdict]] = {}
+        for entry in self.entries:
+            found = by_target.setdefault(entry.target if entry.lane == "emulated" else f"{entry.target} (board)", [])
+            found.extend([entry.verdict] if entry.verdict else [])
+        return {target: any_passes(found) for target, found in by_target.items()}
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the worst target."""
+        return worst(self.verdicts.values())
+
+    def as_json(self) -> bytes:
+        """As a run hands it on; the same results give the same bytes."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def read(content: bytes) -> RunRecord:
+    """A record that anybody may have written.
+
+    Raises:
+        BadData: it is none.
+    """
+    try:
+        return RunRecord.model_validate_json(content)
+    except ValidationError as error:
+        raise BadData(f"no record of a run: {describe(error)}") from error
+
+
+def of(collected: Collected) -> RunRecord:
+    """The record of results that were judged."""
+    entries = [_entry(judgement, collected.confidence) for judgement in collected.judgements]
+    commit = git_commit() or ""  # in a repository without any commit it is no hash
+    return RunRecord(commit=commit if re.fullmatch("[0-9a-f]{40}", commit) else None, entries=entries)
+
+
+def _entry(judgement: Judgement, confidence: float) -> Entry:
+    result = judgement.result
+    return Entry(
+        model=result.model,
+        method=result.method,
+        target=result.target,
+        lane=result.lane,
+        machine=_machine(result),
+        verdict=None if result.refused else judgement.verdict,
+        numbers=dict(_numbers(judgement, confidence)),
+        layers=[_layer(layer) for layer in _worst_layers(result)],
+    )
+
+
+def _numbers(judgement: Judgement, confidence: float) -> Iterable[tuple[str, Number]]:
+    """By the names of quantities.py; what was not measured is absent."""
+    result = judgement.result
+    if result.accuracy.target:
+        low, high = _interval(result.accuracy.target.correct, result.accuracy.target.n, confidence)
+        yield "accuracy_percent", Number(value=result.accuracy.target.percent, low=low, high=high)
+    for check in judgement.checks:
+        if check.value is not None and check.name != "proof":
+            low_high = dict(zip(("low", "high"), check.interval or (), strict=False))
+            yield (
+                check.name,
+                Number(
+                    value=check.value, predicted=check.predicted, limit=check.limit, verdict=check.verdict, **low_high
+                ),
+            )
+    board, predicted = result.measured, result.predicted
+    if board and (frames := board.frames_per_s.get(board.regions_per_frame)):
+        yield "loop_frames_per_s", Number(value=frames)
+    if predicted and predicted.power_w is not None and predicted.power_error_percent is not None:
+        share = predicted.power_error_percent / 100
+        low, high = predicted.power_w * (1 - share), predicted.power_w * (1 + share)
+        yield "power_w", Number(value=predicted.power_w, low=low, high=high, predicted=True)
+    if result.download_bytes is not None:
+        yield "download_bytes", Number(value=float(result.download_bytes))
+
+
+def _interval(correct: int, n: int, confidence: float) -> tuple[float, float]:
+    """Where the accuracy is that as many samples as one likes would show, in per cent: Wilson's score interval."""
+    from scipy.stats import binomtest
+
+    found = binomtest(correct, n).proportion_ci(confidence, method="wilson")
+    return 100 * float(found.low), 100 * float(found.high)
+
+
+def _machine(result: Result) -> str:
+    if result.lane == "emulated":
+        return f"emulated on {result.host_isa}" if result.host_isa else "emulated"
+    if result.measured is None:
+        return "no board"
+    board = result.measured.fingerprint
+    parts = [board.board, board.serial, board.power_mode, *(f"{n} {v}" for n, v in sorted(board.versions.items()))]
+    said = ", ".join(part for part in parts if part)
+    return re.sub(r"[^A-Za-z0-9 ._,+-]", "-", said).lstrip(" ._,+-")[:120] or "a board"
+
+
+def _worst_layers(result: Result) -> list[SaturatedLayer]:
+    found = [layer for layer in result.layers if isinstance(layer, SaturatedLayer) and layer.output_error > 0]
+    return sorted(found, key=lambda layer: -layer.output_error)[:LAYERS]
+
+
+def _layer(layer: SaturatedLayer) -> Layer:
+    return Layer(
+        name=re.sub(r"[^A-Za-z0-9._/:-]", "-", layer.name)[-120:] or "-",  # its end tells most of a layer
+        share_percent=layer.share_percent,
+        channels_hit=layer.channels_hit,
+        channels=layer.channels,
+    )

@@ -1,0 +1,75 @@
+"""comment.yml, run for real for the end of a run of pr.yml, with GitHub's API as it answers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from act import Machine, Run
+from project import copy_repository, environment, ready_venv
+
+from tests.fake_github import TOKEN, FakeGitHub, packed, serving
+from tests.unit.test_comment import BASE, BASE_RUN, HEAD, RUN, artifact, ended, entry, pull, run_of
+
+EVENTS = Path(__file__).parent / "events"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    folder = tmp_path_factory.mktemp("comment")
+    copy_repository(folder / "project")
+    ready_venv(folder / "venv", folder / "project")
+    return Machine(folder, environment(folder))
+
+
+@pytest.fixture
+def github() -> Iterator[FakeGitHub]:
+    with serving(
+        FakeGitHub(pulls=[pull(1), pull(2, "c" * 40, "stranger", "main")], runs=[run_of(BASE, BASE_RUN)])
+    ) as served:
+        yield served
+        assert served.faults == []
+
+
+def end(machine: Machine, github: FakeGitHub, name: str, **fields: Any) -> Run:
+    """What comment.yml does at the end of a run, whose event GitHub sent so."""
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+    event["workflow_run"].update(fields)
+    return machine.run(machine.folder / "project", "workflow_run", event, "comment.yml", github=github)
+
+
+def test_the_end_of_a_run_becomes_the_comment(machine: Machine, github: FakeGitHub) -> None:
+    github.upload(RUN, "summary", artifact(entry(verdict="fail")))
+    run = end(machine, github, "run_of_a_branch_ended", conclusion="failure")
+    assert (run.code, run.jobs) == (0, ["comment"]), run.output
+    [comment] = github.comments[1]
+    assert comment["body"].startswith("## ❌ FAIL: `atom-x5-e3940` FAIL\n")
+
+
+def test_a_poisoned_artifact_of_a_fork_is_red_here_and_nothing_there(machine: Machine, github: FakeGitHub) -> None:
+    poison = artifact(entry(method="<img src=x>@everyone"), pull_request=1)
+    github.upload(RUN, "summary", poison)
+    github.upload(RUN, "report", packed({"../../../owned": b"owned"}))
+    run = end(machine, github, "run_of_a_fork_ended")
+    assert (run.code, list(run.codes.values())) == (1, [2])
+    [error] = run.errors
+    assert "run 501 of pull request 2: no record of a run" in error
+    [comment] = github.comments[2]
+    assert comment["body"].startswith("## ⚪ not measured: what the run left as its summary is none\n")
+    assert "everyone" not in comment["body"]
+    assert 1 not in github.comments
+    assert TOKEN not in run.output["comment"]
+
+
+@pytest.mark.parametrize("fields", [{"event": "push"}, {"conclusion": "cancelled"}], ids=["push", "cancelled"])
+def test_other_runs_start_no_job(machine: Machine, github: FakeGitHub, fields: dict[str, Any]) -> None:
+    run = end(machine, github, "run_of_a_branch_ended", **fields)
+    assert (run.code, run.jobs, github.calls) == (0, [], [])
+
+
+def test_the_events_are_those_that_the_unit_tests_know() -> None:
+    event = json.loads((EVENTS / "run_of_a_branch_ended.json").read_text())["workflow_run"]
+    assert {name: event[name] for name in ("id", "head_sha")} == {"id": RUN, "head_sha": HEAD}
+    known = ended()["workflow_run"]
+    assert known.keys() <= event.keys()
