@@ -239,6 +239,9 @@ def serving(github: FakeGitHub) -> Iterator[FakeGitHub]:
             if status == 302:
                 self._send(302, b"", {"Location": found})
             elif isinstance(found, bytes):
+                if "raw" not in self.headers.get("Accept", ""):
+                    self._fault("a file of the repository was not asked for as it is")
+                    return
                 self._send(200, found, {})
             elif items is None:
                 self._answer(status, found)

@@ -5,58 +5,18 @@ belongs to is what GitHub's event and API say, and of its artifact only a valida
 again by a mark in its text, in comments of GitHub's own bot alone.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from pipeline.ci import artifact, summary_text
+from pipeline.ci.run_ended import WorkflowRun
 from pipeline.ci.summary_text import Base, Links
-from pipeline.records.targets import describe
-from pipeline.system.errors import BadData, Missing
+from pipeline.system.errors import BadData
 from pipeline.system.github_api import GitHub
 
 AUTHOR = "github-actions[bot]"  # whom a job's token speaks as
 MARK = "<!-- edgeproof: the summary of this pull request -->"
 RUNS = 20  # of the base branch that are asked for a record, newest first
-
-
-class _Lax(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Owner(_Lax):
-    login: str
-
-
-class _Repository(_Lax):
-    full_name: str
-    owner: _Owner
-
-
-class _Number(_Lax):
-    number: int
-
-
-class WorkflowRun(_Lax):
-    """A run as the event `workflow_run` tells it; GitHub's words, but for the branch's name."""
-
-    id: int
-    workflow_id: int
-    event: str
-    conclusion: str | None
-    head_sha: str = Field(pattern="^[0-9a-f]{40}$")
-    head_branch: str | None
-    head_repository: _Repository | None = None
-    pull_requests: list[_Number] = []
-
-
-class Event(_Lax):
-    """The file that GITHUB_EVENT_PATH names."""
-
-    workflow_run: WorkflowRun
 
 
 @dataclass(frozen=True)
@@ -66,21 +26,6 @@ class PullRequest:
     number: int
     base_branch: str
     base_sha: str
-
-
-def event() -> WorkflowRun:
-    """The run whose end started this job.
-
-    Raises:
-        Missing: this is no job that the end of a run started.
-    """
-    path = os.environ.get("GITHUB_EVENT_PATH")
-    if not path or not Path(path).is_file():
-        raise Missing("GITHUB_EVENT_PATH names no event: this is for a job that `workflow_run` starts")
-    try:
-        return Event.model_validate_json(Path(path).read_bytes()).workflow_run
-    except ValidationError as error:
-        raise Missing(f"GITHUB_EVENT_PATH: no end of a run, for which this is: {describe(error)}") from error
 
 
 def update(github: GitHub, run: WorkflowRun, server: str) -> str:

@@ -115,13 +115,42 @@ def comment() -> None:
     """
     import os
 
-    from pipeline.ci import comment
+    from pipeline.ci import comment, run_ended
     from pipeline.system import workflow_commands
     from pipeline.system.github_api import GitHub
 
     workflow_commands.stop()
     server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
-    click.echo(comment.update(GitHub.of_environment(), comment.event(), server))
+    click.echo(comment.update(GitHub.of_environment(), run_ended.event().workflow_run, server))
+
+
+@ci.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("artifacts/history"), show_default=True)
+def history(file: Path | None, out: Path) -> None:
+    """Draw what every commit of the main branch came to as a static page, from a FILE of the branch `history`.
+
+    Without FILE, in a job that the end of a run on the main branch starts (`workflow_run`), the run is added to the
+    branch first. Wants GITHUB_TOKEN with `contents: write` and `actions: read`.
+    """
+    import os
+
+    from pipeline.ci import history_log, history_page, run_ended
+    from pipeline.system import workflow_commands
+    from pipeline.system.errors import Missing
+    from pipeline.system.github_api import GitHub
+
+    workflow_commands.stop()
+    if file is not None and not file.is_file():
+        raise Missing(f"{file}: no such file; `git show origin/history:history.jsonl` prints it")
+    if file is None:
+        lines = history_log.remember(GitHub.of_environment(), run_ended.event())
+    else:
+        lines = history_log.parse(file.read_text(encoding="utf-8"))
+    server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    repository = os.environ.get("GITHUB_REPOSITORY", "")
+    history_page.write(out, lines, f"{server}/{repository}" if repository else "")
+    click.echo(f"{len(lines)} commit{'s' if len(lines) != 1 else ''}: {out / 'index.html'}")
 
 
 COMMANDS = [ci]

@@ -113,14 +113,14 @@ class GitHub:
         """POST, PATCH or PUT a body; the JSON of the answer."""
         return _json(self._call(method, self._url(path), json=body, allow_redirects=False))
 
-    def fetch(self, path: str, most_bytes: int) -> bytes:
-        """A file, which GitHub may keep at another host.
+    def fetch(self, path: str, most_bytes: int, *, raw: bool = False) -> bytes:
+        """A file, which GitHub may keep at another host; `raw` asks for one of the repository as it is.
 
         Raises:
             TooLarge: it has more bytes than that; no more of it is read.
         """
-        content = b""
-        with self._call("GET", self._url(path), stream=True) as answer:
+        content, accept = b"", {"Accept": "application/vnd.github.raw+json"} if raw else {}
+        with self._call("GET", self._url(path), stream=True, headers=accept) as answer:
             try:
                 for chunk in answer.iter_content(1 << 16):
                     content += chunk

@@ -81,7 +81,8 @@ def github() -> Iterator[FakeGitHub]:
 
 
 def run_of(sha: str, number: int) -> dict[str, Any]:
-    return {"id": number, "workflow_id": WORKFLOW, "event": "push", "head_branch": "main", "head_sha": sha}
+    run = {"id": number, "workflow_id": WORKFLOW, "event": "push", "head_branch": "main", "head_sha": sha}
+    return {**run, "status": "completed", "conclusion": "success"}
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from project import Both, Project
 
+from pipeline.ci import run_record
+
 METRICS = Path("artifacts/metrics.json")
 
 
@@ -27,6 +29,9 @@ def test_first_run_makes_everything_once(both: Both) -> None:
     assert stages_run(run.output["report"]) == ["report"]
     assert "Stage 'train@lenet-5' is cached - skipping run" in run.output["report"]
     assert "atom-x5-e3940" in run.summary
+    assert re.match(r"## \S+ (PASS|FAIL|not measured): `atom-x5-e3940`", run.summary), "the verdict comes first"
+    told = run_record.read((run.artifacts / "summary/summary.json").read_bytes())
+    assert [entry.method for entry in told.entries] == ["fp32", "int8"]
 
 
 def test_downloads_are_kept_under_a_key_that_edgeproof_gives(both: Both, project: Project) -> None:
@@ -43,7 +48,7 @@ def test_first_run_gives_what_a_laptop_gives(both: Both) -> None:
 def test_jobs_hand_on_only_what_they_added(both: Both) -> None:
     (handed_on,) = both.run.artifacts.glob("*-int8-atom-x5-e3940/*.tar")
     with tarfile.open(handed_on) as archive:
-        assert sorted(name.split("/")[1] for name in archive.getnames()) == ["files", "runs"], "more than the result"
+        assert sorted(name.split("/")[0] for name in archive.getnames()) == ["files", "runs"], "more than the result"
 
 
 def test_documentation_runs_nothing(both: Both, project: Project) -> None:
@@ -85,5 +90,6 @@ def test_broken_limit_is_red(both: Both, project: Project) -> None:
     # The recipe does not name the target: resolved again it is the same, and so is its candidate.
     again = ["resolve@fp32", "retest@lenet-5-fp32-atom-x5-e3940"]
     assert stages_run(run.output["retest lenet-5 fp32 atom-x5-e3940"]) == again
+    assert [error for error in run.errors if "lenet-5/fp32: speed fail" in error]
     assert not run.warnings
     assert (run.artifacts / "report/artifacts/report/report.md").exists(), "the report of a red run is kept"

@@ -1,4 +1,4 @@
-"""comment.yml, run for real for the end of a run of pr.yml, with GitHub's API as it answers."""
+"""comment.yml and history.yml, run for real at the end of a run of pr.yml, with GitHub's API as it answers."""
 
 import json
 from collections.abc import Iterator
@@ -32,11 +32,11 @@ def github() -> Iterator[FakeGitHub]:
         assert served.faults == []
 
 
-def end(machine: Machine, github: FakeGitHub, name: str, **fields: Any) -> Run:
-    """What comment.yml does at the end of a run, whose event GitHub sent so."""
+def end(machine: Machine, github: FakeGitHub, name: str, workflow: str = "comment.yml", **fields: Any) -> Run:
+    """What a workflow does at the end of a run, whose event GitHub sent so."""
     event = json.loads((EVENTS / f"{name}.json").read_text())
     event["workflow_run"].update(fields)
-    return machine.run(machine.folder / "project", "workflow_run", event, "comment.yml", github=github)
+    return machine.run(machine.folder / "project", "workflow_run", event, workflow, github=github)
 
 
 def test_the_end_of_a_run_becomes_the_comment(machine: Machine, github: FakeGitHub) -> None:
@@ -65,6 +65,26 @@ def test_a_poisoned_artifact_of_a_fork_is_red_here_and_nothing_there(machine: Ma
 @pytest.mark.parametrize("fields", [{"event": "push"}, {"conclusion": "cancelled"}], ids=["push", "cancelled"])
 def test_other_runs_start_no_job(machine: Machine, github: FakeGitHub, fields: dict[str, Any]) -> None:
     run = end(machine, github, "run_of_a_branch_ended", **fields)
+    assert (run.code, run.jobs, github.calls) == (0, [], [])
+
+
+@pytest.mark.nightly
+def test_the_end_of_a_push_becomes_a_line_and_the_page(machine: Machine, github: FakeGitHub) -> None:
+    github.upload(RUN, "summary", artifact())
+    run = end(machine, github, "run_of_main_ended", "history.yml")
+    assert (run.code, run.jobs) == (0, ["draw", "publish"]), run.output
+    assert len(github.commits) == 1
+    site = run.artifacts / "github-pages"
+    assert sorted(path.name for path in site.iterdir()) == ["history.jsonl", "index.html"]
+    assert "1 commit," in (site / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["run_of_a_branch_ended", "run_of_a_fork_ended"])
+def test_a_proposal_is_no_history_though_its_branch_is_called_main(
+    machine: Machine, github: FakeGitHub, name: str
+) -> None:
+    github.upload(RUN, "summary", artifact())
+    run = end(machine, github, name, "history.yml", head_branch="main")
     assert (run.code, run.jobs, github.calls) == (0, [], [])
 
 
