@@ -12,7 +12,8 @@ from math import log
 from pipeline.ci.run_record import Entry
 from pipeline.records.words import number, rate
 
-REACH = 0.44  # from the middle; at the edge a name would be cut off
+REACH = 0.38  # from the middle; further out are the names of the quarters
+SIZE = '%%{init: {"quadrantChart": {"chartWidth": 440, "chartHeight": 330}}}%%'
 FRONT, OTHERS = "radius: 7, color: #0072b2", "radius: 4, color: #8a9299"
 MOST_POINTS = 12
 
@@ -33,10 +34,11 @@ def chart(title: str, entries: Sequence[Entry]) -> str:
     slow, fast = _reach([log(point.speed / limits[0]) for point in points], least=log(2))
     worse, better = _reach([limits[1] - point.drop for point in points], least=max(limits[1], 1.0))
     lines = [
+        SIZE,
         "quadrantChart",
-        f'    title "{title}: accuracy against speed"',
-        f'    x-axis "slower than {rate(limits[0])} regions/s" --> "faster"',
-        f'    y-axis "loses more than {number(limits[1], 1)} points" --> "loses less"',
+        f"    title {title}: accuracy against speed",
+        f'    x-axis "under {rate(limits[0])} regions/s" --> "over {rate(limits[0])} regions/s"',
+        f'    y-axis "drop over {number(limits[1], 1)}" --> "drop under {number(limits[1], 1)}"',
         '    quadrant-1 "keeps both limits"',
         '    quadrant-2 "too slow"',
         '    quadrant-3 "neither"',

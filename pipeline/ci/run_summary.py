@@ -21,7 +21,7 @@ def write(out: Path, base: Path | None, page: str) -> str:
     files.check_writable(out, *([base] if base else []))
     record = run_record.of(collect(load_params()))
     files.write_bytes(out, record.as_json())
-    text = summary_text.markdown(record, record.commit or "no commit", _read(base), Links(page=page))
+    text = summary_text.markdown(record, record.commit or "", _read(base), Links(page=page))
     report = layout.REPORT / MARKDOWN
     if report.exists():
         workflow_commands.summarize(f"{text}\n{_folded(report.read_text(encoding='utf-8'))}")
@@ -41,4 +41,4 @@ def _read(base: Path | None) -> Base | None:
         record = run_record.read(base.read_bytes())
     except BadData:  # of an older version: as good as none
         return None
-    return Base(record, record.commit or "an unknown commit")
+    return Base(record, record.commit or "")

@@ -13,6 +13,7 @@ from pipeline.records.gates import AT_LEAST, Verdict
 from pipeline.records.words import NOT_MEASURED, VERDICTS, percent
 
 MARKS: dict[Verdict, str] = {"pass": "✅", "fail": "❌", "not_measured": "⚪"}
+NO_BREAK = "\u00a0"
 MOST_TABLE = 36_000  # characters: GitHub takes 65,536 of a comment
 MOST_TARGETS = 12
 MOST_CHARTS = 4
@@ -21,7 +22,7 @@ MOST_LAYERS = 10
 
 @dataclass(frozen=True)
 class Base:
-    """What the run is compared with: the record of a commit."""
+    """What the run is compared with: the record of a commit, whose hash is empty where nobody knows it."""
 
     record: RunRecord
     commit: str
@@ -63,9 +64,11 @@ def _headline(record: RunRecord) -> str:
 
 
 def _compared(commit: str, base: Base | None, links: Links) -> str:
-    against = f"against `{base.commit[:10]}`" if base else "with nothing to compare it with"
+    now = f"`{commit[:10]}`" if commit else "a run outside of Git"
+    then = f"`{base.commit[:10]}`" if base and base.commit else "an earlier run"
+    against = f"against {then}" if base else "with nothing to compare it with"
     pages = [f"[{text}]({url})" for text, url in (("report", links.page), ("run", links.run)) if url]
-    return " · ".join([f"`{commit[:10]}` {against}", *pages])
+    return " · ".join([f"{now} {against}", *pages])
 
 
 def _table(record: RunRecord, before: dict[str, Entry] | None) -> str:
@@ -80,7 +83,7 @@ def _table(record: RunRecord, before: dict[str, Entry] | None) -> str:
     for index, entry in enumerate(tested):
         cells = [
             f"`{entry.method if one_model else entry.candidate}`", f"`{entry.target}`", entry.lane,
-            f"{MARKS[entry.verdict or 'not_measured']} {VERDICTS[entry.verdict or 'not_measured']}",
+            _together(f"{MARKS[entry.verdict or 'not_measured']} {VERDICTS[entry.verdict or 'not_measured']}"),
             *_cells(entry, columns, before),
         ]  # fmt: skip
         line = f"| {' | '.join(cells)} |"
@@ -108,9 +111,14 @@ def _cells(entry: Entry, columns: Sequence[Quantity], before: dict[str, Entry] |
             _limit(quantity, found),
             _change(quantity, entry, found, earlier) if before is not None else "",
         ]
-        value = f"{quantity.text(found.value)}{quantity.spread(found)}"
-        words = ", ".join(word for word in small if word)
+        value = _together(f"{quantity.text(found.value)}{quantity.spread(found)}")
+        words = ", ".join(_together(word) for word in small if word)
         yield f"{value}<br><sub>{words}</sub>" if words else value
+
+
+def _together(words: str) -> str:
+    """The same with blanks at which no line breaks."""
+    return words.replace(" ", NO_BREAK)
 
 
 def _limit(quantity: Quantity, found: Number) -> str:

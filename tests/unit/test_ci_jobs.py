@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeline.ci import handover
+from pipeline.ci import handover, run_record
 from pipeline.ci.annotations import line_of
 from pipeline.cli import cli
 from pipeline.project import layout
@@ -17,7 +17,7 @@ from pipeline.records.results import Result
 from pipeline.system import workflow_commands
 from pipeline.system.errors import BadData, Missing
 from tests.unit.test_github import heard
-from tests.unit.test_report import ATOM, JETSON, MODEL, PARAMS, emulated, put
+from tests.unit.test_report import ATOM, JETSON, MODEL, PARAMS, accuracy, emulated, measured, put, saturated
 
 CACHE = Path(".dvc/cache")
 
@@ -179,6 +179,78 @@ def test_a_missing_record_is_bad_input_and_one_annotation(project: Path) -> None
     assert code == 2
     assert [level for level, _, _ in told] == ["error"]
     assert Path("summary").read_text().startswith("## No verdict: bad input")
+
+
+# --- the summary ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tested(project: Path) -> Path:
+    """The same project with its results."""
+    put("fp32", ATOM, **emulated(target=10, cloud=10, rate=90.0))
+    layers = [saturated("/a|b`c<img>/Conv", 90), saturated("/b", 9), saturated("/c", 0.9), saturated("/d", 0.1)]
+    put("int8", ATOM, **emulated(target=11, cloud=11, rate=200.0), layers=layers)
+    return project
+
+
+def test_a_run_s_summary_is_its_record_in_words_with_the_report_below(tested: Path) -> None:
+    layout.REPORT.mkdir(parents=True)
+    (layout.REPORT / "report.md").write_text("## The report\n")
+    code, told, output = call("summary", "--page", "https://github.com/a/b/1", "--base", "none.json")
+    assert (code, told) == (0, [])
+    assert output.startswith(f"## ✅ PASS: `{ATOM}` PASS\n")
+    assert "[report](https://github.com/a/b/1)" in output
+    assert "with nothing to compare it with" in output
+    summary = Path("summary").read_text()
+    assert summary.startswith(output.strip())
+    assert summary.endswith("<details><summary>The whole report</summary>\n\n## The report\n\n</details>\n")
+
+    record = run_record.read(Path("artifacts/ci/summary.json").read_bytes())
+    [fp32, int8] = record.entries
+    assert (fp32.verdict, int8.verdict, record.verdict, record.commit) == ("fail", "pass", "pass", None)
+    assert [layer.name for layer in int8.layers] == ["/a-b-c-img-/Conv", "/b", "/c"], (
+        "the worst, as names of few letters"
+    )
+    right, speed = int8.numbers["accuracy_percent"], int8.numbers["regions_per_s"]
+    assert right.value == pytest.approx(94.5)
+    assert right.low is not None
+    assert right.high is not None
+    assert (right.low, right.high) == (pytest.approx(91.2, abs=0.1), pytest.approx(96.6, abs=0.1))
+    assert (speed.value, speed.limit, speed.predicted, speed.verdict) == (200.0, 120.0, True, "pass")
+
+
+def test_the_next_run_is_compared_with_it(tested: Path) -> None:
+    call("summary")
+    Path("artifacts/ci/summary.json").rename("base.json")
+    put("int8", ATOM, **emulated(target=15, cloud=11, rate=200.0))
+    _, _, output = call("summary", "--base", "base.json")
+    [row] = [line for line in output.splitlines() if line.startswith("| `int8`")]
+    assert "<sub>**−2.00**</sub>" in row
+    assert "a run outside of Git against an earlier run" in output
+
+
+def test_a_base_of_another_version_is_none(tested: Path) -> None:
+    Path("base.json").write_text('{"schema_version": 0}')
+    code, _, output = call("summary", "--base", "base.json")
+    assert code == 0
+    assert "with nothing to compare it with" in output
+
+
+def test_a_board_s_result_says_which_board_and_what_its_program_does(tested: Path) -> None:
+    board = measured(125.0, 7.2)
+    board["frames_per_s"] = {4: 29.5}
+    board["fingerprint"] = {"board": "UP | Squared", "serial": "<b>42", "versions": {"openvino": "2026.4.1"}}
+    put("int8", ATOM, lane="device", accuracy={"fp32": accuracy(10), "target": accuracy(11)}, measured=board)
+    call("summary")
+    record = run_record.read(Path("artifacts/ci/summary.json").read_bytes())
+    [entry] = [entry for entry in record.entries if (entry.lane, entry.method) == ("device", "int8")]
+    assert entry.machine == "UP - Squared, -b-42, openvino 2026.4.1"
+    assert {name: entry.numbers[name].value for name in ("loop_frames_per_s", "power_w", "regions_per_s")} == {
+        "loop_frames_per_s": 29.5,
+        "power_w": 7.2,
+        "regions_per_s": 125.0,
+    }
+    assert not any(number.predicted for number in entry.numbers.values())
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def comment(code: int = 0, **event: Any) -> str:
 def said(github: FakeGitHub) -> str:
     """The text of the one comment."""
     [found] = github.comments[1]
-    return str(found["body"])
+    return str(found["body"]).replace("\u00a0", " ")
 
 
 # --- one comment, up to date ------------------------------------------------------------------------------------------
