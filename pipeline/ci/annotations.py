@@ -23,7 +23,7 @@ IN_PARAMS: dict[Quantity, tuple[str, ...]] = {
     "proof": ("gates", "accept_unaudited"),
 }
 IN_TARGET: dict[Quantity, tuple[str, ...]] = {
-    "regions_per_s": ("objective", "frames_per_s"),
+    "frames_per_s": ("objective", "frames_per_s"),
     "power_w": ("objective", "power_w"),
 }
 

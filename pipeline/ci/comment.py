@@ -16,6 +16,7 @@ from pipeline.system.github_api import GitHub
 
 AUTHOR = "github-actions[bot]"  # whom a job's token speaks as
 MARK = "<!-- edgeproof: the summary of this pull request -->"
+CUT_SHORT = ("failure", "timed_out", "startup_failure")  # other ends without a record are nobody's news
 RUNS = 20  # of the base branch that are asked for a record, newest first
 
 
@@ -42,8 +43,9 @@ def update(github: GitHub, run: WorkflowRun, server: str) -> str:
     address = f"{server}/{github.repository}/actions/runs/{run.id}"
     links = Links(address, f"{address}/artifacts/{artifacts.page}" if artifacts.page else "")
     if artifacts.record is None:
-        text, anew = _without_record(run, links), run.conclusion != "success"
-        return _put(github, pull_request, text, anew=anew)
+        if run.conclusion not in ("success", *CUT_SHORT):  # it waits for an approval, say
+            return f"pull request {pull_request.number}: run {run.id} ended as {run.conclusion}; nothing is to be told"
+        return _put(github, pull_request, _without_record(run, links), anew=run.conclusion in CUT_SHORT)
     try:
         record = artifact.record(github, artifacts.record)
     except BadData as error:

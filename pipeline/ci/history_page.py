@@ -90,9 +90,8 @@ def write(folder: Path, lines: Sequence[Line], address: str) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    with files.replacing_folder(folder) as temporary:
-        (temporary / "index.html").write_text(html(lines[-SHOWN:], address), encoding="utf-8")
-        (temporary / history_log.FILE).write_text(history_log.text(lines), encoding="utf-8")
+    files.write_bytes(folder / "index.html", html(lines[-SHOWN:], address).encode())
+    files.write_bytes(folder / history_log.FILE, history_log.text(lines).encode())
 
 
 def html(lines: Sequence[Line], address: str) -> str:

@@ -1,4 +1,4 @@
-"""Accuracy against speed as a quadrant chart of Mermaid, which GitHub draws in comments and summaries.
+"""Accuracy against the loop's speed as a quadrant chart of Mermaid, which GitHub draws in comments and summaries.
 
 The limits are the cross in the middle, so that what keeps both is in the upper right quarter. From there speed goes
 by its logarithm, and the drop in proportion on either side by itself: one candidate that loses everything does not
@@ -37,7 +37,7 @@ def chart(title: str, entries: Sequence[Entry]) -> str:
         SIZE,
         "quadrantChart",
         f"    title {title}: accuracy against speed",
-        f'    x-axis "under {rate(limits[0])} regions/s" --> "over {rate(limits[0])} regions/s"',
+        f'    x-axis "under {rate(limits[0])} frames/s" --> "over {rate(limits[0])} frames/s"',
         f'    y-axis "drop over {number(limits[1], 1)}" --> "drop under {number(limits[1], 1)}"',
         '    quadrant-1 "keeps both limits"',
         '    quadrant-2 "too slow"',
@@ -56,7 +56,7 @@ def _points(entries: Sequence[Entry]) -> tuple[tuple[float, float], list[_Point]
     limits, found = (1.0, 0.0), []
     one_model = len({entry.model for entry in entries}) == 1
     for entry in entries:
-        speed, drop = entry.numbers.get("regions_per_s"), entry.numbers.get("accuracy_drop_points")
+        speed, drop = entry.numbers.get("frames_per_s"), entry.numbers.get("accuracy_drop_points")
         if not speed or not drop or not speed.limit or drop.limit is None or min(speed.value, speed.limit) <= 0:
             continue
         limits = speed.limit, drop.limit

@@ -41,8 +41,8 @@ class Quantity:
 QUANTITIES = (
     Quantity("accuracy_percent", "accuracy", "%", more_is_better=True),
     Quantity("accuracy_drop_points", "drop", "points"),
-    Quantity("loop_frames_per_s", "loop", "frames/s", more_is_better=True),
-    Quantity("regions_per_s", "speed", "regions/s", more_is_better=True),
+    Quantity("frames_per_s", "loop", "frames/s", more_is_better=True),
+    Quantity("regions_per_s", "network", "regions/s", more_is_better=True),
     Quantity("power_w", "power", "W"),
     Quantity("download_bytes", "download", "MB", scale=1e-6),
 )

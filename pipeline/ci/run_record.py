@@ -157,14 +157,19 @@ def _numbers(judgement: Judgement, confidence: float) -> Iterable[tuple[str, Num
                 ),
             )
     board, predicted = result.measured, result.predicted
-    if board and (frames := board.frames_per_s.get(board.regions_per_frame)):
-        yield "loop_frames_per_s", Number(value=frames)
+    if board and not board.throttled:
+        yield "regions_per_s", Number(value=board.regions_per_s)
+    if predicted:
+        yield "regions_per_s", _predicted(predicted.inferences_per_s, predicted.error_percent)
     if predicted and predicted.power_w is not None and predicted.power_error_percent is not None:
-        share = predicted.power_error_percent / 100
-        low, high = predicted.power_w * (1 - share), predicted.power_w * (1 + share)
-        yield "power_w", Number(value=predicted.power_w, low=low, high=high, predicted=True)
+        yield "power_w", _predicted(predicted.power_w, predicted.power_error_percent)
     if result.download_bytes is not None:
         yield "download_bytes", Number(value=float(result.download_bytes))
+
+
+def _predicted(value: float, error_percent: float) -> Number:
+    share = error_percent / 100
+    return Number(value=value, low=value * max(0.0, 1 - share), high=value * (1 + share), predicted=True)
 
 
 def _interval(correct: int, n: int, confidence: float) -> tuple[float, float]:

@@ -140,7 +140,7 @@ def _change(quantity: Quantity, entry: Entry, found: Number, earlier: Entry | No
         return "another board before"
     change = quantity.change(then.value, found.value)
     if not change:
-        return "as before"
+        return "="
     better = (found.value > then.value) == quantity.more_is_better
     return change if better else f"**{change}**"
 
@@ -171,7 +171,7 @@ def _layers(record: RunRecord) -> str:
 def _reading(record: RunRecord) -> str:
     lines = [
         "Numbers are measured, in the lane that their row names, unless they are said to be predicted; ± is half the "
-        "interval that they lie in. Changes are against the base, for the worse in bold; those of "
+        "interval that they lie in. Changes are against the base, = is none, for the worse they are bold; those of "
         "a board only where it is the same board with the same software.",
     ]
     if any(pareto.chart("", [entry]) for entry in record.entries):

@@ -8,6 +8,7 @@ page that is elsewhere.
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -55,10 +56,14 @@ class _Bearer(AuthBase):
 class GitHub:
     """One repository, `OWNER/NAME`, as the holder of a token sees it.
 
-    All methods raise ApiError where GitHub refuses or cannot be reached.
+    All methods raise ApiError where GitHub refuses or cannot be reached, and making one raises InputError where the
+    API's address would have the token go over the network in clear.
     """
 
     def __init__(self, repository: str, token: str, api: str = API) -> None:
+        place = urlsplit(api)
+        if place.scheme != "https" and place.hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise InputError(f"GITHUB_API_URL: {api!r} is no https:// address, and would get the token in clear")
         self.repository = repository
         self._api = api.rstrip("/")
         self._session = requests.Session()

@@ -145,8 +145,8 @@ def test_a_limit_that_nothing_keeps_is_an_error_where_it_is_set(project: Path) -
     assert "\n" not in lost, "the other candidate keeps this limit"
     assert speed["file"] == f"runners/targets/{ATOM}.yaml"
     assert text_at(speed["file"], speed["line"]).startswith("objective: {regions_per_frame: 4, frames_per_s: 30")
-    assert slow.startswith(f"{MODEL}/fp32: speed fail: 90")
-    assert slow.endswith("(limit 120, predicted)")
+    assert slow.startswith(f"{MODEL}/fp32: speed fail: 22")
+    assert slow.endswith("(limit 30, predicted)")
     assert speed["title"] == f"{ATOM}: FAIL (speed)"
 
 
@@ -211,12 +211,12 @@ def test_a_run_s_summary_is_its_record_in_words_with_the_report_below(tested: Pa
     assert [layer.name for layer in int8.layers] == ["/a-b-c-img-/Conv", "/b", "/c"], (
         "the worst, as names of few letters"
     )
-    right, speed = int8.numbers["accuracy_percent"], int8.numbers["regions_per_s"]
+    right, speed = int8.numbers["accuracy_percent"], int8.numbers["frames_per_s"]
     assert right.value == pytest.approx(94.5)
     assert right.low is not None
     assert right.high is not None
     assert (right.low, right.high) == (pytest.approx(91.2, abs=0.1), pytest.approx(96.6, abs=0.1))
-    assert (speed.value, speed.limit, speed.predicted, speed.verdict) == (200.0, 120.0, True, "pass")
+    assert (speed.value, speed.limit, speed.predicted, speed.verdict) == (50.0, 30.0, True, "pass")
 
 
 def test_the_next_run_is_compared_with_it(tested: Path) -> None:
@@ -238,15 +238,14 @@ def test_a_base_of_another_version_is_none(tested: Path) -> None:
 
 def test_a_board_s_result_says_which_board_and_what_its_program_does(tested: Path) -> None:
     board = measured(125.0, 7.2)
-    board["frames_per_s"] = {4: 29.5}
     board["fingerprint"] = {"board": "UP | Squared", "serial": "<b>42", "versions": {"openvino": "2026.4.1"}}
     put("int8", ATOM, lane="device", accuracy={"fp32": accuracy(10), "target": accuracy(11)}, measured=board)
     call("summary")
     record = run_record.read(Path("artifacts/ci/summary.json").read_bytes())
     [entry] = [entry for entry in record.entries if (entry.lane, entry.method) == ("device", "int8")]
     assert entry.machine == "UP - Squared, -b-42, openvino 2026.4.1"
-    assert {name: entry.numbers[name].value for name in ("loop_frames_per_s", "power_w", "regions_per_s")} == {
-        "loop_frames_per_s": 29.5,
+    assert {name: entry.numbers[name].value for name in ("frames_per_s", "power_w", "regions_per_s")} == {
+        "frames_per_s": 31.25,
         "power_w": 7.2,
         "regions_per_s": 125.0,
     }

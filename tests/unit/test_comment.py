@@ -28,7 +28,7 @@ def entry(**fields: Any) -> dict[str, Any]:
     numbers = {
         "accuracy_percent": {"value": 95.18, "low": 93.7, "high": 96.7},
         "accuracy_drop_points": {"value": 1.25, "low": 0.1, "high": 2.4, "limit": 2.0, "verdict": "pass"},
-        "regions_per_s": {"value": 130, "low": 120, "high": 140, "predicted": True, "limit": 120, "verdict": "pass"},
+        "frames_per_s": {"value": 31, "low": 28, "high": 34, "predicted": True, "limit": 30, "verdict": "pass"},
         "download_bytes": {"value": 2_170_000},
     }
     return {
@@ -162,8 +162,8 @@ def test_numbers_stand_beside_those_of_the_base(github: FakeGitHub) -> None:
     [changed, new] = [line for line in text.splitlines() if line.startswith("| `")]
     assert changed == (
         "| `int8` | `atom-x5-e3940` | emulated | ✅ PASS | 95.18 ± 1.50<br><sub>**−0.50**</sub> | "
-        "1.25 ± 1.15<br><sub>as before</sub> | 130 ± 10<br><sub>predicted, as before</sub> | "
-        "2.17<br><sub>as before</sub> |"
+        "1.25 ± 1.15<br><sub>=</sub> | 31 ± 3<br><sub>predicted, =</sub> | "
+        "2.17<br><sub>=</sub> |"
     )
     assert new.count("new") == 5
     assert "power" not in text, "a column is there where a record has its number"
@@ -180,7 +180,7 @@ def test_a_base_that_measured_nothing_or_cannot_be_read_gives_way_to_an_older_on
 
 def test_a_board_s_numbers_are_compared_with_those_of_the_same_board_only(github: FakeGitHub) -> None:
     board = {"lane": "device", "machine": "UP Squared, 0001, OpenVINO 2026.4"}
-    watts = {"power_w": {"value": 7.2, "limit": 10, "verdict": "pass"}, "loop_frames_per_s": {"value": 28.4}}
+    watts = {"power_w": {"value": 7.2, "limit": 10, "verdict": "pass"}, "frames_per_s": {"value": 28.4}}
     github.upload(RUN, "summary", artifact(entry(**board, numbers=watts), entry(**board, method="fp32", numbers=watts)))
     other = entry(**{**board, "machine": "UP Squared, 0002"}, numbers={"power_w": {"value": 6.1}})
     same = entry(**board, method="fp32", numbers={"power_w": {"value": 6.1}})
@@ -202,6 +202,7 @@ def test_a_board_s_numbers_are_compared_with_those_of_the_same_board_only(github
         ("timed_out", True, "the run ended before it had measured everything"),
         ("success", True, "the change touches nothing that is re-tested"),
         ("success", False, None),
+        ("action_required", False, None),
     ],
 )
 def test_a_run_without_a_record_is_no_pass(
@@ -257,7 +258,7 @@ HOSTILE = {
     "a bar in a machine": artifact(entry(machine="a | b")),
     "a name as long as a book": artifact(entry(method="a" * 10_000)),
     "HTML as a quantity": artifact(entry(numbers={HTML: {"value": 1}})),
-    "a text for a number": artifact(with_number("regions_per_s", value="130")),
+    "a text for a number": artifact(with_number("frames_per_s", value="31")),
     "no number": packed({"summary.json": record().replace(b"95.18", b"NaN")}),
     "an infinite number": packed({"summary.json": record().replace(b"95.18", b"1e999")}),
     "a huge number": packed({"summary.json": record().replace(b"95.18", b"9" * 5000)}),
@@ -354,6 +355,11 @@ def test_nobody_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.system.github_api.RETRIES", 0)
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
     assert "no answer (ConnectionError)" in comment(code=2)
+
+
+def test_a_token_goes_over_no_network_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_API_URL", "http://api.github.example")
+    assert "no https:// address" in comment(code=2)
 
 
 @pytest.mark.parametrize("name", ["GITHUB_TOKEN", "GITHUB_REPOSITORY", "GITHUB_EVENT_PATH"])

@@ -192,7 +192,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def board(speed: float, serial: str) -> dict[str, Any]:
-    numbers = {"regions_per_s": {"value": speed, "limit": 120, "verdict": "pass"}}
+    numbers = {"frames_per_s": {"value": speed, "limit": 30, "verdict": "pass"}}
     return entry(lane="device", machine=f"UP Squared, {serial}", numbers=numbers)
 
 
@@ -202,7 +202,7 @@ def lines() -> list[Line]:
     found = []
     for number in range(20):
         accuracy = with_number("accuracy_percent", value=95.36 if number < 10 else 94.1)
-        measured = board(125 + number % 4 / 10, f"{number % 2 + 1:04}")
+        measured = board(31 + number % 4 / 10, f"{number % 2 + 1:04}")
         found.append(line(number, accuracy, measured, title=HOSTILE if number == 10 else f"Change {number}"))
     return found
 
