@@ -55,14 +55,14 @@ COLUMNS = (
         "network",
         "regions/s",
         "Regions that the network alone classifies in a second, at the size that it takes: a prediction by a model of "
-        "the hardware, fitted to published measurements. Behind ± stands its error on networks that it has not seen.",
+        "the hardware, fitted to published measurements.",
     ),
     Column(
         "loop",
         "frames/s",
         "Frames in a second of the whole camera program, which shares the target's cores with the network, with all "
-        "regions in each: predicted. In brackets what the errors of the network's speed and of the cores' speed leave "
-        "open together. The gate judges this number.",
+        "regions in each: predicted. Behind ± stands half of what the errors of the network's and of the cores' speed "
+        "leave open together. The gate judges this number.",
     ),
 )
 
@@ -211,12 +211,10 @@ def _on_target(result: Result, notes: _Notes) -> Cell:
 def _network(result: Result, notes: _Notes) -> Cell:
     predicted, measured = result.predicted, result.measured
     if result.lane == "device":
-        return _cell(result, "measured", f"{rate(measured.regions_per_s)} measured" if measured else None, notes)
+        return _cell(result, "measured", rate(measured.regions_per_s) if measured else None, notes)
     if predicted is None:
         return _cell(result, "predicted", None, notes)
-    error = predicted.error_percent
-    text = f"{rate(predicted.inferences_per_s)} ± {rate(error) if error else '0'} %"
-    return Cell(text, tuple(notes.mark(one_line(note)) for note in predicted.notes))
+    return Cell(rate(predicted.inferences_per_s), tuple(notes.mark(one_line(note)) for note in predicted.notes))
 
 
 def _loop(result: Result, check: Check, notes: _Notes) -> Cell:
@@ -235,7 +233,7 @@ def _loop(result: Result, check: Check, notes: _Notes) -> Cell:
                 f"the objective of {rate(check.limit)} frames/s lies within the prediction's errors: a board decides"
             ),
         )
-    return Cell(f"{rate(check.value)} ({rate(low)} to {rate(high)})", marks, check.verdict)
+    return Cell(f"{rate(check.value)} ± {rate((high - low) / 2) if high > low else '0'}", marks, check.verdict)
 
 
 def _smaller(result: Result) -> list[str]:
@@ -276,7 +274,7 @@ def _caption(collected: Collected) -> list[str]:
         f"{number(collected.accuracy_limit)} points against its FP32 parent.",
         trust.cloud(collected.judgements),
         _certainty(collected),
-        "Regions/s and frames/s are predicted, not measured; ± and the brackets are the prediction's own error.",
+        "Regions/s and frames/s are predicted, not measured; ± is what the prediction's errors leave open.",
         f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
         *([accepted] if collected.params.gates.accept_unaudited else []),
     ]

@@ -142,7 +142,8 @@ def test_prediction_adds_up(resnet: Path) -> None:
     assert (result.target, result.precision, result.batch) == ("jetson-tx2-maxp", "fp16", 8)
     total = sum(layer.time_ms for layer in result.layers)
     assert result.inferences_per_s == pytest.approx(8000 / total)
-    assert result.frames_per_s == pytest.approx(result.inferences_per_s / 4)
+    of_a_frame = predict(resnet, target, "fp16", batch=4)  # the GPU takes longer for it than the cores for the rest
+    assert result.frames_per_s == pytest.approx(1000 / of_a_frame.latency_ms)
     assert result.latency_ms == pytest.approx(total, rel=0.05)
     assert sum(layer.macs for layer in result.layers) == pytest.approx(4.09e9, rel=0.01)
     assert len({layer.name for layer in result.layers}) == len(result.layers)
