@@ -1,8 +1,14 @@
 """The whole program's frames/s: measured here, carried over by yardsticks, and what the gate asks for."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +101,21 @@ def test_a_network_that_takes_its_share_just_reaches_what_was_asked_for(wanted: 
         assert per_s(target, network(1.01 * share_ms)) < wanted
     if share_ms < 0:
         assert per_s(target, network(1e-6)) < wanted
+
+
+def test_the_parts_of_a_frame_can_be_measured_on_any_clip(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.avi"
+    video = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    for index in range(12):
+        image = np.full((240, 320, 3), 90, np.uint8)
+        cv2.rectangle(image, (20 + 8 * index, 80), (40 + 8 * index, 130), (250, 250, 250), -1)
+        video.write(image)
+    video.release()
+    command = [sys.executable, "-m", "pipeline.predict.frame", "frames", str(clip), "112"]
+    rows = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert {name for name, *_ in rows} == {name for thread in frame.ON_ONE_CORE for name in thread}
+    assert all(core_ms > 0 for *_, core_ms, _ in rows)
+    assert {pixels for name, _, pixels, *_ in rows if name == "crop"} == {112**2}
 
 
 # --- the yardsticks ------------------------------------------------------------------------------------------------

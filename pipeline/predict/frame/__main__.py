@@ -106,7 +106,8 @@ def frames(clip: str, size: str) -> Iterator[Row]:
     from runners.edge.bell import Bell
     from runners.edge.camera.camera import Camera
     from runners.edge.camera.source import parse
-    from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, Cropper, Proposer
+    from runners.edge.loop.proposer import Proposer
+    from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, Cropper
     from runners.edge.tracking.tracker import Tracker
 
     cv2.setNumThreads(1)
