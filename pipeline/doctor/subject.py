@@ -15,11 +15,12 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.doctor.finding import Unasked
-from pipeline.doctor.rest_api import GitHub
+from pipeline.doctor.questions import Questions
 from pipeline.project.params import Params, load_params
 from pipeline.records.targets import Target, load_target
 from pipeline.system import programs
 from pipeline.system.errors import BadData, InputError
+from pipeline.system.github_api import API
 
 WORKFLOWS = Path(".github/workflows")
 GIT_S = 20.0
@@ -95,7 +96,7 @@ class Job:
 class Subject:
     """The project in the current folder. What several checks ask is asked once."""
 
-    github: GitHub
+    github: Questions
 
     @property
     def now(self) -> datetime:
@@ -174,11 +175,11 @@ def here(token_file: Path | None) -> Subject:
             raise InputError(f"no {name} here: run this in the folder of a project; `edgeproof init` makes one")
     token = _token(token_file)
     server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
-    base = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
+    base = os.environ.get("GITHUB_API_URL") or API
     named = os.environ.get("GITHUB_REPOSITORY")
     if named and not re.fullmatch(r"[\w.-]+/[\w.-]+", named):
         raise InputError(f"GITHUB_REPOSITORY: {named!r} is not OWNER/NAME")
-    return Subject(GitHub(named or _repository(server), token, base, server))
+    return Subject(Questions(named or _repository(server), token, base, server))
 
 
 def events(workflow: dict[Any, Any]) -> list[str]:

@@ -6,7 +6,7 @@ page that is elsewhere.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,7 +54,7 @@ class _Bearer(AuthBase):
 
 
 class GitHub:
-    """One repository, `OWNER/NAME`, as the holder of a token sees it.
+    """One repository, `OWNER/NAME`, as the holder of a token sees it. `headers` are those of the last answer.
 
     All methods raise ApiError where GitHub refuses or cannot be reached, and making one raises InputError where the
     API's address would have the token go over the network in clear.
@@ -65,6 +65,7 @@ class GitHub:
         if place.scheme != "https" and place.hostname not in ("127.0.0.1", "::1", "localhost"):
             raise InputError(f"GITHUB_API_URL: {api!r} is no https:// address, and would get the token in clear")
         self.repository = repository
+        self.headers: Mapping[str, str] = {}
         self._api = api.rstrip("/")
         self._session = requests.Session()
         self._session.auth = _Bearer(token)
@@ -144,6 +145,7 @@ class GitHub:
             answer = self._session.request(method, url, timeout=TIMEOUT_S, **how)
         except requests.RequestException as error:
             raise ApiError(f"{where}: no answer ({type(error).__name__})") from error
+        self.headers = answer.headers
         if not 200 <= answer.status_code < 300:
             raise ApiError(f"{where}: {answer.status_code} {_said(answer)}", answer.status_code)
         return answer

@@ -46,7 +46,7 @@ def look(subject: Subject) -> Iterator[Finding]:
 
 def _releases(subject: Subject) -> dict[Version, datetime]:
     """When each of the newest releases came out; the first page goes years back."""
-    listed = subject.github.get("/repos/actions/runner/releases", list[Release], METADATA, per_page="100")
+    listed = subject.github.get("/repos/actions/runner/releases", list[Release], METADATA, per_page=100)
     return {
         version: release.published_at
         for release in listed
