@@ -66,10 +66,10 @@ def line_of(path: Path, keys: tuple[str, ...]) -> int:
 def _of_target(target: OnTarget) -> Iterator[Annotation]:
     names = dict.fromkeys(check.name for judgement in target.tested for check in judgement.checks)
     for name in names:
-        open_ = [(judgement, check) for judgement, check in _checks(target, name) if check.verdict != "pass"]
-        if not open_:
+        not_kept = [(judgement, check) for judgement, check in _checks(target, name) if check.verdict != "pass"]
+        if not not_kept:
             continue
-        verdict: Verdict = "fail" if any(check.verdict == "fail" for _, check in open_) else "not_measured"
+        verdict: Verdict = "fail" if any(check.verdict == "fail" for _, check in not_kept) else "not_measured"
         path, line = _where(name, target.profile)
         yield Annotation(
             # A target is not measured although one candidate fails: then no limit of it is an error.
@@ -77,7 +77,7 @@ def _of_target(target: OnTarget) -> Iterator[Annotation]:
             path,
             line,
             f"{target.name}: {VERDICTS[target.verdict]} ({LIMITS.get(name, name)})",
-            "\n".join(f"{judgement.result.candidate}: {'; '.join(told([check]))}" for judgement, check in open_),
+            "\n".join(f"{judgement.result.candidate}: {'; '.join(told([check]))}" for judgement, check in not_kept),
         )
 
 

@@ -16,11 +16,12 @@ from pipeline.records.gates import Judgement, Verdict, any_passes, worst
 from pipeline.records.results import Lane, Result, SaturatedLayer
 from pipeline.records.targets import describe
 from pipeline.report.collect import Collected
-from pipeline.system.errors import BadData
+from pipeline.system.errors import BadData, InputError
 from pipeline.system.versions import git_commit
 
 LAYERS = 3  # of a candidate
-MOST_BYTES = 1_000_000
+MOST_ENTRIES = 2000
+MOST_BYTES = 5_000_000
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 LayerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/:-]{1,120}$")]
@@ -87,7 +88,7 @@ class RunRecord(_Strict):
 
     schema_version: Literal[1] = 1
     commit: Commit | None = None
-    entries: list[Entry] = Field(max_length=300)
+    entries: list[Entry] = Field(max_length=MOST_ENTRIES)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -121,10 +122,18 @@ def read(content: bytes) -> RunRecord:
 
 
 def of(collected: Collected) -> RunRecord:
-    """The record of results that were judged."""
-    entries = [_entry(judgement, collected.confidence) for judgement in collected.judgements]
+    """The record of results that were judged.
+
+    Raises:
+        InputError: there are too many, or a name has other characters than a record may hold.
+    """
     commit = git_commit() or ""  # in a repository without any commit it is no hash
-    return RunRecord(commit=commit if re.fullmatch("[0-9a-f]{40}", commit) else None, entries=entries)
+    try:
+        entries = [_entry(judgement, collected.confidence) for judgement in collected.judgements]
+        return RunRecord(commit=commit if re.fullmatch("[0-9a-f]{40}", commit) else None, entries=entries)
+    except ValidationError as error:
+        names = "names may have letters, digits, dots, underscores and hyphens"
+        raise InputError(f"no record of this run can be written ({names}): {describe(error)}") from error
 
 
 def _entry(judgement: Judgement, confidence: float) -> Entry:

@@ -252,6 +252,15 @@ def test_a_board_s_result_says_which_board_and_what_its_program_does(tested: Pat
     assert not any(number.predicted for number in entry.numbers.values())
 
 
+def test_a_name_that_no_record_may_hold_is_one_line(tested: Path) -> None:
+    path = layout.result("emulated", MODEL, "int8", ATOM)
+    Result.model_validate_json(path.read_text()).model_copy(update={"host_isa": "a\nb"}).write(path)
+    code, told, _ = call("summary")
+    assert code == 2
+    assert [level for level, _, _ in told] == ["error"]
+    assert not Path("artifacts/ci/summary.json").exists()
+
+
 @pytest.mark.parametrize(
     ("keys", "line"),
     [(("gates", "accuracy_drop_points"), 4), (("gates", "accept_unaudited"), 3), (("none",), 1), (("seed", "a"), 2)],
