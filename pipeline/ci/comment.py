@@ -113,8 +113,10 @@ def _put(github: GitHub, pull_request: PullRequest, text: str, *, anew: bool) ->
     body = f"{text}\n{MARK}\n"
     comments = f"issues/{pull_request.number}/comments"
     for comment in github.pages(comments):
-        if comment["user"] and comment["user"]["login"] == AUTHOR and MARK in (comment["body"] or ""):
-            if comment["body"].replace("\r\n", "\n").strip() == body.strip():
+        earlier = (comment["body"] or "").replace("\r\n", "\n").strip()
+        # At the end: the bot of another workflow may quote what somebody wrote.
+        if comment["user"] and comment["user"]["login"] == AUTHOR and earlier.endswith(MARK):
+            if earlier == body.strip():
                 return f"pull request {pull_request.number}: the comment is up to date"
             github.send("PATCH", f"issues/comments/{int(comment['id'])}", {"body": body})
             return f"pull request {pull_request.number}: the comment was brought up to date"

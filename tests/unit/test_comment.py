@@ -143,10 +143,12 @@ def test_a_fork_s_pull_request_is_found_although_the_event_names_none(github: Fa
 def test_it_is_found_behind_a_hundred_others_and_never_in_what_somebody_else_wrote(github: FakeGitHub) -> None:
     for _ in range(120):
         github.say(1, f"I write the mark myself. {MARK}", login="mallory")
-    github.say(1, f"## old\n{MARK}")
+    github.say(1, f"> {MARK}\n\nThe bot of another workflow quotes it.")
+    github.say(1, f"## old\r\n{MARK}\r\n")
     github.upload(RUN, "summary", artifact())
     assert "brought up to date" in comment()
-    assert {item["body"] for item in github.comments[1][:-1]} == {f"I write the mark myself. {MARK}"}
+    assert {item["body"] for item in github.comments[1][:-2]} == {f"I write the mark myself. {MARK}"}
+    assert "another workflow" in github.comments[1][-2]["body"]
     assert github.comments[1][-1]["body"].startswith("## ✅ PASS")
 
 
