@@ -1,5 +1,9 @@
 """What runs in the target's arithmetic need not run on its CPU, and the other way round: the emulated CPU decides."""
 
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.boards.child import Place
 from pipeline.records.results import Audit
@@ -22,6 +27,10 @@ ATOM = load_target("atom-x5-e3940")
 INPUT = (3, 16, 16)
 CLASSES = 5
 Floats = NDArray[np.float32]
+
+
+Build = Callable[[Path], Path]
+Save = Callable[[onnx.ModelProto, Path], Path]
 
 
 class Samples:
@@ -100,6 +109,47 @@ def normalised(path: Path, channels: int) -> Path:
     return net.save(path, net.add("MatMul", x, net.weights(net.random(channels, CLASSES))))
 
 
+def over_tokens(net: Network, channels: int) -> str:
+    """The places of an image as rows (n, places, channels)."""
+    x = net.convolution("x", net.weights(net.random(channels, 3, 3, 3)))
+    return net.add("Transpose", net.add("Reshape", x, net.weights(np.array([0, channels, -1]))), perm=[0, 2, 1])
+
+
+def classified(net: Network, tokens: str, channels: int, path: Path) -> Path:
+    """The mean of such rows, and a dense layer behind it."""
+    x = net.add("ReduceMean", tokens, axes=[1], keepdims=0)
+    return net.save(path, net.add("MatMul", x, net.weights(net.random(channels, CLASSES))))
+
+
+def normalised_in_parts(path: Path) -> Path:
+    """A layer norm as exporters wrote it before ONNX had one."""
+    net = Network()
+    x = over_tokens(net, 40)
+    apart = net.add("Sub", x, net.add("ReduceMean", x, axes=[-1]))
+    variance = net.add("ReduceMean", net.add("Mul", apart, apart), axes=[-1])
+    width = net.add("Sqrt", net.add("Add", variance, net.weights(np.float32(1e-5))))
+    x = net.add("Mul", net.add("Div", apart, width), net.weights(np.full(40, 1.5, np.float32)))
+    return classified(net, x, 40, path)
+
+
+def unsigned_dense(path: Path) -> Path:
+    """Only the last layer's weights are in 8 bits, and these have a zero point."""
+    net = Network()
+    x = net.pooled(net.convolution("x", net.weights(net.random(16, 3, 3, 3))))
+    weights = net.random(CLASSES, 16)
+    scale = np.float32(np.abs(weights).max() / 127)
+    stored = np.clip(np.rint(weights / scale) + 128, 0, 255).astype(np.uint8)
+    parts = map(net.weights, (stored, scale, np.uint8(128)))
+    return net.save(path, net.add("Gemm", x, net.add("DequantizeLinear", *parts), transB=1))
+
+
+def tokens_weights_only(path: Path) -> Path:
+    """A product over tokens with weights in 8 bits, as they are compressed for language."""
+    net = Network()
+    weights = net.in_8_bits(net.random(16, 16))
+    return classified(net, net.add("MatMul", over_tokens(net, 16), weights), 16, path)
+
+
 def with_prelu(path: Path) -> Path:
     """A dense layer whose outputs each have a slope of their own."""
     net = Network()
@@ -107,6 +157,32 @@ def with_prelu(path: Path) -> Path:
     x = net.add("Gemm", x, net.weights(net.random(24, 16)), transB=1)
     x = net.add("PRelu", x, net.weights(np.full(24, 0.25, np.float32)))
     return net.save(path, net.add("Gemm", x, net.weights(net.random(CLASSES, 24)), transB=1))
+
+
+def prelu_over_tokens(path: Path) -> Path:
+    """The same where a product has a row for each place of the image."""
+    net = Network()
+    x = net.add("MatMul", over_tokens(net, 16), net.weights(net.random(16, 24)))
+    return classified(net, net.add("PRelu", x, net.weights(np.full(24, 0.25, np.float32))), 24, path)
+
+
+def prelu_at_the_end(path: Path) -> Path:
+    """The answers themselves have slopes, behind a product and a sum that become one layer."""
+    net = Network()
+    x = net.pooled(net.convolution("x", net.weights(net.random(16, 3, 3, 3))))
+    x = net.add("Add", net.add("MatMul", x, net.weights(net.random(16, CLASSES))), net.weights(net.random(CLASSES)))
+    return net.save(path, net.add("PRelu", x, net.weights(np.linspace(0.1, 0.4, CLASSES, dtype=np.float32))))
+
+
+def prelu_before_a_convolution(path: Path) -> Path:
+    """The features become an image of one pixel behind it."""
+    net = Network()
+    x = net.pooled(net.convolution("x", net.weights(net.random(16, 3, 3, 3))))
+    x = net.add("PRelu", net.add("Gemm", x, net.weights(net.random(24, 16)), transB=1), net.weights(net.random(24)))
+    x = net.add(
+        "Conv", net.add("Unsqueeze", x, net.weights(np.array([2, 3]))), net.weights(net.random(CLASSES, 24, 1, 1))
+    )
+    return net.save(path, net.add("Flatten", x))
 
 
 def by_groups(path: Path) -> Path:
@@ -135,6 +211,36 @@ def with_a_float_end(path: Path) -> Path:
     return net.save(path, net.add("Gemm", x, net.weights(net.random(CLASSES, 64 * 16)), transB=1))
 
 
+def with_a_float_start(path: Path) -> Path:
+    """The first layer reads the picture in floats, as many leave it; all behind it has 8 bits."""
+    net = Network()
+    x = net.quantized(net.convolution("x", net.weights(net.random(32, 3, 3, 3))), 0.02)
+    x = net.quantized(net.convolution(x, net.in_8_bits(net.random(64, 32, 3, 3))), 0.02)
+    return net.save(
+        path, net.add("Gemm", net.quantized(net.pooled(x), 0.01), net.in_8_bits(net.random(CLASSES, 64)), transB=1)
+    )
+
+
+def with_float_attention(path: Path) -> Path:
+    """Scores between tokens are not quantized; the layers around them are."""
+    net = Network()
+    x = net.quantized(net.convolution(net.quantized("x", 0.03), net.in_8_bits(net.random(16, 3, 3, 3))), 0.02)
+    x = net.add("Transpose", net.add("Reshape", x, net.weights(np.array([0, 16, -1]))), perm=[0, 2, 1])
+    scores = net.add("Softmax", net.add("MatMul", x, net.add("Transpose", x, perm=[0, 2, 1])), axis=-1)
+    x = net.add("ReduceMean", net.add("MatMul", scores, x), axes=[1], keepdims=0)
+    return net.save(path, net.add("Gemm", net.quantized(x, 0.01), net.in_8_bits(net.random(CLASSES, 16)), transB=1))
+
+
+def with_a_float_branch(path: Path) -> Path:
+    """Two ways through the network, one of them in floats, meet before the last layer."""
+    net = Network()
+    x = net.quantized("x", 0.03)
+    first = net.pooled(net.quantized(net.convolution(x, net.in_8_bits(net.random(32, 3, 3, 3))), 0.02))
+    second = net.pooled(net.convolution("x", net.weights(net.random(32, 3, 5, 5))))
+    x = net.add("Concat", first, second, axis=1)
+    return net.save(path, net.add("Gemm", x, net.weights(net.random(CLASSES, 64)), transB=1))
+
+
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits are made anew; the emulators stay where they are installed."""
@@ -156,6 +262,15 @@ def test_what_crashes_under_the_cap_alone_is_calculated_on_the_emulated_cpu(
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("network", [unsigned_dense, normalised_in_parts, tokens_weights_only])
+def test_whatever_fails_under_the_cap_alone_is_calculated_there(network: Build, tmp_path: Path) -> None:
+    precision: Precision = "int8" if network is not normalised_in_parts else "fp32"
+    emulation = found(network(tmp_path / "net.onnx"), precision, samples=2)
+    assert (emulation.grade, emulation.not_measured) == ("exact", {})
+    np.testing.assert_allclose(emulation.target, emulation.host, rtol=0, atol=1e-5)
+
+
+@pytest.mark.nightly
 def test_what_does_not_fit_the_time_is_not_measured_and_says_how_long_it_would_take(tmp_path: Path) -> None:
     model = normalised(tmp_path / "norm.onnx", 20)
     emulation = found(model, samples=5000, budget=Budget(40.0, "give more"))
@@ -170,6 +285,45 @@ def test_what_crashes_on_the_emulated_cpu_alone_fails(tmp_path: Path) -> None:
     emulation = found(with_prelu(tmp_path / "prelu.onnx"))
     assert (emulation.grade, emulation.target) == ("fails", None)
     assert emulation.not_measured == {"accuracy.target": "crashes on the emulated atom-x5-e3940 (illegal instruction)"}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("network", [prelu_over_tokens, prelu_at_the_end, prelu_before_a_convolution])
+def test_wherever_the_layer_stands_it_crashes_and_fails(network: Build, tmp_path: Path) -> None:
+    emulation = found(network(tmp_path / "net.onnx"), samples=2)
+    assert (emulation.grade, emulation.target) == ("fails", None)
+    assert emulation.not_measured == {"accuracy.target": "crashes on the emulated atom-x5-e3940 (illegal instruction)"}
+
+
+@pytest.mark.usefixtures("unruly")
+@pytest.mark.parametrize(
+    ("what", "grade", "words"),
+    [
+        ("illegal", "fails", r"crashes on the emulated atom-x5-e3940 \(illegal instruction\)"),
+        ("refuses", "fails", "the runtime refuses it on the emulated atom-x5-e3940: cannot make that kernel"),
+        (
+            "killed",
+            "not_measured",
+            r"was killed, most likely since the memory ran out \(signal 9\) on the emulated CPU",
+        ),
+        ("memory", "not_measured", "not enough memory on the emulated CPU"),
+        ("leaves", "not_measured", "ended without an answer on the emulated CPU"),
+        ("hangs", "not_measured", "the replay of 2 samples on the emulated CPU .* did not end within .*; give more"),
+    ],
+)
+def test_no_end_of_the_replay_is_a_pass(
+    what: str, grade: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine stands for the emulated CPU, with a runtime that ends so."""
+    monkeypatch.setattr(emulators, "launcher", lambda name: [sys.executable])
+    monkeypatch.setattr(emulators, "qemu_version", lambda name: "none")
+    settings = {"at": "batch", "what": what, "mark": str(tmp_path / "mark")}
+    place = replace(capped_isa.audit_place(ATOM), backend="tests.unruly", settings=settings)
+    monkeypatch.setattr(capped_isa, "audit_place", lambda target: place)
+    emulation = found(with_prelu(tmp_path / "net.onnx"), samples=2, budget=Budget(1.5, "give more"))
+    assert emulation.grade == grade
+    assert emulation.target is None
+    assert re.search(words, emulation.not_measured["accuracy.target"])
 
 
 @pytest.mark.nightly
@@ -198,6 +352,17 @@ def test_a_float_layer_behind_quantized_ones_keeps_the_audit_from_nothing(tmp_pa
     assert 0 < emulation.audit.largest_difference < audit.FP32_TOLERANCE
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("network", [with_a_float_start, with_float_attention, with_a_float_branch])
+def test_wherever_the_float_layers_stand_there_is_an_answer(network: Build, tmp_path: Path) -> None:
+    """A quantizer behind floats may round the other way on the emulated CPU: then that one's answers count."""
+    emulation = found(network(tmp_path / "net.onnx"), "int8")
+    assert emulation.grade == "exact"
+    assert emulation.not_measured == {}
+    assert emulation.float_layers
+    assert emulation.int8_layers
+
+
 # ---- without an emulator: this machine stands for the emulated CPU
 
 
@@ -221,6 +386,45 @@ def test_weights_beside_the_file_that_are_trained_again_are_other_weights(tmp_pa
         answers.append(replayed(net.save(tmp_path / "model.onnx", answer, **storage)).largest_difference)
     assert answers[0] == answers[2] != answers[1]
     assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def one_file(model: onnx.ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="deep/weights.bin", size_threshold=0)
+    return folder / "model.onnx"
+
+
+def a_file_each(model: onnx.ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, all_tensors_to_one_file=False, size_threshold=0)
+    return folder / "model.onnx"
+
+
+def an_ir(model: onnx.ModelProto, folder: Path) -> Path:
+    import openvino
+
+    onnx.save(model, folder / "plain.onnx")
+    path = folder / "model.xml"
+    graph = path.read_bytes() if path.exists() else None
+    openvino.save_model(openvino.Core().read_model(folder / "plain.onnx"), path)
+    if graph:  # which numbers its layers otherwise each time, and says nothing else
+        path.write_bytes(graph)
+    return path
+
+
+@pytest.mark.parametrize("save", [one_file, a_file_each, an_ir])
+def test_however_weights_lie_beside_the_graph_they_are_part_of_it(save: Save, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    graphs, answers = [], []
+    for seed in (1, 2):
+        net = Network(seed)
+        x = net.pooled(net.convolution("x", net.weights(net.random(16, 3, 3, 3))))
+        plain = net.save(tmp_path / "plain.onnx", net.add("Gemm", x, net.weights(net.random(CLASSES, 16)), transB=1))
+        for old in {*tmp_path.glob("t[0-9]*"), *tmp_path.glob("deep/*")}:
+            old.unlink()
+        path = save(onnx.load(plain), tmp_path)
+        graphs.append(path.read_bytes())
+        answers.append(replayed(path).largest_difference)
+    assert graphs[0] == graphs[1]
+    assert answers[0] != answers[1]
 
 
 def test_an_analysis_of_layers_that_fails_costs_the_layers_alone(tmp_path: Path, monkeypatch: Any) -> None:
