@@ -65,7 +65,7 @@ def check(
 
     workflow_commands.stop()
     if json_file:
-        files.check_writable(json_file, model, data, labels, reference)
+        files.check_json(json_file, model, data, labels, reference)
     profile = load_target(target)
     opened = model_file.open_model(model, size=size, layout=layout)
     original = model_file.open_model(reference, size=size, layout=layout) if reference else None
@@ -231,7 +231,7 @@ def predict(model: Path, target: str, precision: Any, batch: int, size: Any, jso
 
     workflow_commands.stop()
     if json_file:
-        files.check_writable(json_file, model)
+        files.check_json(json_file, model)
     profile = load_target(target)
     precision = precision_of(model, profile, precision)
     shape = open_model(model, size=size).sample_shape if size else None

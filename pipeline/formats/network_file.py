@@ -7,6 +7,7 @@ from typing import TypeVar
 from pipeline.formats import readers
 from pipeline.formats.graph.graph import Graph
 from pipeline.records.targets import Precision
+from pipeline.system import files
 from pipeline.system.errors import BadModel
 
 _Found = TypeVar("_Found")
@@ -35,6 +36,7 @@ def _read(path: Path, read: Callable[[readers.Reader], _Found]) -> _Found:
     try:
         if not path.is_file():
             raise BadModel(f"{path}: no such file")
+        files.check_name(path)
         return read(readers.of(path))
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -44,11 +44,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def check_name(path: Path) -> None:
-    """InputError if a path is no UTF-8, which Python reads and writes but the runtimes of models do not."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{path}: the name is no UTF-8 text, which runtimes cannot open; rename it") from None
+    """InputError if a path or a folder on the way to it is no UTF-8: Python opens it, the runtimes of models do not."""
+    for named in (path, path.resolve()):
+        try:
+            str(named).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{named}: the name is no UTF-8 text, which runtimes cannot open; rename it") from None
 
 
 def check_file(path: Path) -> None:
@@ -79,6 +80,24 @@ def check_writable(path: Path, *sources: Path | None) -> None:
         raise InputError(f"{path}: is to be read; name another file to write")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: no permission to write in {folder}")
+
+
+def check_json(path: Path, *sources: Path | None) -> None:
+    """The same for a JSON file: what is there and is something else, such as weights or a picture, stays.
+
+    Raises:
+        InputError: see `check_writable`, or the file that is there does not start as JSON of ours does.
+    """
+    check_writable(path, *sources)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(1)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if start not in (b"", b"{"):
+        raise InputError(f"{path}: is there already and is no JSON; name another file to write")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

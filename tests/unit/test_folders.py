@@ -359,6 +359,36 @@ class TestNames:
             with pytest.raises(InputError, match="is no UTF-8 text, which runtimes cannot open; rename it"):
                 call(Path(os.fsdecode(b"n\xdft.onnx")))
 
+    def test_a_folder_on_the_way_that_no_runtime_could_open_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file's own name is no trouble; the whole one, under which a runtime gets it, is."""
+        folder = tmp_path / os.fsdecode(b"stra\xdfe")
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        for arguments in (["check"], ["predict"], ["convert", "--output", "made"]):
+            Path("net.onnx").write_bytes(b"a network")
+            result = CliRunner().invoke(cli, [*arguments, "net.onnx", "--target", "jetson-tx2-maxq"])
+            assert result.exit_code == 2
+            assert r"/stra\xdfe/" in result.stderr
+            assert result.stderr.endswith("the name is no UTF-8 text, which runtimes cannot open; rename it\n")
+
+    def test_a_list_of_classes_that_is_no_utf8_is_said_with_the_byte(self) -> None:
+        Path("order.txt").write_bytes("Straße\nKatze\n".encode("cp1252"))
+        tree()
+        with pytest.raises(InputError, match=r"^order\.txt: is no UTF-8 text \(byte 0xdf\); save it as text in UTF-8$"):
+            open_samples(Path("photos"), shape=(3, 8, 8), classes=3, labels=Path("order.txt"))
+
+    def test_tables_and_lists_may_have_any_name_themselves(self) -> None:
+        tree()
+        table = Path("photos") / os.fsdecode(b"\xe4.csv")
+        table.write_text("file,class\n" + "".join(f"{label}/{n}.png,{label}\n" for label in CLASSES for n in range(4)))
+        order = Path(os.fsdecode(b"\xe4.txt"))
+        order.write_text("\n".join(reversed(CLASSES)))
+        samples = open_samples(table, shape=(3, 8, 8), classes=3, labels=order)
+        assert samples.labels is not None
+        assert samples.labels.tolist() == [2] * 4 + [1] * 4 + [0] * 4
+
 
 class TestFewImages:
     def test_two_a_class_are_too_few(self) -> None:

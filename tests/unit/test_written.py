@@ -10,8 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import cli
 from pipeline.system import files, written
 from pipeline.system.errors import InputError, shown
 from pipeline.system.written import RECORD, Output
@@ -231,6 +235,60 @@ def test_a_file_to_write_is_never_one_to_read_nor_a_device(tmp_path: Path) -> No
     with pytest.raises(InputError, match="File name too long"):
         files.check_writable(tmp_path / ("x" * 300))
     files.check_writable(tmp_path / "new.json", tmp_path / "net.onnx", Path("x" * 5000))
+
+
+def somebodys_work(folder: Path) -> list[str]:
+    """A model with weights beside it, an IR, pictures with their manifest and a note; the command that reads them."""
+    kind, beside = onnx.TensorProto.FLOAT, {"save_as_external_data": True, "location": "weights", "size_threshold": 0}
+    ends = [onnx.helper.make_tensor_value_info(name, kind, [1, 3, 8, 8]) for name in "xy"]
+    weights = onnx.numpy_helper.from_array(np.full((3, 3, 1, 1), 1e-5, np.float32), "w")
+    nodes = [onnx.helper.make_node("Conv", ["x", "w"], ["y"])]
+    made = onnx.helper.make_model(onnx.helper.make_graph(nodes, "n", ends[:1], ends[1:], [weights]))
+    onnx.save(made, folder / "net.onnx", **beside)
+    (folder / "net.xml").write_text("<net/>")
+    (folder / "net.bin").write_bytes(b"weights")
+    (folder / "photos").mkdir()
+    (folder / "photos" / "a.png").write_bytes(b"\x89PNG")
+    (folder / "photos" / "manifest.csv").write_text("file,class\na.png,cat\n")
+    (folder / "notes.txt").write_text("mine")
+    return [str(folder / "net.onnx"), "--target", "jetson-tx2-maxq"]
+
+
+@pytest.mark.parametrize("name", ["weights", "net.bin", "net.xml", "photos/a.png", "photos/manifest.csv", "notes.txt"])
+@pytest.mark.parametrize("command", ["check", "predict"])
+def test_a_record_takes_the_place_of_no_file_that_is_none(command: str, name: str, tmp_path: Path) -> None:
+    given = somebodys_work(tmp_path)
+    before = contents(tmp_path)
+    done = CliRunner().invoke(cli, [command, *given, "--json", str(tmp_path / name)])
+    assert done.exit_code == 2
+    assert f"{name}: is there already and is no JSON; name another file to write" in done.stderr
+    assert contents(tmp_path) == before
+
+
+def test_a_record_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for text in ("{}", ""):
+        (tmp_path / "record.json").write_text(text)
+        files.check_json(tmp_path / "record.json")
+    files.check_json(tmp_path / "new" / "record.json")
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        (".", "lies in|holds other files|which is to be read"),
+        ("photos", r"holds other files \(a\.png, manifest\.csv\)"),
+        ("compressed", r"holds other files"),
+        ("net.onnx", "is a file"),
+    ],
+)
+def test_a_conversion_replaces_nothing_but_conversions(out: str, words: str, tmp_path: Path) -> None:
+    given = somebodys_work(tmp_path)
+    write(tmp_path / "compressed")  # of another command
+    before = contents(tmp_path)
+    done = CliRunner().invoke(cli, ["convert", *given, "--output", str(tmp_path / out)])
+    assert done.exit_code == 2
+    assert re.search(words, done.stderr)
+    assert contents(tmp_path) == before
 
 
 def test_no_name_does_anything_to_a_terminal() -> None:

@@ -98,8 +98,11 @@ def _lines(path: Path) -> list[str]:
     files.check_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig").rstrip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: not a readable text file of labels ({error})") from error
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise BadData(f"{path}: is no UTF-8 text (byte 0x{byte:02x}); save it as text in UTF-8") from error
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read ({error.strerror or error})") from error
     if not text:
         raise BadData(f"{path}: is empty; write one label per line")
     # An empty line in between stays: without it all later names would get another class's index.

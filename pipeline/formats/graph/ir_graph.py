@@ -10,6 +10,7 @@ from pipeline.formats.graph.graph import Graph, Shape, closed
 from pipeline.formats.graph.ir_layers import IrLayer, read_layers
 from pipeline.formats.graph.ir_resize import resized
 from pipeline.formats.layer_names import clean_name
+from pipeline.formats.openvino_ir import PASSING
 from pipeline.system.errors import BadModel, Unpredictable
 
 # What the layers are in ONNX, as far as costs tell them apart: element-wise ones keep their own names.
@@ -34,6 +35,7 @@ _OPS = {name: name for name in _ELEMENTWISE.split()} | {
     "GroupConvolution": "Conv",
     "GroupConvolutionBackpropData": "ConvTranspose",
     "GroupNormalization": "GroupNormalization",
+    "Identity": "Identity",
     "Interpolate": "Resize",
     "LRN": "LRN",
     "LogSoftmax": "LogSoftmax",
@@ -62,11 +64,12 @@ _OPS = {name: name for name in _ELEMENTWISE.split()} | {
     "VariadicSplit": "Split",
 }
 _DEQUANTISING = {"Convert", "Subtract", "Multiply"}  # what stands between 8-bit weights and their layer
+MOST_POINTS = 1 << 20  # bytes: a zero point for each channel, and more
 _WITH_GROUPS = {"GroupConvolution", "GroupConvolutionBackpropData"}  # their weights have the groups first
 
 
 def read_ir(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
-    """Read the XML of an IR; its .bin, which has only the weights' values, is not needed for a fixed size.
+    """Read the XML of an IR. Its .bin is not needed for a fixed size: without it, signed weights count as symmetric.
 
     Where it leaves the size open, OpenVINO calculates the sizes of all layers for images of `sample_shape`.
 
@@ -77,10 +80,10 @@ def read_ir(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
     layers = read_layers(path)
     inputs = [(layer, dims) for layer in layers if layer.type == "Parameter" for dims in layer.outputs.values()]
     if sample_shape is None or len(inputs) != 1:
-        return _Translation(str(path), layers).graph()
+        return _Translation(str(path), layers, path.with_suffix(".bin")).graph()
     layer, dims = inputs[0]
     if min(dims[1:], default=0) > 0:
-        translated = _Translation(str(path), layers)
+        translated = _Translation(str(path), layers, path.with_suffix(".bin"))
         if translated.complete:
             return translated.graph()
     return _Translation(str(path), resized(path, closed(str(path), layer.name, dims, sample_shape))).graph()
@@ -89,8 +92,8 @@ def read_ir(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
 class _Translation:
     """What is known of the tensors of the layers so far, and their nodes."""
 
-    def __init__(self, source: str, layers: Sequence[IrLayer]) -> None:
-        self._source = source
+    def __init__(self, source: str, layers: Sequence[IrLayer], weights: Path | None = None) -> None:
+        self._source, self._weights = source, weights
         self._nodes: list[NodeProto] = []
         self._inputs: dict[str, Shape] = {}
         self._shapes: dict[str, Shape] = {}
@@ -98,6 +101,7 @@ class _Translation:
         self._open: dict[str, int] = {}  # size of the dimension that the batch left open in a tensor
         self._quantised: set[str] = set()  # constants of 8 bits, and what is calculated from them
         self._unfit: set[str] = set()
+        self._stored: dict[str, tuple[int, int]] = {}  # constants, by their offset and size in the .bin
         for layer in layers:
             if layer.type == "Parameter":
                 self._feed(layer)
@@ -126,12 +130,33 @@ class _Translation:
             self._set(tensor, dims, self._closed(layer, dims, is_data))
         if is_data:
             self._data.update(layer.outputs)
+            if layer.quantised or (layer.type in _DEQUANTISING and self._dequantises(layer)):
+                self._quantised.update(layer.outputs)
         elif layer.quantised or not self._quantised.isdisjoint(layer.inputs):
             self._quantised.update(layer.outputs)
-            if layer.unsigned or not self._unfit.isdisjoint(layer.inputs):
-                self._unfit.update(layer.outputs)  # zero points of signed weights are in the .bin, and mostly 0
+            if layer.unsigned or not self._unfit.isdisjoint(layer.inputs) or self._shifted(layer):
+                self._unfit.update(layer.outputs)
+        if stored := layer.stored or (layer.type in PASSING and self._stored.get(layer.inputs[0])):
+            self._stored.update(dict.fromkeys(layer.outputs, stored))
         if layer.inputs:
             self._nodes.append(self._node(layer))
+
+    def _dequantises(self, layer: IrLayer) -> bool:
+        """Whether it turns 8-bit activations back, and does not join them with others."""
+        first, *others = layer.inputs
+        return first in self._quantised and self._data.isdisjoint(others)
+
+    def _shifted(self, layer: IrLayer) -> bool:
+        """Whether it takes zero points from weights that are not all 0, as far as the .bin is there to tell."""
+        stored = self._stored.get(layer.inputs[1]) if layer.type == "Subtract" and len(layer.inputs) > 1 else None
+        if stored is None or self._weights is None:
+            return False
+        try:
+            with self._weights.open("rb") as stream:
+                stream.seek(stored[0])
+                return any(stream.read(min(stored[1], MOST_POINTS)))
+        except OSError:
+            return False
 
     def _set(self, tensor: str, dims: Shape, shape: Shape | None) -> None:
         if shape is not None:

@@ -19,7 +19,10 @@ End = tuple[str, str]  # of an edge: a layer's id and the id of one of its ports
 
 @dataclass(frozen=True)
 class IrLayer:
-    """A layer with the tensors it reads, and the dimensions of those it makes (-1 where open)."""
+    """A layer with the tensors it reads, and the dimensions of those it makes (-1 where open).
+
+    `stored` is where a constant lies in the .bin: its offset and size in bytes.
+    """
 
     name: str
     type: str
@@ -28,6 +31,7 @@ class IrLayer:
     unsigned: bool  # and has no sign
     inputs: tuple[str, ...]
     outputs: dict[str, Shape]
+    stored: tuple[int, int] | None = None
 
 
 def read_layers(path: Path) -> list[IrLayer]:
@@ -122,7 +126,14 @@ def _layer(id_: str, element: Element, inputs: Sequence[str], tensors: Mapping[E
         unsigned=bool(ports) and ports[0].get("precision", "").lower() in UNSIGNED,
         inputs=tuple(inputs),
         outputs={tensors[id_, _number(port, "id")]: _dims(element, port) for port in ports},
+        stored=_stored(data) if data is not None and element.get("type") == "Const" else None,
     )
+
+
+def _stored(data: Element) -> tuple[int, int] | None:
+    offset, size = data.get("offset", ""), data.get("size", "")
+    known = all(re.fullmatch("[0-9]{1,12}", text) for text in (offset, size))
+    return (int(offset), int(size)) if known else None
 
 
 def _dims(element: Element, port: Element) -> Shape:
