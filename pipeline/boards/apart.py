@@ -15,26 +15,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tqdm import tqdm
+
 from pipeline.boards.child import INSTALLED, without_core
 from pipeline.boards.failures import SIGNALS
+from pipeline.boards.pace import duration
 from pipeline.boards.process import Ended, Process, Stuck
 from pipeline.boards.worker import PR_SET_PDEATHSIG
 from pipeline.system import errors
-from pipeline.system.errors import BadModel, InputError
+from pipeline.system.errors import BadModel, InputError, shown
 
 DONE = b"done"
 
 
 @contextmanager
-def done_apart(source: Path, work: Callable[..., Any], *arguments: Any) -> Iterator[tuple[Path, Any]]:
+def done_apart(
+    source: Path, work: Callable[..., Any], *arguments: Any, cpu_limit_s: float
+) -> Iterator[tuple[Path, Any]]:
     """What `work(folder, *arguments)` answered, and that folder with what it wrote, which is there for the block.
 
     `work` is a function at the top of a module; its arguments and its answer can be pickled. Its progress is seen, and
-    what it raises is raised here.
+    what it raises is raised here. It may use `cpu_limit_s` of CPU time, which is said before it begins.
 
     Raises:
-        InputError: it did, or it crashed, stopped working or ran out of memory over the file `source`.
+        InputError: it did, or it crashed, stopped working or ran out of time or memory over the file `source`.
     """
+    tqdm.write(f"{shown(source)}: given up after {duration(cpu_limit_s)} of CPU time", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="edgeproof-") as folder:
         room = Path(folder)
         made = room / "made"
@@ -43,7 +49,7 @@ def done_apart(source: Path, work: Callable[..., Any], *arguments: Any) -> Itera
         command = [sys.executable, "-m", __name__, folder]
         process = Process(command, dict(os.environ), INSTALLED, room, before=without_core, shows_errors=True)
         try:
-            process.read(math.inf)
+            process.read(math.inf, cpu_limit_s)
         except Stuck as stuck:
             raise BadModel(f"{source}: working on it stopped ({stuck.how}); {_ADVICE}") from None
         except Ended as ended:

@@ -61,7 +61,8 @@ class Child:
 
     Every method may raise Failed: the runtime refuses the model, crashes, needs more memory than its place has, stops
     working, or does not answer within TIME_LIMIT_S or by the `deadline` (of time.monotonic). A place without a limit of
-    its own has `share_mib` of memory: a few bytes of a model can ask for all that the machine has.
+    its own has `share_mib` of memory: a few bytes of a model can ask for all that the machine has. The model is loaded
+    and the first batch calculated with `first_cpu_s` of CPU time each; later batches are held to those before.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class Child:
         folder: Path,
         deadline: float | None = None,
         share_mib: int | None = None,
+        first_cpu_s: float = math.inf,
     ) -> None:
-        self._model, self._place, self._deadline = model, place, deadline
+        self._model, self._place, self._deadline, self._first_cpu_s = model, place, deadline, first_cpu_s
         self._outputs_file, inputs_file = folder / "outputs", folder / "inputs"
         self._inputs = np.memmap(inputs_file, np.float32, "w+", shape=tuple(shape))
         self._pending: int | None = None
@@ -104,7 +106,7 @@ class Child:
 
     def wait_until_loaded(self) -> None:
         """Return when the model is loaded."""
-        self._answer()
+        self._answer(self._first_cpu_s)
 
     def start(self, batch: NDArray[np.float32]) -> None:
         """Hand over a batch (n, ...) and return at once; `result` waits for its outputs."""
@@ -118,7 +120,7 @@ class Child:
             return None
         asked, self._pending = self._pending, None
         most_s = self._most_cpu_s
-        answer = self._answer(math.inf if most_s is None else max(SPIN_S, PATIENCE * most_s))
+        answer = self._answer(self._first_cpu_s if most_s is None else max(SPIN_S, PATIENCE * most_s))
         self._most_cpu_s = max(most_s or 0.0, answer["cpu_s"])
         if answer["shape"][:1] != [asked]:
             raise BadModel(
@@ -134,7 +136,7 @@ class Child:
         if self._deadline is not None:  # what was calculated in time is not lost for the sake of this
             self._deadline = max(self._deadline, time.monotonic() + FACTS_S)
         self._ask({})
-        return self._answer()
+        return self._answer(self._first_cpu_s)
 
     def close(self) -> None:
         """Stop the process, whatever it is doing."""
@@ -197,18 +199,20 @@ def run(
     shape: Sequence[int],
     places: Sequence[Place],
     budget_s: float | None = None,
+    first_cpu_s: float = math.inf,
 ) -> list[Outputs]:
     """Run a model in several places side by side over the same `batches` of at most `shape[0]` samples each.
 
     While the children calculate one batch the next is prepared; no more than two are held at a time. With a budget,
-    a run that will not end within that many seconds is stopped as soon as that can be told.
+    a run that will not end within that many seconds is stopped as soon as that can be told. What takes `first_cpu_s`
+    of CPU time to load, or for its first batch, counts as hanging.
 
     Raises:
         Failed: a runtime refuses the model, crashes, hangs, or needs more memory or time than its place has.
     """
     pace = Pace(total, budget_s, places[0].description)
     try:
-        return _run(model, batches, total, shape, places, pace)
+        return _run(model, batches, total, shape, places, pace, first_cpu_s)
     except TooSlow as error:
         error.needed_s = pace.needed_s
         raise
@@ -221,12 +225,15 @@ def _run(
     shape: Sequence[int],
     places: Sequence[Place],
     pace: Pace,
+    first_cpu_s: float,
 ) -> list[Outputs]:
     parts: list[list[NDArray[np.float32]]] = [[] for _ in places]
     with ExitStack() as stack:
         free = host.free_memory_mib()
         share = None if free is None else int(MOST_OF_MEMORY * free / len(places))
-        children = [stack.enter_context(_child(model, shape, place, pace.deadline, share)) for place in places]
+        children = [
+            stack.enter_context(_child(model, shape, place, pace.deadline, share, first_cpu_s)) for place in places
+        ]
         for child in children:
             child.wait_until_loaded()
         bar = stack.enter_context(
@@ -252,11 +259,16 @@ def _run(
 
 @contextmanager
 def _child(
-    model: Path, shape: Sequence[int], place: Place, deadline: float | None, share_mib: int | None
+    model: Path,
+    shape: Sequence[int],
+    place: Place,
+    deadline: float | None,
+    share_mib: int | None,
+    first_cpu_s: float,
 ) -> Iterator[Child]:
     root = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=root, prefix="edgeproof-") as folder:
-        child = Child(model, shape, place, Path(folder), deadline, share_mib)
+        child = Child(model, shape, place, Path(folder), deadline, share_mib, first_cpu_s)
         try:
             yield child
         finally:

@@ -133,7 +133,7 @@ class Process:
             if standstill.idle_s > STILL_S:
                 raise Stuck(f"no CPU used for {standstill.idle_s:.0f} s")
             if (used_s := standstill.cpu_s or 0.0) > cpu_limit_s:
-                raise Stuck(f"{used_s:.0f} s of CPU used, many times what was ever needed before")
+                raise Stuck(f"{used_s:.0f} s of CPU used, many times what it should take")
         line, self._unread = self._unread.split(b"\n", 1)
         return line
 

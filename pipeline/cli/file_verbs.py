@@ -144,7 +144,7 @@ def compress(
     """
     from pipeline.check import check, printout
     from pipeline.check.outputs import choose
-    from pipeline.compress.any_file import compress_file, output_folder
+    from pipeline.compress.any_file import LEAST_CPU_S, compress_file, output_folder
     from pipeline.formats import model_file
     from pipeline.formats.mixed_precision import fp32_layers
     from pipeline.formats.model_file import single_width
@@ -165,7 +165,7 @@ def compress(
         chosen = choose(original, judged_on.labels, outputs, "--judge")
         if judged_on is samples and task is None and all((single_width(one.shape) or 0) > 1 for one in chosen):
             task = "classes"  # the images have classes, if others than the network's
-        made = compress_file(original, method, profile, samples, output)
+        made = compress_file(original, method, profile, samples, output, max(LEAST_CPU_S, 2 * audit_seconds))
         compressed = model_file.open_model(made, size=size, layout=layout)
         print_fp32_layers(fp32_layers(load_onnx(made)))
         if data is not None:

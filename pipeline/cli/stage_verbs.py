@@ -88,6 +88,12 @@ def export(model: str, method: str) -> None:
     manifest = export(candidate(model, method, load_params()))
     for name, facts in manifest["files"].items():
         click.echo(f"{name}  {facts['size_bytes'] / 1e6:.2f} MB")
+    for runtime, sentences in manifest["unread"].items():
+        click.echo(
+            f"warning: {runtime}/ is of no use: {'; '.join(sentences)}; build the model of other operators, as "
+            "`edgeproof convert` writes them, or take targets with that runtime out of params.yaml",
+            err=True,
+        )
 
 
 @stage.command()

@@ -12,6 +12,7 @@ from pipeline.boards.apart import done_apart
 from pipeline.boards.samples import Samples
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
+from pipeline.predict.patience import most_cpu_s
 from pipeline.records.targets import Target
 from pipeline.system import files
 from pipeline.system.errors import BadModel, InputError, Refused, reason
@@ -19,6 +20,7 @@ from pipeline.system.written import Output
 
 PostTraining = Literal["int8", "fp16"]  # each is the precision of what it makes
 Outcome = TypeVar("Outcome")
+LEAST_CPU_S = 600.0  # what rewrites and calibrates a network of 300 million multiplications is done in a third of it
 METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
 
 
@@ -35,8 +37,17 @@ def output_folder(path: Path, *sources: Path, by: str = "edgeproof compress") ->
     return Output(path, by, sources, advice=advice)
 
 
-def compress_file(model: ModelFile, method: PostTraining, target: Target, samples: Samples, output: Path) -> Path:
+def compress_file(
+    model: ModelFile,
+    method: PostTraining,
+    target: Target,
+    samples: Samples,
+    output: Path,
+    least_cpu_s: float = LEAST_CPU_S,
+) -> Path:
     """Write `output`/model.onnx, compressed for a target and calibrated on `samples`, whole or not at all.
+
+    It may use `least_cpu_s` of CPU time, and more the more there is to calculate.
 
     An OpenVINO target gets the IR beside it, in `output`/openvino/. The answer is the ONNX file's path. What the
     target's runtime would not read is rewritten first.
@@ -49,7 +60,8 @@ def compress_file(model: ModelFile, method: PostTraining, target: Target, sample
         raise Refused(refusal)
     if model.format != "onnx" or model.precision != "fp32":
         raise BadModel(f"{model.path}: {model.precision} in {model.format}; give the FP32 original as ONNX")
-    with done_apart(model.path, _compressed, model, method, target, samples) as (made, _):
+    limit_s = most_cpu_s(model.path, model.sample_shape, len(samples), least_cpu_s)
+    with done_apart(model.path, _compressed, model, method, target, samples, cpu_limit_s=limit_s) as (made, _):
         _put(made, output_folder(output, model.path))
     return output / "model.onnx"
 
@@ -87,7 +99,8 @@ def convert_file(model: ModelFile, target: Target, output: Path) -> list[str]:
     """
     if model.format != "onnx":
         raise BadModel(f"{model.path}: is no ONNX file; only those are rewritten")
-    with done_apart(model.path, _converted, model, target) as (made, changes):
+    limit_s = most_cpu_s(model.path, model.sample_shape, 1, LEAST_CPU_S)
+    with done_apart(model.path, _converted, model, target, cpu_limit_s=limit_s) as (made, changes):
         _put(made, output_folder(output, model.path, by="edgeproof convert"))
     return list(changes)
 

@@ -18,12 +18,14 @@ from pipeline.boards.child import Outputs, Place, run
 from pipeline.boards.failures import Failed
 from pipeline.boards.samples import Floats, Samples
 from pipeline.formats.own_names import OwnNames
+from pipeline.predict.patience import most_cpu_s
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit
 from pipeline.retest.proof import Budget, Job, Proof, prove, replay, without_capped_run
 from pipeline.system.errors import InputError
 
+START_S = 20.0  # CPU seconds for what a runtime does before it calculates; all those here are done in 3
 ANALYSED = 8  # samples that the analysis of layers looks at
 PATIENT = Budget(1800.0, "take fewer test samples")  # for whoever does not wait at the screen
 
@@ -81,7 +83,8 @@ def emulate(
     plan = _answering(kind.plan(target, precision), outputs)
     probes = _Probes(samples, audit.chosen(len(samples)))
     capped = None if kind.replays_everything else plan.target
-    found = _run_all(model, probes, shape, plan, capped)
+    given = budget or PATIENT
+    found = _run_all(model, probes, shape, plan, capped, _first_cpu_s(model, shape, given))
 
     def values(place: Place | None) -> Floats | None:
         outputs = None if place is None else found[place.description]
@@ -93,7 +96,6 @@ def emulate(
     proof = Proof(plan.grade, values(capped))
     emulated = plan.target if kind.replays_everything else plan.audit
     if emulated is not None:
-        given = budget or PATIENT
         if kind.replays_everything:
             given = Budget(None, given.advice)
         job = Job(model, shape, target, precision, samples, emulated, given)
@@ -140,6 +142,11 @@ def emulate(
     )
 
 
+def _first_cpu_s(model: Path, shape: Sequence[int], budget: Budget) -> float:
+    """CPU seconds that loading and a first batch may take on this machine; who gives more time is waited for longer."""
+    return most_cpu_s(model, shape[1:], shape[0], max(START_S, (budget.seconds or 0.0) / 10))
+
+
 def _named(names: OwnNames, ran: list[dict[str, Any]] | None, *, in_8_bits: bool) -> frozenset[str] | None:
     if ran is None:
         return None
@@ -166,7 +173,7 @@ def _answering(plan: Plan, outputs: Sequence[str]) -> Plan:
 
 
 def _run_all(
-    model: Path, probes: "_Probes", shape: Sequence[int], plan: Plan, capped: Place | None
+    model: Path, probes: "_Probes", shape: Sequence[int], plan: Plan, capped: Place | None, first_cpu_s: float
 ) -> dict[str, Outputs | Failed]:
     """What came of each place, by its description. Only a capped run or a simulation may fail.
 
@@ -178,7 +185,7 @@ def _run_all(
     failed: dict[str, Outputs | Failed] = {}
     while True:
         try:
-            found = run(model, probes.batches(shape[0]), len(probes), shape, places)
+            found = run(model, probes.batches(shape[0]), len(probes), shape, places, first_cpu_s=first_cpu_s)
         except Failed as error:
             culprit = next((place for place in may_fail if place in places and place.description == error.place), None)
             if culprit is None:

@@ -10,6 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import onnx
+
+from pipeline.formats import runtimes
 from pipeline.formats.mixed_precision import fp32_layers
 from pipeline.formats.onnx_file import OPSET, input_size, load_onnx
 from pipeline.formats.pack import pack
@@ -32,6 +35,9 @@ RUNTIME_PRECISIONS: dict[RuntimeName, tuple[Precision, ...]] = {
 def export(candidate: Candidate) -> dict[str, Any]:
     """Write the hardware-ready folder of a candidate; the answer is its manifest.
 
+    What a runtime would not read of its folder stands there under `unread`: other runtimes may read all of theirs, and
+    a target whose runtime does not is refused by the re-test.
+
     Raises:
         InputError: the candidate is missing, damaged, or cannot be converted.
     """
@@ -39,7 +45,7 @@ def export(candidate: Candidate) -> dict[str, Any]:
     if not source.exists():
         raise Missing(f"{source} not found: run `dvc repro`")
     wanted = _wanted(candidate)
-    load_onnx(source)
+    graph = load_onnx(source)
     with files.replacing_folder(candidate.exported) as folder:
         if precision in RUNTIME_PRECISIONS["openvino"]:
             write_openvino(source, folder / "openvino")
@@ -55,6 +61,11 @@ def export(candidate: Candidate) -> dict[str, Any]:
         manifest = {
             "precision": precision,
             "opset": OPSET,
+            "unread": {
+                name: found
+                for name in RUNTIME_PRECISIONS
+                if (folder / name).exists() and (found := unread(graph, name))
+            },
             "files": {
                 str(path.relative_to(folder)): {"sha256": files.sha256(path), "size_bytes": path.stat().st_size}
                 for path in sorted(folder.rglob("*"))
@@ -64,6 +75,16 @@ def export(candidate: Candidate) -> dict[str, Any]:
         }
         files.write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def unread(graph: onnx.ModelProto, runtime: RuntimeName) -> list[str]:
+    """What no known version of a runtime reads of a network as the file means it, a sentence for each operator."""
+    found: list[list[str]] = []
+    for version in runtimes.versions_of(runtime):
+        facts = runtimes.knowledge(runtime, version)
+        assert facts is not None
+        found.append(runtimes.words(runtimes.read_by(graph, runtime, version), facts.title))
+    return [] if [] in found else [sentence for sentences in found for sentence in sentences]
 
 
 def _wanted(candidate: Candidate) -> ModelInput:

@@ -16,7 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
+from pipeline.boards import activity
 from pipeline.boards.child import Place
+from pipeline.boards.failures import Hung
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision, load_target
 from pipeline.retest import audit
@@ -324,6 +326,22 @@ def test_no_end_of_the_replay_is_a_pass(
     assert emulation.grade == grade
     assert emulation.target is None
     assert re.search(words, emulation.not_measured["accuracy.target"])
+
+
+@pytest.mark.usefixtures("unruly")
+@pytest.mark.parametrize("at", ["load", "batch"])
+def test_a_runtime_that_calculates_for_ever_here_is_stopped(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "SAMPLE_S", 0.3)
+    monkeypatch.setattr("pipeline.retest.emulate.START_S", 1.0)
+    settings = {"at": at, "what": "spins", "mark": str(tmp_path / "mark")}
+    place = replace(capped_isa.host_place(ATOM), backend="tests.unruly", settings=settings)
+    monkeypatch.setattr(capped_isa, "host_place", lambda target: place)
+    with pytest.raises(
+        Hung, match=r"stopped working \(\d s of CPU used, many times what it should take\) on this machine"
+    ):
+        found(with_prelu(tmp_path / "net.onnx"), samples=2, budget=Budget(10.0, "give more"))
 
 
 @pytest.mark.nightly

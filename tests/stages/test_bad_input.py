@@ -140,6 +140,26 @@ def test_truncated_onnx(trained: Path, keep: int) -> None:
     assert_refused(edgeproof("stage", "export", "lenet-5", "int8"), "model.onnx", words)
 
 
+def test_a_folder_that_its_runtime_would_not_read_is_told_and_the_others_are_written(trained: Path) -> None:
+    path = made("fp32").graph
+    graph = onnx.load(path)
+    graph.opset_import[0].version = 14
+    for step in graph.graph.node:
+        step.op_type = "HardSwish" if step.op_type == "Relu" else step.op_type
+    onnx.save(graph, path)
+    done = edgeproof("stage", "export", "lenet-5", "fp32")
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 1
+    assert "tensorrt/ is of no use: TensorRT 8.2" in told[0]
+    assert "HardSwish" in told[0]
+    assert next(step.name for step in graph.graph.node if step.op_type == "HardSwish") in told[0]
+    assert "edgeproof convert" in told[0]
+    manifest = json.loads((made("fp32").exported / "manifest.json").read_text())
+    assert list(manifest["unread"]) == ["tensorrt"]
+    assert (made("fp32").exported / "openvino" / "model.xml").exists()
+
+
 def test_weights_that_are_no_numbers(trained: Path) -> None:
     path = made("fp32").graph
     model = onnx.load(path)

@@ -59,12 +59,13 @@ ERRORS: list[tuple[Exception, type[Exception], str]] = [
 
 
 def test_what_was_written_and_answered_is_had_until_the_block_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where relative names of files are looked for
-    with done_apart(SOURCE, written, "whole") as (folder, answer):
+    with done_apart(SOURCE, written, "whole", cpu_limit_s=99.0) as (folder, answer):
         assert (folder / "made").read_text() == "whole"
         assert answer == str(tmp_path)
+        assert capsys.readouterr().err == "net.onnx: given up after 2 minutes of CPU time\n"
     assert not folder.exists()
 
 
@@ -72,19 +73,20 @@ def test_what_was_written_and_answered_is_had_until_the_block_ends(
     ("what", "told"),
     [
         ("deadlocks", r"working on it stopped \(no CPU used for \d s\)"),
+        ("spins", r"working on it stopped \(\d s of CPU used, many times what it should take\)"),
         ("segfaults", r"a library crashed over it \(bad memory\)"),
         ("killed", "most likely since the memory ran out"),
         ("leaves", r"crashed over it \(ended with 0\)"),
     ],
 )
 def test_an_end_without_an_answer_is_one_line_that_names_the_file(what: str, told: str) -> None:
-    with pytest.raises(BadModel, match=f"^net.onnx: .*{told}"), done_apart(SOURCE, unruly, what):
+    with pytest.raises(BadModel, match=f"^net.onnx: .*{told}"), done_apart(SOURCE, unruly, what, cpu_limit_s=2.0):
         pytest.fail("there is nothing to go on with")
 
 
 def test_errors_keep_their_kinds() -> None:
     for index, (error, kind, words) in enumerate(ERRORS):
-        with pytest.raises(kind, match=words) as caught, done_apart(SOURCE, failing, index):
+        with pytest.raises(kind, match=words) as caught, done_apart(SOURCE, failing, index, cpu_limit_s=99.0):
             pytest.fail("it failed")
         assert type(caught.value) is kind
         assert getattr(caught.value, "name", None) == getattr(error, "name", None)
@@ -97,7 +99,7 @@ sys.path.insert(0, {str(Path.cwd())!r})
 from pathlib import Path
 from pipeline.boards.apart import done_apart
 from tests.unit.test_apart import waiting
-with done_apart(Path("net.onnx"), waiting, {str(tmp_path / "room")!r}):
+with done_apart(Path("net.onnx"), waiting, {str(tmp_path / "room")!r}, cpu_limit_s=99.0):
     pass
 """
     caller = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)

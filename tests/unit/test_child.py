@@ -1,5 +1,6 @@
 """A runtime may hang, die or leave processes behind, at any moment: it is told at once, and nothing stays."""
 
+import math
 import os
 import signal
 import subprocess
@@ -30,13 +31,15 @@ def place(tmp_path: Path, **settings: Any) -> Place:
     return Place("unruly", "tests.unruly", 1, where="in the test", settings={"mark": mark, **settings})
 
 
-def answers(tmp_path: Path, *places: Place, samples: int = 4, budget_s: float | None = None) -> list[Outputs]:
+def answers(
+    tmp_path: Path, *places: Place, samples: int = 4, budget_s: float | None = None, first_cpu_s: float = math.inf
+) -> list[Outputs]:
     """What a run gives. Every end is told soon after it, but for one that shows in the CPU time that it has used."""
     values = np.arange(3 * samples, dtype=np.float32).reshape(samples, 3)
     batches = (values[start : start + 2] for start in range(0, samples, 2))
     event = tmp_path / "mark.event"
     try:
-        return run(tmp_path / "model.xml", batches, samples, (2, 3), places, budget_s)
+        return run(tmp_path / "model.xml", batches, samples, (2, 3), places, budget_s, first_cpu_s)
     except Failed as error:
         if event.exists() and "of CPU used" not in error.what:
             assert time.time() - float(event.read_text()) < SOON_S
@@ -121,10 +124,18 @@ def test_a_dead_lock_is_told_wherever_it_happens_and_whatever_was_started(at: st
 
 @pytest.mark.usefixtures("impatient")
 def test_one_that_calculates_for_ever_is_told_by_its_earlier_batches(tmp_path: Path) -> None:
-    with pytest.raises(Hung, match="of CPU used, many times what was ever needed before"):
+    with pytest.raises(Hung, match="of CPU used, many times what it should take"):
         answers(tmp_path, place(tmp_path, at="second batch", what="spins"))
     [outputs] = answers(tmp_path, place(tmp_path, at="batch", what="works for a while"))  # as long as ever
     assert len(outputs.values) == 4
+    assert soon_nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("at", ["load", "batch", "facts"])
+def test_one_that_never_gets_to_an_end_is_told_by_what_there_is_to_calculate(at: str, tmp_path: Path) -> None:
+    with pytest.raises(Hung, match=r"the runtime stopped working \(\d s of CPU used, .* it should take\) in the test"):
+        answers(tmp_path, place(tmp_path, at=at, what="spins"), first_cpu_s=1.0)
     assert soon_nothing_is_left(tmp_path)
 
 

@@ -100,6 +100,11 @@ def knowledge(name: str, version: str) -> Knowledge | None:
     return None
 
 
+def versions_of(name: str) -> list[str]:
+    """The versions of a runtime that a data file speaks of."""
+    return [path.stem.removeprefix(f"{name}-") for path in sorted(_FOLDER.glob(f"{name}-*.yaml"))]
+
+
 def read_by(model: ModelProto, name: str, version: str) -> Reading:
     """What a runtime reads of a model, whose large weights need not be loaded."""
     known = knowledge(name, version)
