@@ -26,9 +26,9 @@ class Machine:
         return _GPU_TILE if self.is_gpu else 1
 
 
-def gpu(cuda_cores: int, clock_ghz: float, bandwidth_gb_s: float, precision: Precision) -> Machine:
-    """A CUDA GPU: one multiply-accumulate per core and cycle, two in FP16."""
-    peak = cuda_cores * clock_ghz
+def gpu(lanes: int, clock_ghz: float, bandwidth_gb_s: float, precision: Precision) -> Machine:
+    """A GPU: one multiply-accumulate per lane (a CUDA core) and cycle, two in FP16."""
+    peak = lanes * clock_ghz
     doubled = 2 if precision == "fp16" else 1
     return Machine(True, peak * doubled, peak, bandwidth_gb_s, clock_ghz, BYTES[precision])
 
@@ -44,5 +44,5 @@ def machine(target: Target, precision: Precision) -> Machine:
     """The machine that a target profile describes; a CPU is taken at its burst clock."""
     bandwidth = target.memory.bandwidth_gb_s
     if target.gpu is not None:
-        return gpu(target.gpu.cuda_cores, target.gpu.clock_ghz, bandwidth, precision)
+        return gpu(target.gpu.lanes, target.gpu.clock_ghz, bandwidth, precision)
     return cpu(target.cpu.cores, target.cpu.burst_ghz, bandwidth, precision)

@@ -27,8 +27,7 @@ def _facts(target: Target) -> Iterator[tuple[str, list[str]]]:
     caches = f"{cpu.l1d_kib} KiB L1 data cache a core, {cpu.l2_kib} KiB L2"
     yield "cpu", [f"{cpu.name}, {cpu.cores} cores at {clock}, {cpu.isa}; {caches}"]
     if gpu is not None:
-        facts = f"{gpu.cuda_cores} CUDA cores at {gpu.clock_ghz:g} GHz, compute capability {gpu.compute_capability}"
-        yield "gpu", [f"{gpu.name}, {facts}"]
+        yield "gpu", [f"{gpu.name}, {gpu.units}"]
     yield "memory", [f"{target.memory.total_mib:,} MiB, {target.memory.bandwidth_gb_s:g} GB/s at most"]
     yield "runtime", [f"{target.runtime.name} {target.runtime.version}"]
     yield (

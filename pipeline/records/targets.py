@@ -14,6 +14,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 RuntimeName = Literal["openvino", "tensorrt", "onnxruntime"]
 FACTS = ("family", "cpu", "gpu", "memory", "runtime", "precisions", "objective", "power", "emulation")
 
+_MACS_PER_EXECUTION_UNIT = 8  # Intel's Gen9 to Gen11: two units of four lanes
+
 TARGETS_FOLDER = Path(__file__).resolve().parents[2] / "runners" / "targets"
 
 
@@ -34,12 +36,35 @@ class Cpu(_Strict):
 
 
 class Gpu(_Strict):
-    """The accelerator the network runs on."""
+    """The accelerator the network runs on: Nvidia's with its CUDA cores, or Intel's with its execution units."""
 
     name: str
-    cuda_cores: int = Field(gt=0)
-    compute_capability: str
+    cuda_cores: int | None = Field(default=None, gt=0)
+    compute_capability: str | None = None
+    execution_units: int | None = Field(default=None, gt=0)
     clock_ghz: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> "Gpu":
+        if (self.cuda_cores is None) == (self.execution_units is None):
+            raise ValueError("give `cuda_cores` or `execution_units`")
+        if (self.cuda_cores is None) != (self.compute_capability is None):
+            raise ValueError("`compute_capability` goes with `cuda_cores`")
+        return self
+
+    @property
+    def lanes(self) -> int:
+        """FP32 multiply-accumulates in a cycle: one a CUDA core, eight an execution unit."""
+        return self.cuda_cores or _MACS_PER_EXECUTION_UNIT * (self.execution_units or 0)
+
+    @property
+    def units(self) -> str:
+        """What it calculates with, in words."""
+        if self.cuda_cores:
+            return (
+                f"{self.cuda_cores} CUDA cores at {self.clock_ghz:g} GHz, compute capability {self.compute_capability}"
+            )
+        return f"{self.execution_units} execution units at {self.clock_ghz:g} GHz"
 
 
 class Memory(_Strict):

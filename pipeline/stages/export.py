@@ -26,7 +26,7 @@ from runners.contract import engine_recipe, model_input
 from runners.contract.model_input import ModelInput
 
 RUNTIME_PRECISIONS: dict[RuntimeName, tuple[Precision, ...]] = {
-    "openvino": ("fp32", "int8"),
+    "openvino": ("fp32", "fp16", "int8"),
     "tensorrt": ("fp32", "fp16"),
     "onnxruntime": ("fp32", "int8"),
 }

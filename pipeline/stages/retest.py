@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
+from pipeline.arithmetic import kinds
 from pipeline.boards import host
 from pipeline.data.batches import Regions
 from pipeline.data.dataset import Dataset, SplitName
 from pipeline.formats import runtimes
 from pipeline.formats.onnx_file import input_size, load_onnx
 from pipeline.predict import predict
+from pipeline.predict.frame import unknown
 from pipeline.project import layout
 from pipeline.project.candidate import FACTS, Candidate
 from pipeline.records.predictions import Prediction
@@ -67,7 +69,8 @@ def retest(candidate: Candidate, target: Target, dataset: Dataset, split: SplitN
     parent_logits = _parent_logits(model, split, len(labels))
     batch = target.objective.regions_per_frame
     shape = (batch, 3, spec.input_size, spec.input_size)
-    emulation = emulate(file, precision, regions, shape, target, proven=split == "test")
+    calculated = candidate.graph if kinds.of(target).refusal(file, target) else file
+    emulation = emulate(calculated, precision, regions, shape, target, proven=split == "test")
     scores = score(emulation, labels, parent_logits, groups=regions.groups)
     outputs = scores.target_outputs
     answers = None if outputs is None else classes(outputs)
@@ -138,4 +141,4 @@ def _predict(model: Path, target: Target, precision: Precision) -> tuple[Predict
         found = predict(model, target, precision, batch=target.objective.regions_per_frame)
     except Unpredictable as error:
         return None, str(error)
-    return found.model_copy(update={"layers": []}), None
+    return found.model_copy(update={"layers": []}), None if found.frames_per_s else unknown(target)

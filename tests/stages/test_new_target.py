@@ -18,7 +18,7 @@ from pipeline.retest.emulate import emulate
 from tests.graphs import Arrays, random
 from tests.stages.conftest import made, run
 
-ATOM, MINE = "atom-x5-e3940", "my-atom"
+ATOM, MINE, GPU = "atom-x5-e3940", "my-atom", "atom-x5-e3940-gpu"
 
 
 @pytest.fixture
@@ -63,6 +63,21 @@ def test_a_copy_goes_through_the_pipeline_and_is_gated(mine: Path, trained: Path
     assert result.predicted is not None
     [checks] = [entry["checks"] for entry in json.loads(CliRunner().invoke(cli, ["gate", "--json"]).stdout)["results"]]
     assert {check["name"]: check["limit"] for check in checks} == {"accuracy_drop_points": 2.0, "frames_per_s": 1.0}
+
+
+def test_a_gpu_of_another_maker_needs_no_more_than_its_file(trained: Path) -> None:
+    """FP16 in OpenVINO's files, on a GPU without any published rate: bounds of its answers, no invented speed."""
+    params = yaml.safe_load((trained / "params.yaml").read_text())
+    (trained / "params.yaml").write_text(yaml.safe_dump(params | {"targets": [GPU], "methods": ["fp16"]}))
+    run("stage", "export", "lenet-5", "fp16")
+    assert made("fp16", project=trained).loaded_by("openvino").exists()
+    run("stage", "retest", "lenet-5", "fp16", GPU)
+    result = read_result(layout.result("emulated", "lenet-5", "fp16", GPU))
+    assert result.grade == "bounded"
+    assert set(result.bounds) == {"fp32_sums", "fp16_sums"}
+    assert result.accuracy.target is not None
+    assert result.predicted is None
+    assert "no published measurements for atom-x5-e3940-gpu at fp16" in result.not_measured["predicted"]
 
 
 def test_an_emulation_follows_the_copy_s_own_cores(mine: Path, prepared: Path) -> None:

@@ -105,7 +105,7 @@ def with_fp16() -> list[Kind]:
 
 
 def needs_onnx(model: Path, target: Target) -> str | None:
-    """The refusal of targets whose runtime takes ONNX files only."""
+    """The refusal of targets that are emulated on the ONNX graph, whatever file their runtime loads."""
     if model.suffix.lower() == ".onnx":
         return None
-    return f"{target.name} runs {target.runtime.name}, which takes ONNX files; give the ONNX file"
+    return f"{target.name} is emulated on the ONNX graph of a network; give the ONNX file"

@@ -1,6 +1,7 @@
 """FP16 on a GPU that cannot be emulated exactly: an interval, whose worse end counts.
 
-Which kernel TensorRT's builder picks, and so whether a layer adds up in FP32 or FP16, is known on the board only.
+Which kernel TensorRT's builder or OpenVINO's plugin picks, and so whether a layer adds up in FP32 or FP16, is known on
+the board only.
 """
 
 from pathlib import Path
@@ -30,7 +31,7 @@ class Fp16Boundaries(Kind):
         )
 
     def refusal(self, model: Path, target: Target) -> str | None:
-        """TensorRT takes ONNX files."""
+        """The graph is re-written as ONNX."""
         return needs_onnx(model, target)
 
     def plan(self, target: Target, precision: Precision) -> Plan:
