@@ -148,8 +148,10 @@ def _taken(work: Callable[[], Any], clock: Callable[[], float] = thread_time) ->
 
 
 def _machine() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0].split(":")[1].strip() if names else "not known"
+    """The processor's name, and its family and model where the name tells little."""
+    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in lines}
+    return f"{facts.get('model name')} (family {facts.get('cpu family')} model {facts.get('model')})"
 
 
 if __name__ == "__main__":
