@@ -14,8 +14,8 @@ class Part(NamedTuple):
     """What a part of a frame's work takes, in milliseconds: CPU time a frame, mean over all frames and all cores; and
     the wall time of each frame that had any, its median and the 99th percentile (of the newest few thousand).
 
-    `decode` is the camera's reader, a process of its own beside the program, which has CPU time only. `classify` is one
-    batch. `rest` is all other CPU time of the program, with what takes frames over from readers.
+    `decode` is the camera's reader, a process of its own beside the program, and what makes pictures of 1280x720 of its
+    frames; its wall time is of the latter alone. `classify` is one batch. `rest` is all other CPU time of the program.
     """
 
     cpu_ms: Optional[float]
@@ -31,8 +31,8 @@ class LoopFigures(NamedTuple):
     cores and on batches of so many regions, is in `classifier_p50_ms`, `classifier_p99_ms` and `regions_per_second`.
     `rounds_fps` and `rounds_classifier_ms` are the same of each of the bench's rounds, in which the loop and the
     classifier alone took turns. `start_seconds` is from the start of the program until it could classify.
-    `peak_memory_mib` is the program's, `readers_memory_mib` that of all readers at once (resident, shared code counted
-    in each). `device` is what the backend says of itself. `cameras` has the counts of each: received, delivered,
+    `peak_memory_mib` is the program's, `readers_memory_mib` that of the cameras' readers together, each of which is a
+    process. `device` is what the backend says of itself. `cameras` has the counts of each: received, delivered,
     dropped, damaged, lost.
     """
 

@@ -11,7 +11,7 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from runners.edge.bell import Bell
 from runners.edge.camera import readers
-from runners.edge.camera.reader import Reader
+from runners.edge.camera.reader import Reader, Spent
 from runners.edge.camera.slot import Frame, Slot
 from runners.edge.camera.source import FILE, Source
 from runners.edge.camera.supervisor import Supervisor
@@ -93,6 +93,11 @@ class Camera:
         """How many so far."""
         slot, supervisor = self._slot, self._supervisor
         return Counts(slot.received, slot.delivered, slot.dropped, supervisor.damaged, supervisor.lost)
+
+    @property
+    def spent(self) -> Spent:
+        """What its reader, a process of its own, has taken so far."""
+        return self._supervisor.spent
 
     def close(self) -> None:
         """End the reader and the thread."""

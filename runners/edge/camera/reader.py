@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from runners.edge.camera import y4m
 from runners.edge.camera.log import Log
 from runners.edge.camera.readers import Command, Size
+from runners.edge.procfs import cpu_s, peak_memory_mib
 
 LAUNCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
 LOOK_S = 0.25  # how often the log is read while no frame comes: a program that fills it would stop
@@ -29,6 +30,13 @@ class Lost(Exception):
 
 class Ended(Exception):
     """The source is over: the program ended well, after a whole frame."""
+
+
+class Spent(NamedTuple):
+    """CPU time in seconds, and the most memory held at once."""
+
+    cpu_s: float
+    peak_memory_mib: float
 
 
 class Reader:
@@ -138,6 +146,11 @@ class Reader:
                 return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
             time.sleep(0.01)
         return None
+
+    @property
+    def spent(self) -> Spent:
+        """What the program has taken so far."""
+        return Spent(cpu_s(self._process.pid), peak_memory_mib(str(self._process.pid)) or 0.0)
 
     def kill(self) -> None:
         """End the program with all that it started; from any thread, before `close`."""

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Optional
 from runners.edge.bell import Bell
 from runners.edge.camera import readers
 from runners.edge.camera.log import Resized
-from runners.edge.camera.reader import Ended, Lost, Reader
+from runners.edge.camera.reader import Ended, Lost, Reader, Spent
 from runners.edge.camera.slot import Slot
 from runners.edge.camera.source import FILE, Source
 from runners.edge.camera.y4m import Buffer
@@ -32,6 +32,7 @@ class Supervisor:
         self._stopping, self._stopped = Bell(), False
         self._lock = threading.Lock()
         self._running: Optional[Reader] = None
+        self._spent = Spent(0.0, 0.0)  # by the readers before it
         self._empty: Optional[Buffer] = None  # to be filled next; kept from one run of the reader to the next
         self._was_open, self._tries = False, 0
         self._away_since_s: Optional[float] = None
@@ -65,6 +66,19 @@ class Supervisor:
         self._slot.close()
         self._stopping.ring()
 
+    @property
+    def spent(self) -> Spent:
+        """What all readers so far have taken: the sum of their time, the most of their memory. From any thread."""
+        with self._lock:
+            return self._and_running()
+
+    def _and_running(self) -> Spent:
+        """Called with the lock held."""
+        if self._running is None:
+            return self._spent
+        before, now = self._spent, self._running.spent
+        return Spent(before.cpu_s + now.cpu_s, max(before.peak_memory_mib, now.peak_memory_mib))
+
     def _read(self) -> Exception:
         """Run the reader once; how it ended."""
         try:
@@ -78,6 +92,7 @@ class Supervisor:
                 self._fill(running)
             finally:
                 with self._lock:
+                    self._spent = self._and_running()
                     self._running = None
                 running.close()
         except Lost as loss:
@@ -99,6 +114,7 @@ class Supervisor:
             self._empty, patience_s = self._slot.put(self._empty, time.monotonic()), self._patience_s
             if not opened:
                 opened = True
+                self._spent = self._spent._replace(peak_memory_mib=self.spent.peak_memory_mib)  # unknown once it ended
                 self._tell_opened(size, running.log.size or size)
 
     def _is_last(self, outcome: Exception) -> bool:

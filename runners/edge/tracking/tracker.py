@@ -27,11 +27,14 @@ FRAME = Box(0, 0, FRAME_WIDTH, FRAME_HEIGHT)
 class Tracker:
     """Follows what moves in front of one camera. Memory is bounded by the number of boxes of the last seconds."""
 
-    def __init__(self, picture: Box = FRAME) -> None:
-        """`picture` is the part of the frame that shows something: without the bars beside a 4:3 picture."""
+    def __init__(self, picture: Box = FRAME, first: int = 0) -> None:
+        """`picture` is the part of the frame that shows something: without the bars beside a 4:3 picture.
+
+        `first` is the number of the first track, and `next` that of the one after all so far.
+        """
         self._picture = picture
         self._tracks: List[Track] = []
-        self._next = 0
+        self.next = first
         self._now_s = 0.0  # goes with the caller's clock, but never back
         self._clock_s: Optional[float] = None
 
@@ -105,9 +108,9 @@ class Tracker:
         tracks = sorted(tracks, key=lambda track: track.number)
         tracks = [track for track in tracks if not track.is_merged(self._now_s)] or tracks[:1]
         if not tracks:
-            tracks = [Track(self._next, box, self._now_s)]
+            tracks = [Track(self.next, box, self._now_s)]
             self._tracks += tracks
-            self._next += 1
+            self.next += 1
         elif len(tracks) == 1:
             tracks[0].see_alone(box, self._now_s)
         else:

@@ -1,0 +1,37 @@
+"""What a process has taken so far, by the kernel's count. Python 3.6 and the standard library."""
+
+import os
+from typing import Optional
+
+_TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(process: int) -> float:
+    """CPU time of a process and of those of its children that it waited for, in seconds; 0 where it is gone."""
+    try:
+        with open("/proc/{}/stat".format(process), "rb") as stream:
+            fields = stream.read().rsplit(b")", 1)[1].split()  # its name may hold anything
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) * _TICK_S  # utime, stime, cutime, cstime of proc(5)
+
+
+def peak_memory_mib(process: str = "self") -> Optional[float]:
+    """The most memory that a process has held; None where it is gone.
+
+    Not by getrusage, which counts what its parent held when it was forked, too.
+    """
+    try:
+        with open("/proc/{}/status".format(process), encoding="utf-8", errors="replace") as stream:
+            lines = stream.read().splitlines()
+    except OSError:
+        return None
+    return next((round(int(line.split()[1]) / 1024.0, 1) for line in lines if line.startswith("VmHWM")), None)
+
+
+def age_s() -> float:
+    """How long this process has been there, in seconds; what it was started to do began about then."""
+    with open("/proc/uptime", encoding="ascii") as stream:
+        up_s = float(stream.read().split()[0])
+    with open("/proc/self/stat", "rb") as stream:
+        return up_s - int(stream.read().rsplit(b")", 1)[1].split()[19]) * _TICK_S  # starttime of proc(5)

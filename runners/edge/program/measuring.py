@@ -1,0 +1,127 @@
+"""The program as fast as it can go on a file, with the network alone on the same cores in turns. Python 3.6.
+
+The two take turns so that whatever else the machine does slows both.
+"""
+
+import time
+from typing import List, Optional
+
+from runners.contract.loop_figures import LoopFigures
+from runners.edge.backends.unusable import Unusable
+from runners.edge.camera.camera import Counts
+from runners.edge.camera.source import FILE, parse
+from runners.edge.procfs import age_s, peak_memory_mib
+from runners.edge.program.classifier import Classifier
+from runners.edge.program.costs import Costs, milliseconds
+from runners.edge.program.repeated import Repeated
+from runners.edge.program.rounds import Busiest, classify
+from runners.edge.program.view import View
+from runners.edge.refused import Refused
+
+ROUNDS = 5
+ALONE = 0.35  # of a round's time is for the network alone
+WARM_FRAMES = 20  # before anything is measured
+RATE = 15.0  # frames a second that the file is taken to have: people move by so much from one to the next
+
+
+class Bench:
+    """One camera's view of a file, and exactly `regions` regions of each frame."""
+
+    def __init__(self, classifier: Classifier, frames: Repeated, regions: int) -> None:
+        self.frames = 0
+        self.costs = Costs()
+        self._classifier, self._source, self._choose = classifier, frames, Busiest(regions)
+        self._view = View("file", classifier.classes, classifier.temperature, self.costs, lambda event, **facts: None)
+
+    def step(self) -> None:
+        """One frame."""
+        self._view.see(self._source.frame(), self._source.received / RATE)
+        classify(self._choose([self._view]), self._classifier, self.costs)
+        self.frames += 1
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.frames = 0
+        self.costs.begin()
+
+    def loop(self, seconds: float) -> float:
+        """Frames for so long; how long it took."""
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < seconds:
+            self.step()
+        return time.monotonic() - began_s
+
+    def alone(self, seconds: float) -> List[float]:
+        """The network alone, on a batch of the newest picture; the seconds that each took."""
+        looks = self._choose([self._view])
+        batch = self._classifier.cut([(view.picture, box) for view, box, _ in looks])
+        taken: List[float] = []
+        before_s, began_s = time.process_time(), time.monotonic()
+        while time.monotonic() - began_s < seconds:
+            start_s = time.monotonic()
+            self._classifier.infer(batch)
+            taken.append(time.monotonic() - start_s)
+        self.costs.leave_out(time.process_time() - before_s)
+        return taken
+
+
+def measure(
+    bundle: str, address: str, regions: int, seconds: float, device: str, threads: int, reader: Optional[str]
+) -> LoopFigures:
+    """Measure for `seconds` with `regions` of each frame.
+
+    Raises:
+        Refused: the network or the file cannot be used; the message is one line.
+    """
+    try:
+        source = parse(address)
+        if source.kind != FILE:
+            raise Refused("{}: only a video file can be read as fast as the program goes".format(source.shown))
+        classifier = Classifier(bundle, max(regions, 1), device, threads)
+    except (ValueError, Unusable) as error:
+        raise Refused(str(error)) from error
+    start_s = age_s()
+    frames = Repeated(source, reader)
+    try:
+        return _measured(classifier, frames, regions, seconds, start_s, source.shown)
+    finally:
+        frames.close()
+        classifier.close()
+
+
+def _measured(
+    classifier: Classifier, frames: Repeated, regions: int, seconds: float, start_s: float, name: str
+) -> LoopFigures:
+    bench = Bench(classifier, frames, regions)
+    for _ in range(WARM_FRAMES):
+        bench.step()
+    bench.begin()
+    before_s = frames.spent.cpu_s
+    looped_s, counts, alone = [], [], []  # type: List[float], List[int], List[List[float]]
+    for _ in range(ROUNDS):
+        so_far = bench.frames
+        looped_s.append(bench.loop(seconds / ROUNDS * (1 - ALONE if regions else 1)))
+        counts.append(bench.frames - so_far)
+        if regions:
+            alone.append(bench.alone(seconds / ROUNDS * ALONE))
+    spent = frames.spent
+    batches = [taken_s for of_round in alone for taken_s in of_round]
+    return LoopFigures(
+        frames=bench.frames,
+        seconds=round(sum(looped_s), 4),
+        fps=round(bench.frames / sum(looped_s), 4),
+        regions=bench.frames * regions,
+        regions_a_frame=regions,
+        parts=bench.costs.parts(bench.frames, spent.cpu_s - before_s),
+        classifier_p50_ms=milliseconds(batches, 0.5),
+        classifier_p99_ms=milliseconds(batches, 0.99),
+        regions_per_second=round(regions * len(batches) / sum(batches), 4) if batches else None,
+        rounds_fps=[round(count / took_s, 4) for count, took_s in zip(counts, looped_s)],
+        rounds_classifier_ms=[round(1000 * sum(taken) / len(taken), 4) for taken in alone],
+        start_seconds=round(start_s, 3),
+        peak_memory_mib=peak_memory_mib(),
+        readers_memory_mib=spent.peak_memory_mib or None,
+        threads=classifier.threads,
+        device=classifier.facts(),
+        cameras={name: dict(Counts(frames.received, frames.received, 0, 0, 0)._asdict())},
+    )

@@ -1,0 +1,131 @@
+"""From a command line to a program that runs, and to its end in order. Must run on Python 3.6.
+
+What can be wrong is found before a camera is opened: the network has calculated, and the first event is on the disk.
+"""
+
+import argparse
+import json
+import os
+import time
+from contextlib import ExitStack, suppress
+from typing import Any, Callable, List, Optional, Sequence
+
+from runners.contract.loop_figures import LoopFigures, as_json
+from runners.edge.backends.unusable import Unusable
+from runners.edge.bell import Bell
+from runners.edge.camera import readers
+from runners.edge.camera.camera import Camera
+from runners.edge.camera.source import Source, parse
+from runners.edge.events.writer import Writer
+from runners.edge.program.classifier import Classifier
+from runners.edge.program.stop import Stop
+from runners.edge.program.watching import Watch
+from runners.edge.refused import Refused
+
+LEAST_ROOM = 1 << 20  # bytes free for events, else it does not start
+FIRST_EVENT_S = 5.0  # until the first event must be on the disk
+
+
+def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]] = None) -> LoopFigures:
+    """Run the program that the command line describes, until its end; `acknowledged` is the events' (`Writer`).
+
+    Raises:
+        Refused: something that it needs is wrong, or an event could not be written in the end.
+    """
+    bell = Bell()
+    with Stop(bell) as stop, ExitStack() as ending:
+        try:
+            _check(given)
+            sources = [parse(text) for text in given.source]
+            size = readers.size_of(given.size) if given.size else None
+            chosen = [readers.choose(source, given.reader) for source in sources]
+            writer = Writer(given.events, acknowledged)
+            ending.callback(_close, writer)
+            classifier = Classifier(given.bundle, given.regions, given.device, given.threads)
+            ending.callback(classifier.close)
+        except (ValueError, Unusable) as error:
+            raise Refused(str(error)) from error
+        called = names(sources)
+        _begin(writer, cameras=called, bundle=given.bundle, classes=classifier.classes, **classifier.facts())
+        cameras: List[Camera] = []
+        for source, name, reader in zip(sources, called, chosen):
+            cameras.append(Camera(source, bell, name=name, reader=reader, size=size))
+            ending.callback(cameras[-1].close)
+        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put)
+        why = "it failed"
+        try:
+            why = program.run(given.seconds)
+        except Refused as refused:
+            why = str(refused)
+            raise
+        finally:
+            figures = program.figures()
+            writer.put("stopped", why=why, frames=figures.frames, cameras=figures.cameras)
+    return figures
+
+
+def names(sources: Sequence[Source]) -> List[str]:
+    """What each camera is called: as it was named, and where that is the same twice, with a number."""
+    found: List[str] = []
+    for source in sources:
+        same = sum(source.shown == other.shown for other in sources[: len(found)])
+        found.append("{} ({})".format(source.shown, same + 1) if same else source.shown)
+    return found
+
+
+def write(file: str, figures: LoopFigures) -> None:
+    """Write a summary, whole or not at all.
+
+    Raises:
+        Refused: it cannot be written.
+    """
+    beside = file + ".part"
+    try:
+        with open(beside, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps(as_json(figures), indent=2) + "\n")
+        os.replace(beside, file)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise Refused("{}: no summary can be written there: {}".format(file, error.strerror)) from error
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Raise ValueError where the program would only fail later."""
+    if not 1 <= given.regions <= 4:
+        raise ValueError("--regions {}: give 1 to 4".format(given.regions))
+    if given.seconds is not None and not given.seconds > 0:
+        raise ValueError("--seconds {:g}: give more than 0".format(given.seconds))
+    if given.summary:
+        folder = os.path.dirname(os.path.abspath(given.summary))
+        if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(given.summary):
+            raise ValueError("{}: no summary can be written there".format(given.summary))
+    try:
+        os.makedirs(given.events, exist_ok=True)
+        free = os.statvfs(given.events)
+    except OSError as error:
+        raise ValueError("{}: no events can be written here: {}".format(given.events, error.strerror)) from error
+    if free.f_bavail * free.f_frsize < LEAST_ROOM:
+        raise ValueError("{}: no events can be written here: the disk is full; make room".format(given.events))
+
+
+def _begin(writer: Writer, **facts: Any) -> None:
+    """Tell that it starts, and wait until that is on the disk.
+
+    Raises:
+        Refused: it does not get there.
+    """
+    writer.put("started", **facts)
+    deadline = time.monotonic() + FIRST_EVENT_S
+    while not writer.counts.acknowledged:
+        if writer.counts.failures or time.monotonic() > deadline:
+            raise Refused("the first event cannot be written; see above, or the disk takes long")
+        time.sleep(0.005)
+
+
+def _close(writer: Writer) -> None:
+    """Raise Refused where an event is not on the disk in the end."""
+    writer.close()
+    counts = writer.counts
+    if counts.lost:
+        raise Refused("{} of {} events were never written".format(counts.lost, counts.taken))

@@ -1,0 +1,103 @@
+"""What one camera sees: its newest picture, the boxes in it, who is in them, and what is known of each. Python 3.6."""
+
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from runners.edge.camera.slot import Frame
+from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, Proposer, to_frame
+from runners.edge.program.costs import Costs
+from runners.edge.tracking.decision import Answer, Decision
+from runners.edge.tracking.schedule import Waiting
+from runners.edge.tracking.track import LOST_S
+from runners.edge.tracking.tracker import Tracker
+
+Tell = Callable[..., Any]  # takes an event's name and its facts
+
+
+class Known:
+    """A track: what is decided about it, and when it was seen."""
+
+    def __init__(self, decision: Decision, now_s: float) -> None:
+        self.decision = decision
+        self.first_s = self.seen_s = now_s
+        self.told: Optional[int] = None  # the last class that it was said to be
+
+
+class View:
+    """Follows what moves in front of one camera. Memory is bounded by who was there in the last seconds."""
+
+    def __init__(self, name: str, classes: Sequence[str], temperature: float, costs: Costs, tell: Tell) -> None:
+        self.name = name
+        self.picture = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
+        self.time_s = 0.0
+        self.boxes: List[Box] = []
+        self.alone: Dict[int, Box] = {}  # the tracks that have a box of their own
+        self._classes, self._temperature, self._costs, self._tell = classes, temperature, costs, tell
+        self._size: Tuple[int, ...] = ()
+        self._bgr: Optional[np.ndarray] = None
+        self._known: Dict[int, Known] = {}
+        self._propose, self._track = Proposer(), Tracker()
+
+    def see(self, frame: Frame, time_s: float) -> None:
+        """Take a frame, which is looked at only during this call, as of `time_s`."""
+        if frame.i420.shape != self._size:
+            self._begin(frame.i420.shape)
+        with self._costs.part("decode"):
+            self._bgr = frame.bgr(self._bgr)
+            self.picture = to_frame(self._bgr)
+        self.time_s = time_s
+        with self._costs.part("propose"):
+            self.boxes = self._propose(self.picture)
+        with self._costs.part("track"):
+            numbers = self._track(self.boxes, time_s, self.picture)
+        self.alone = {inside[0]: box for inside, box in zip(numbers, self.boxes) if len(inside) == 1}
+        for number in (number for inside in numbers for number in inside):
+            if number not in self._known:
+                decision = Decision(len(self._classes), time_s, self._temperature)
+                self._known[number] = Known(decision, time_s)
+            self._known[number].seen_s = time_s
+        self._forget()
+
+    def waiting(self) -> List[Waiting]:
+        """The tracks that can be looked at now, and since when each should be."""
+        return [Waiting(number, self._known[number].decision.due_s) for number in self.alone]
+
+    def learn(self, number: int, scores: np.ndarray) -> None:
+        """Take the scores (K,) of the region of a track; what follows from them is told."""
+        known = self._known[number]
+        answer = known.decision.look(scores, self.time_s)
+        if answer.label != known.told:
+            facts, was = self._facts(number, known), known.told
+            known.told = answer.label
+            if answer.label is not None:
+                facts.update({"class": self._classes[answer.label], "confidence": round(answer.confidence, 4)})
+            event = "track_undecided" if answer.label is None else "track_decided"
+            self._tell(event, was=None if was is None else self._classes[was], box=list(self.alone[number]), **facts)
+
+    def answer(self, number: int) -> Answer:
+        """What is known of a track."""
+        return self._known[number].decision.answer
+
+    def _facts(self, number: int, known: Known) -> Dict[str, Any]:
+        return {"camera": self.name, "track": number, "seen_for_s": round(known.seen_s - known.first_s, 3)}
+
+    def _forget(self) -> None:
+        """Drop who has been gone for so long that the tracker will not find them again."""
+        gone = [number for number, known in self._known.items() if self.time_s - known.seen_s > LOST_S]
+        for number in gone:
+            known = self._known.pop(number)
+            if known.told is not None:
+                self._tell("track_gone", was=self._classes[known.told], **self._facts(number, known))
+
+    def _begin(self, size: Tuple[int, ...]) -> None:
+        """Frames have this size (3/2 H, W) from now on: another picture with another background."""
+        self._size, self._bgr = size, None
+        self._propose, self._track = Proposer(), Tracker(picture_of(size[1], size[0] * 2 // 3), self._track.next)
+
+
+def picture_of(width: int, height: int) -> Box:
+    """Where `to_frame` puts an image of this size."""
+    scale = min(FRAME_WIDTH / float(width), FRAME_HEIGHT / float(height))
+    inner = round(width * scale), round(height * scale)
+    return Box((FRAME_WIDTH - inner[0]) // 2, (FRAME_HEIGHT - inner[1]) // 2, inner[0], inner[1])

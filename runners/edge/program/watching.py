@@ -1,0 +1,116 @@
+"""The program itself: frames of all cameras in rounds, until somebody asks for the end or all files are over.
+
+Must run on Python 3.6.
+"""
+
+import time
+from typing import Dict, List, Optional, Sequence
+
+from runners.contract.loop_figures import LoopFigures
+from runners.edge.bell import Bell
+from runners.edge.camera.camera import Camera
+from runners.edge.procfs import age_s, peak_memory_mib
+from runners.edge.program.classifier import Classifier
+from runners.edge.program.costs import Costs
+from runners.edge.program.drops import Drops
+from runners.edge.program.rounds import Due, classify
+from runners.edge.program.stop import Stop
+from runners.edge.program.view import Tell, View
+from runners.edge.refused import Refused
+
+LOOK_S = 0.5  # how often something else than a frame is looked for
+
+
+class Watch:
+    """Looks through `cameras` with one classifier, at most `most` regions at a time; `tell` takes what happens.
+
+    The cameras and `stop` ring `bell`.
+    """
+
+    def __init__(
+        self, cameras: Sequence[Camera], bell: Bell, stop: Stop, classifier: Classifier, most: int, tell: Tell
+    ) -> None:
+        self._cameras, self._bell, self._stop, self._classifier, self._tell = cameras, bell, stop, classifier, tell
+        self._costs = Costs()
+        self._views = [self._view(camera.name) for camera in cameras]
+        self._drops = [Drops() for _ in cameras]
+        self._choose = Due(most)
+        self._frames = self._regions = 0
+        self._began_s = time.monotonic()
+        self._start_s = age_s()
+
+    def run(self, seconds: Optional[float] = None) -> str:
+        """Rounds until `stop`, the end of all files or the time given; why it ended.
+
+        Raises:
+            Refused: of a file no frame at all could be read.
+        """
+        self._costs.begin()
+        self._began_s, self._start_s = time.monotonic(), age_s()
+        while self._stop.why is None:
+            left_s = LOOK_S if seconds is None else seconds - (time.monotonic() - self._began_s)
+            if left_s <= 0:
+                return "the time is over"
+            self._bell.wait(min(left_s, LOOK_S))
+            self._round()
+            if all(camera.is_over for camera in self._cameras):
+                self._tell_news()
+                return "all files are over"
+        return self._stop.why
+
+    def _round(self) -> None:
+        fresh: List[View] = []
+        for camera, view in zip(self._cameras, self._views):
+            frame = camera.newest()
+            if frame is not None:
+                view.see(frame, frame.monotonic_s)
+                fresh.append(view)
+        self._tell_news()
+        if fresh:
+            looks = self._choose(fresh)
+            classify(looks, self._classifier, self._costs)
+            self._frames += len(fresh)
+            self._regions += len(looks)
+
+    def _tell_news(self) -> None:
+        now_s = time.monotonic()
+        for camera, drops in zip(self._cameras, self._drops):
+            for event, facts in camera.news():
+                self._tell(event, **facts)
+                if event == "camera_ended" and not camera.counts.received:
+                    why = facts.get("reason", "it holds none")
+                    raise Refused("{}: no frame of it can be read: {}".format(camera.source.shown, why))
+            dropped = drops.news(camera.counts, now_s)
+            if dropped is not None:
+                self._tell("frames_dropped", camera=camera.name, **dropped)
+
+    def _view(self, name: str) -> View:
+        return View(name, self._classifier.classes, self._classifier.temperature, self._costs, self._tell)
+
+    def figures(self) -> LoopFigures:
+        """What it did so far; before the cameras are closed."""
+        seconds = time.monotonic() - self._began_s
+        spent = [camera.spent for camera in self._cameras]
+        return LoopFigures(
+            frames=self._frames,
+            seconds=round(seconds, 4),
+            fps=round(self._frames / seconds, 4) if self._frames else None,
+            regions=self._regions,
+            regions_a_frame=None,
+            parts=self._costs.parts(self._frames, sum(one.cpu_s for one in spent)),
+            classifier_p50_ms=None,
+            classifier_p99_ms=None,
+            regions_per_second=None,
+            rounds_fps=[],
+            rounds_classifier_ms=[],
+            start_seconds=round(self._start_s, 3),
+            peak_memory_mib=peak_memory_mib(),
+            readers_memory_mib=round(sum(one.peak_memory_mib for one in spent), 1) or None,
+            threads=self._classifier.threads,
+            device=self._classifier.facts(),
+            cameras=self.counts(),
+        )
+
+    def counts(self) -> Dict[str, Dict[str, int]]:
+        """Of each camera."""
+        return {camera.name: dict(camera.counts._asdict()) for camera in self._cameras}
