@@ -24,6 +24,8 @@ def run(given: argparse.Namespace) -> int:
     """Measure and print."""
     import json
 
+    import cv2
+
     from runners.contract.loop_figures import as_json
     from runners.edge.program.measuring import measure
     from runners.edge.program.printed import lines
@@ -31,6 +33,7 @@ def run(given: argparse.Namespace) -> int:
 
     if not 0 <= given.regions <= 4 or not 0 < given.seconds <= 3600:
         raise Refused("--regions must be 0 to 4, and --seconds above 0 and at most 3600")
+    cv2.setNumThreads(1)  # costs are counted by thread, and the network has the other cores
     found = measure(given.bundle, given.source, given.regions, given.seconds, given.device, given.threads, given.reader)
     print(json.dumps(as_json(found), indent=2) if given.json else "\n".join(lines(found)))
     return 0

@@ -28,9 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]] = None) -> int:
     """Watch. `acknowledged` is told up to which number events are on the disk."""
+    import cv2
+
     from runners.edge.program import starting
     from runners.edge.program.printed import lines
 
+    cv2.setNumThreads(1)  # costs are counted by thread, and the network has the other cores
     figures = starting.watch(given, acknowledged)
     if given.summary:
         starting.write(given.summary, figures)

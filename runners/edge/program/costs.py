@@ -1,9 +1,10 @@
-"""What each part of a frame's work costs: CPU time of the whole program meanwhile, and wall time.
+"""What each part of a frame's work costs: CPU time and wall time. Must run on Python 3.6.
 
-The parts follow one another on one thread. What other threads do beside it (taking frames over from readers, writing
-events) is counted in the part that happens to run, and is small. Memory is bounded. Must run on Python 3.6.
+Frames are prepared on the program's main thread while the network calculates the regions of the one before on others,
+so CPU time is counted by thread: OpenCV is to stay on the one that calls it. Memory is bounded.
 """
 
+import resource
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Deque, Dict, Iterator, Optional, Sequence
 from runners.contract.loop_figures import PARTS, Part
 
 NEWEST = 4096  # frames that percentiles are of
+RUSAGE_THREAD = 1  # linux/resource.h; Python has it only where it was built with _GNU_SOURCE
 
 
 class Costs:
@@ -24,26 +26,30 @@ class Costs:
         """Forget what was, and count from now on."""
         self._cpu_s = dict.fromkeys(PARTS, 0.0)
         self._wall_s: Dict[str, Deque[float]] = {name: deque(maxlen=NEWEST) for name in PARTS}
-        self._in_parts_s = 0.0
-        self._began_s = time.process_time()
+        self._left_out_s = time.process_time()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What is done inside this block is that part of the work on a frame."""
-        cpu_s, wall_s = time.process_time(), time.monotonic()
+        """What this thread does inside this block is that part of the work on a frame."""
+        cpu_s, wall_s = _thread_cpu_s(), time.monotonic()
         yield
-        self._wall_s[name].append(time.monotonic() - wall_s)
-        spent_s = time.process_time() - cpu_s
-        self._cpu_s[name] += spent_s
-        self._in_parts_s += spent_s
+        self._cpu_s[name] += _thread_cpu_s() - cpu_s
+        self.took(name, time.monotonic() - wall_s)
+
+    def took(self, name: str, wall_s: float) -> None:
+        """That part took so long, elsewhere."""
+        self._wall_s[name].append(wall_s)
 
     def leave_out(self, cpu_s: float) -> None:
         """So much of the program's CPU time was for something else."""
-        self._began_s += cpu_s
+        self._left_out_s += cpu_s
 
-    def parts(self, frames: int, readers_cpu_s: float) -> Dict[str, Part]:
-        """The parts of the work on `frames` frames, for which readers took so much CPU time beside the program."""
-        cpu_s = dict(self._cpu_s, rest=time.process_time() - self._began_s - self._in_parts_s)
+    def parts(self, frames: int, readers_cpu_s: float, network_cpu_s: float) -> Dict[str, Part]:
+        """The parts of the work on `frames` frames, for which the readers took so much CPU time beside the program, and
+        the network's threads within it."""
+        program_s = time.process_time() - self._left_out_s
+        cpu_s = dict(self._cpu_s, classify=network_cpu_s)
+        cpu_s["rest"] = max(program_s - sum(cpu_s.values()), 0.0)
         cpu_s["decode"] += readers_cpu_s
         return {
             name: Part(
@@ -61,3 +67,8 @@ def milliseconds(seconds: Sequence[float], quantile: float) -> Optional[float]:
         return None
     ordered = sorted(seconds)
     return round(1000 * ordered[min(int(quantile * len(ordered)), len(ordered) - 1)], 4)
+
+
+def _thread_cpu_s() -> float:
+    used = resource.getrusage(RUSAGE_THREAD)
+    return used.ru_utime + used.ru_stime

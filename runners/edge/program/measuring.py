@@ -8,13 +8,14 @@ from typing import List, Optional
 
 from runners.contract.loop_figures import LoopFigures
 from runners.edge.backends.unusable import Unusable
+from runners.edge.bell import Bell
 from runners.edge.camera.camera import Counts
 from runners.edge.camera.source import FILE, parse
 from runners.edge.procfs import age_s, peak_memory_mib
 from runners.edge.program.classifier import Classifier
 from runners.edge.program.costs import Costs, milliseconds
 from runners.edge.program.repeated import Repeated
-from runners.edge.program.rounds import Busiest, classify
+from runners.edge.program.rounds import Busiest, Rounds
 from runners.edge.program.view import View
 from runners.edge.refused import Refused
 
@@ -29,14 +30,17 @@ class Bench:
 
     def __init__(self, classifier: Classifier, frames: Repeated, regions: int) -> None:
         self.frames = 0
+        self.network_alone_s = 0.0  # CPU time
         self.costs = Costs()
         self._classifier, self._source, self._choose = classifier, frames, Busiest(regions)
+        self._rounds = Rounds(classifier, self._choose, self.costs)
         self._view = View("file", classifier.classes, classifier.temperature, self.costs, lambda event, **facts: None)
 
     def step(self) -> None:
-        """One frame."""
+        """Prepare one frame, while the network calculates the regions of the one before."""
         self._view.see(self._source.frame(), self._source.received / RATE)
-        classify(self._choose([self._view]), self._classifier, self.costs)
+        self._rounds.hear(wait=True)
+        self._rounds.ask([self._view])
         self.frames += 1
 
     def begin(self) -> None:
@@ -49,19 +53,20 @@ class Bench:
         began_s = time.monotonic()
         while time.monotonic() - began_s < seconds:
             self.step()
+        self._rounds.hear(wait=True)
         return time.monotonic() - began_s
 
     def alone(self, seconds: float) -> List[float]:
         """The network alone, on a batch of the newest picture; the seconds that each took."""
         looks = self._choose([self._view])
-        batch = self._classifier.cut([(view.picture, box) for view, box, _ in looks])
+        batch = self._classifier.cut([(look.view.picture, look.box) for look in looks])
         taken: List[float] = []
-        before_s, began_s = time.process_time(), time.monotonic()
+        began_s, program_s, network_s = time.monotonic(), time.process_time(), self._classifier.cpu_s
         while time.monotonic() - began_s < seconds:
-            start_s = time.monotonic()
-            self._classifier.infer(batch)
-            taken.append(time.monotonic() - start_s)
-        self.costs.leave_out(time.process_time() - before_s)
+            self._classifier.start(batch)
+            taken.append(self._classifier.wait().wall_s)
+        self.network_alone_s += self._classifier.cpu_s - network_s
+        self.costs.leave_out(time.process_time() - program_s)
         return taken
 
 
@@ -77,7 +82,7 @@ def measure(
         source = parse(address)
         if source.kind != FILE:
             raise Refused("{}: only a video file can be read as fast as the program goes".format(source.shown))
-        classifier = Classifier(bundle, max(regions, 1), device, threads)
+        classifier = Classifier(bundle, max(regions, 1), Bell(), device, threads)
     except (ValueError, Unusable) as error:
         raise Refused(str(error)) from error
     start_s = age_s()
@@ -96,7 +101,7 @@ def _measured(
     for _ in range(WARM_FRAMES):
         bench.step()
     bench.begin()
-    before_s = frames.spent.cpu_s
+    readers_s, network_s = frames.spent.cpu_s, classifier.cpu_s
     looped_s, counts, alone = [], [], []  # type: List[float], List[int], List[List[float]]
     for _ in range(ROUNDS):
         so_far = bench.frames
@@ -112,7 +117,9 @@ def _measured(
         fps=round(bench.frames / sum(looped_s), 4),
         regions=bench.frames * regions,
         regions_a_frame=regions,
-        parts=bench.costs.parts(bench.frames, spent.cpu_s - before_s),
+        parts=bench.costs.parts(
+            bench.frames, spent.cpu_s - readers_s, classifier.cpu_s - network_s - bench.network_alone_s
+        ),
         classifier_p50_ms=milliseconds(batches, 0.5),
         classifier_p99_ms=milliseconds(batches, 0.99),
         regions_per_second=round(regions * len(batches) / sum(batches), 4) if batches else None,

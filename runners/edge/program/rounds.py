@@ -1,9 +1,9 @@
-"""One round: the newest frames of some cameras, and one batch of regions of them. Must run on Python 3.6."""
+"""Which regions of the newest pictures are classified, and what becomes of the answers. Must run on Python 3.6."""
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box
-from runners.edge.program.classifier import Classifier
+from runners.edge.program.classifier import Answer, Classifier
 from runners.edge.program.costs import Costs
 from runners.edge.program.view import View
 from runners.edge.tracking.schedule import Schedule
@@ -11,7 +11,17 @@ from runners.edge.tracking.schedule import Schedule
 # Where nothing moves: what is classified to fill a batch up to a wanted size.
 STILL = [Box(x, FRAME_HEIGHT // 2, 60, 160) for x in range(FRAME_WIDTH // 5, FRAME_WIDTH, FRAME_WIDTH // 5)]
 
-Look = Tuple[View, Box, Optional[int]]  # a region, and the number of the track that it shows alone, if any
+
+class Look(NamedTuple):
+    """A region of a view's picture, and the number of the track that it shows alone, if any."""
+
+    view: View
+    box: Box
+    track: Optional[int]
+    time_s: float
+
+
+Choose = Callable[[Sequence[View]], List[Look]]
 
 
 class Due:
@@ -21,35 +31,64 @@ class Due:
         self._schedule = Schedule(most)
 
     def __call__(self, views: Sequence[View]) -> List[Look]:
-        """Of views with a new picture."""
-        named: Dict[str, View] = {view.name: view for view in views}
+        """Of views whose picture is new."""
+        named = {view.name: view for view in views}
         now_s = max(view.time_s for view in views)
         chosen = self._schedule({name: view.waiting() for name, view in named.items()}, now_s)
-        return [(named[name], named[name].alone[number], number) for name, number in chosen]
+        return [look_at(named[name], number) for name, number in chosen]
 
 
 class Busiest:
-    """Chooses always as many: the largest boxes, filled up with still ones."""
+    """Chooses always as many of one view: the largest boxes, filled up with still ones."""
 
     def __init__(self, count: int) -> None:
         self._count = count
 
     def __call__(self, views: Sequence[View]) -> List[Look]:
-        """Of views with a new picture."""
-        looks: List[Look] = []
-        for view in views:
-            numbers = {box: number for number, box in view.alone.items()}
-            looks += [(view, box, numbers.get(box)) for box in sorted(view.boxes, key=lambda box: -box.area)]
-        looks += [(views[0], box, None) for box in STILL]
-        return looks[: self._count]
+        """Of the one view whose picture is new."""
+        [view] = views
+        numbers = {box: number for number, box in view.alone.items()}
+        largest = sorted(view.boxes, key=lambda box: -box.area)
+        return [Look(view, box, numbers.get(box), view.time_s) for box in (largest + STILL)[: self._count]]
 
 
-def classify(looks: Sequence[Look], classifier: Classifier, costs: Costs) -> None:
-    """Ask the network about regions; what it says of a track goes to its view."""
-    if not looks:
-        return
-    scores = classifier([(view.picture, box) for view, box, _ in looks], costs)
-    with costs.part("track"):
-        for (view, _, number), row in zip(looks, scores):
-            if number is not None:
-                view.learn(number, row)
+class Rounds:
+    """Asks the network about one batch after another, and hands its answers to the views."""
+
+    def __init__(self, classifier: Classifier, choose: Choose, costs: Costs) -> None:
+        self.regions = 0
+        self._classifier, self._choose, self._costs = classifier, choose, costs
+        self._asked: List[Look] = []
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the network can be asked."""
+        return not self._classifier.is_busy
+
+    def ask(self, views: Sequence[View]) -> None:
+        """Start a batch of regions of these views' pictures, if any is due. Only when free."""
+        self._asked = self._choose(views) if views else []
+        if self._asked:
+            with self._costs.part("crop"):
+                batch = self._classifier.cut([(look.view.picture, look.box) for look in self._asked])
+            self._classifier.start(batch)
+            self.regions += len(self._asked)
+
+    def hear(self, wait: bool = False) -> None:
+        """Take the answer, if it has come."""
+        if not self.is_free:
+            answer = self._classifier.wait() if wait else self._classifier.answer()
+            if answer is not None:
+                self._learn(answer)
+
+    def _learn(self, answer: Answer) -> None:
+        self._costs.took("classify", answer.wall_s)
+        with self._costs.part("track"):
+            for look, scores in zip(self._asked, answer.scores):
+                if look.track is not None:
+                    look.view.learn(look.track, look.box, scores, look.time_s)
+
+
+def look_at(view: View, number: int) -> Look:
+    """At a track in the view's picture."""
+    return Look(view, view.alone[number], number, view.time_s)

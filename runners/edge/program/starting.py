@@ -41,7 +41,7 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
             chosen = [readers.choose(source, given.reader) for source in sources]
             writer = Writer(given.events, acknowledged)
             ending.callback(_close, writer)
-            classifier = Classifier(given.bundle, given.regions, given.device, given.threads)
+            classifier = Classifier(given.bundle, given.regions, bell, given.device, given.threads)
             ending.callback(classifier.close)
         except (ValueError, Unusable) as error:
             raise Refused(str(error)) from error

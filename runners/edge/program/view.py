@@ -63,17 +63,18 @@ class View:
         """The tracks that can be looked at now, and since when each should be."""
         return [Waiting(number, self._known[number].decision.due_s) for number in self.alone]
 
-    def learn(self, number: int, scores: np.ndarray) -> None:
-        """Take the scores (K,) of the region of a track; what follows from them is told."""
-        known = self._known[number]
-        answer = known.decision.look(scores, self.time_s)
-        if answer.label != known.told:
-            facts, was = self._facts(number, known), known.told
-            known.told = answer.label
+    def learn(self, number: int, box: Box, scores: np.ndarray, time_s: float) -> None:
+        """Take the scores (K,) of the region `box` of a track at `time_s`; what follows from them is told."""
+        known = self._known.get(number)
+        if known is None:  # gone while the network calculated
+            return
+        answer, was = known.decision.look(scores, time_s), known.told
+        if answer.label != was:
+            facts, known.told = self._facts(number, known), answer.label
             if answer.label is not None:
                 facts.update({"class": self._classes[answer.label], "confidence": round(answer.confidence, 4)})
             event = "track_undecided" if answer.label is None else "track_decided"
-            self._tell(event, was=None if was is None else self._classes[was], box=list(self.alone[number]), **facts)
+            self._tell(event, was=None if was is None else self._classes[was], box=list(box), **facts)
 
     def answer(self, number: int) -> Answer:
         """What is known of a track."""

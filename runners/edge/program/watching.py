@@ -13,7 +13,7 @@ from runners.edge.procfs import age_s, peak_memory_mib
 from runners.edge.program.classifier import Classifier
 from runners.edge.program.costs import Costs
 from runners.edge.program.drops import Drops
-from runners.edge.program.rounds import Due, classify
+from runners.edge.program.rounds import Due, Rounds
 from runners.edge.program.stop import Stop
 from runners.edge.program.view import Tell, View
 from runners.edge.refused import Refused
@@ -34,8 +34,10 @@ class Watch:
         self._costs = Costs()
         self._views = [self._view(camera.name) for camera in cameras]
         self._drops = [Drops() for _ in cameras]
-        self._choose = Due(most)
-        self._frames = self._regions = 0
+        self._rounds = Rounds(classifier, Due(most), self._costs)
+        self._new: List[View] = []  # of whose newest picture nothing was classified yet
+        self._frames = 0
+        self._network_began_s = 0.0
         self._began_s = time.monotonic()
         self._start_s = age_s()
 
@@ -46,6 +48,7 @@ class Watch:
             Refused: of a file no frame at all could be read.
         """
         self._costs.begin()
+        self._network_began_s = self._classifier.cpu_s
         self._began_s, self._start_s = time.monotonic(), age_s()
         while self._stop.why is None:
             left_s = LOOK_S if seconds is None else seconds - (time.monotonic() - self._began_s)
@@ -59,18 +62,19 @@ class Watch:
         return self._stop.why
 
     def _round(self) -> None:
-        fresh: List[View] = []
+        self._rounds.hear()
         for camera, view in zip(self._cameras, self._views):
             frame = camera.newest()
             if frame is not None:
                 view.see(frame, frame.monotonic_s)
-                fresh.append(view)
+                self._frames += 1
+                if view not in self._new:
+                    self._new.append(view)
         self._tell_news()
-        if fresh:
-            looks = self._choose(fresh)
-            classify(looks, self._classifier, self._costs)
-            self._frames += len(fresh)
-            self._regions += len(looks)
+        self._rounds.hear()
+        if self._rounds.is_free:
+            self._rounds.ask(self._new)
+            self._new = []
 
     def _tell_news(self) -> None:
         now_s = time.monotonic()
@@ -95,9 +99,11 @@ class Watch:
             frames=self._frames,
             seconds=round(seconds, 4),
             fps=round(self._frames / seconds, 4) if self._frames else None,
-            regions=self._regions,
+            regions=self._rounds.regions,
             regions_a_frame=None,
-            parts=self._costs.parts(self._frames, sum(one.cpu_s for one in spent)),
+            parts=self._costs.parts(
+                self._frames, sum(one.cpu_s for one in spent), self._classifier.cpu_s - self._network_began_s
+            ),
             classifier_p50_ms=None,
             classifier_p99_ms=None,
             regions_per_second=None,
