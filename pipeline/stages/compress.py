@@ -6,7 +6,9 @@ from torch import nn
 
 import models
 from pipeline.compress.state import State, make
+from pipeline.compress.temperature import SAMPLES, temperature
 from pipeline.compress.trainable_graph import TrainableGraph
+from pipeline.data.batches import Regions
 from pipeline.data.dataset import Dataset
 from pipeline.formats.mixed_precision import fp32_layers
 from pipeline.formats.onnx_file import load_onnx
@@ -28,8 +30,8 @@ def compress(candidate: Candidate, params: "Params", dataset: Dataset) -> dict[s
 
     The folder holds `model.onnx`, `curves.csv` (of the last re-training, if any) and `candidate.json` (precision, width
     and height of the input, parameters, epochs of re-training, layers that an FP16 candidate keeps in FP32, scaling of
-    the input, classes, identity of each target that its recipe names), which is also the answer. A recipe without steps
-    is the parent itself.
+    the input, classes, temperature of the scores, identity of each target that its recipe names), which is also the
+    answer. A recipe without steps is the parent itself.
 
     Raises:
         InputError: a step cannot be carried out, or the parent is missing or damaged.
@@ -61,6 +63,7 @@ def compress(candidate: Candidate, params: "Params", dataset: Dataset) -> dict[s
         "mean": spec.mean,
         "std": spec.std,
         "classes": dataset.classes,
+        "temperature": temperature(graph, Regions(dataset, state.spec, "val", SAMPLES, params.seed)),
         "targets": {name: load_target(name).sha256 for name in candidate.recipe.targets},
     }
     with files.replacing_folder(candidate.compressed) as folder:

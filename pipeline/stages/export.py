@@ -92,7 +92,9 @@ def _wanted(candidate: Candidate) -> ModelInput:
     path = candidate.compressed / FACTS
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        return ModelInput(facts["input_size"], facts["mean"], facts["std"], facts["classes"])
+        return ModelInput(
+            facts["input_size"], facts["mean"], facts["std"], facts["classes"], facts.get("temperature", 1.0)
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Missing(f"{path}: missing or damaged; run `dvc repro`") from error
 

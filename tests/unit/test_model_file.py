@@ -190,7 +190,7 @@ class TestDescription:
         subprocess.run([sys.executable, "-c", code, *names], check=True, cwd=Path(__file__).parents[2])
 
 
-WANTED = ModelInput(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), ["cat", "dog", "bird", "none"])
+WANTED = ModelInput(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), ["cat", "dog", "bird", "none"], 1.5)
 
 
 def wanted(**values: Any) -> str:
@@ -211,6 +211,12 @@ class TestInputBeside:
         write_json(tmp_path / "input.json", model_input.as_json(WANTED))
         assert open_model(tmp_path / "model.xml").wanted == WANTED
 
+    def test_one_that_was_written_before_there_were_temperatures(self, file: Path) -> None:
+        content = model_input.as_json(WANTED)
+        del content["temperature"]
+        write_json(file.parent / "input.json", content)
+        assert open_model(file).wanted == WANTED._replace(temperature=1.0)
+
     def test_anybody_elses_model_says_nothing(self, file: Path) -> None:
         assert open_model(file).wanted is None
         (file.parent / "input.json").mkdir()
@@ -229,6 +235,7 @@ class TestInputBeside:
             *(wanted(mean=mean) for mean in (None, 0.5, "abc", [0.5], [0.5] * 4, ["0", "0", "0"], [True] * 3)),
             *(wanted(mean=[0, 0, value]) for value in (float("nan"), float("inf"), 10**400)),
             *(wanted(std=[1, 1, value]) for value in (0, -0.1, float("nan"), float("inf"), None)),
+            *(wanted(temperature=value) for value in (0, -1, float("nan"), float("inf"), "1", None, True)),
             *(wanted(classes=classes) for classes in (None, "cat", {"cat": 1}, [1, 2], ["cat", None])),
         ],
         ids=lambda content: str(content)[:60],
@@ -252,7 +259,7 @@ class TestInputBeside:
             found = model_input.read(str(path))
             assert found.size > 0
             assert len(found.mean) == len(found.std) == 3
-            assert min(found.std) > 0
+            assert min(*found.std, found.temperature) > 0
 
 
 class TestInput:

@@ -44,7 +44,7 @@ class Classifier:
         self._backend = open_backend(bundle, device, self.threads, most)
         wanted = model_input.read(os.path.join(bundle, model_input.NAME))
         self.classes: List[str] = wanted.classes
-        self.temperature = 1.0
+        self.temperature = wanted.temperature
         self.is_busy = False
         self._crop = Cropper(wanted.size, wanted.mean, wanted.std, most)
         self._room = np.zeros((most, 3, wanted.size, wanted.size), np.float32)
