@@ -4,7 +4,6 @@ Frames are prepared on the program's main thread while the network calculates th
 so CPU time is counted by thread: OpenCV is to stay on the one that calls it. Memory is bounded.
 """
 
-import resource
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import Deque, Dict, Iterator, Optional, Sequence
 from runners.contract.loop_figures import PARTS, Part
 
 NEWEST = 4096  # frames that percentiles are of
-RUSAGE_THREAD = 1  # linux/resource.h; Python has it only where it was built with _GNU_SOURCE
 
 
 class Costs:
@@ -70,5 +68,4 @@ def milliseconds(seconds: Sequence[float], quantile: float) -> Optional[float]:
 
 
 def _thread_cpu_s() -> float:
-    used = resource.getrusage(RUSAGE_THREAD)
-    return used.ru_utime + used.ru_stime
+    return time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)  # time.thread_time came with Python 3.7
