@@ -22,9 +22,9 @@ from runners.edge.camera.camera import Camera
 from runners.edge.camera.readers import ffmpeg, nvv4l2, vaapi
 from runners.edge.camera.slot import Slot
 from runners.edge.camera.source import parse
+from tests.scenes import stand_ins
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FAKE = REPOSITORY / "tests/fake_ffmpeg.py"
 SIZE = ["size", 64, 48]
 LIMIT_S = 30.0
 
@@ -32,15 +32,8 @@ LIMIT_S = 30.0
 @pytest.fixture
 def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with cameras that can be played; ffmpeg and GStreamer are stand-ins, and pauses are short."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("ffmpeg", "gst-launch-1.0"):
-        (programs / name).write_text(f"#!{sys.executable} -IS\n{FAKE.read_text()}")
-    (programs / "gst-inspect-1.0").write_text("#!/bin/sh\nexit 1\n")
-    for program in programs.iterdir():
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_SCENES", str(tmp_path))
+    for name, value in stand_ins(tmp_path).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.1)
     return tmp_path
