@@ -10,10 +10,10 @@ export PATH := $(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop emulators demo test nightly bench check docs lock clean
+.PHONY: help install develop emulators demo device-test test nightly bench check docs lock clean
 
 help: ## list the verbs
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv with the locked packages of the pipeline
 
@@ -44,6 +44,13 @@ demo: install ## train, compress, export, re-test and gate a real model on real 
 	@dvc repro
 	@edgeproof gate || [ $$? -ne 2 ]
 	@echo "report: file://$(CURDIR)/artifacts/report/index.html"
+
+TARGET ?= atom-x5-e3940
+BOARD ?= emulated-$(TARGET)
+device-test: develop ## test candidates on a board: TARGET=... for an emulated one, BOARD=... for any; CANDIDATE=, BASE=
+	@mkdir -p artifacts/device
+	@pytest -q -p no:cacheprovider tests/device --board $(BOARD) $(CANDIDATE:%=--candidate %) $(BASE:%=--base %) \
+	  --benchmark-json artifacts/device/$(notdir $(basename $(BOARD))).json
 
 emulators: develop ## fetch the CPU emulators that audits and tests run on
 	@edgeproof emulators install

@@ -221,11 +221,28 @@ def convert(model: Path, target: str, size: Any, output: Path) -> None:
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="By default what the file holds.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per inference.")
 @click.option("--size", type=SIZE, help="Input size, S or HxW, of a model that leaves it open.")
+@click.option(
+    "--measured",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Fit to records of our own boards as well, such as artifacts/results/device.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all, with per-layer times, here.")
-def predict(model: Path, target: str, precision: Any, batch: int, size: Any, json_file: Path | None) -> None:
-    """Predict the speed of MODEL (ONNX or OpenVINO IR) on a device, from published measurements of others."""
+def predict(
+    model: Path, target: str, precision: Any, batch: int, size: Any, measured: Path | None, json_file: Path | None
+) -> None:
+    """Predict the speed of MODEL (ONNX or OpenVINO IR) on a device, from published measurements of others.
+
+    \b
+    edgeproof predict model.onnx --target atom-x5-e3940
+    edgeproof predict model.onnx --target atom-x5-e3940 --measured artifacts/results/device
+
+    With --measured also from those of our own boards, each of which weighs as much as three published networks; each is
+    listed with what is predicted for it before and after.
+    """
     from pipeline.formats.model_file import open_model
     from pipeline.predict import precision_of, predict
+    from pipeline.project import own_boards
     from pipeline.records.targets import load_target
     from pipeline.system import files, workflow_commands
 
@@ -235,7 +252,8 @@ def predict(model: Path, target: str, precision: Any, batch: int, size: Any, jso
     profile = load_target(target)
     precision = precision_of(model, profile, precision)
     shape = open_model(model, size=size).sample_shape if size else None
-    found = predict(model, profile, precision, batch, sample_shape=shape)
+    rows, left_out = ([], []) if measured is None else own_boards.measured(measured)
+    found = predict(model, profile, precision, batch, rows, sample_shape=shape)
     if json_file:
         files.write_json(json_file, found.model_dump(mode="json"))
     click.echo(
@@ -252,6 +270,10 @@ def predict(model: Path, target: str, precision: Any, batch: int, size: Any, jso
         click.echo(f"{found.power_w:.1f} W ({found.power_basis})")
     for note in found.notes:
         click.echo(f"note: {note}")
+    for line in own_boards.compared(rows, profile):
+        click.echo(line)
+    for line in left_out:
+        click.echo(f"left out: {line}")
 
 
 def _judged_on(

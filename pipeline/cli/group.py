@@ -35,7 +35,7 @@ class Group(click.Group):
             # A module of ours that is not there is a fault of ours.
             if (error.name or "").split(".")[0] in ("pipeline", "models", "runners"):
                 raise
-            extra = "cluster" if error.name == "distributed" else "cloud"
+            extra = {"distributed": "cluster", "labgrid": "boards"}.get(error.name or "", "cloud")
             _stop(context, f"this needs the package {error.name}: `pip install 'edgeproof[{extra}]'`")
         except OSError as error:
             # NumPy reports a short write without an error number.
@@ -51,8 +51,8 @@ def cli() -> None:
     """A model that passes here passes on the device.
 
     The pipeline runs as DVC stages: `dvc repro` calls `edgeproof stage ...` in order and repeats only what changed.
-    Settings are in params.yaml, devices in runners/targets/. `check`, `compress`, `convert` and `predict` take any
-    model file and need no pipeline.
+    Settings are in params.yaml, devices in runners/targets/, boards in runners/boards/. `check`, `compress`,
+    `convert` and `predict` take any model file and need no pipeline.
 
     Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured.
     """

@@ -61,8 +61,9 @@ class Health(_Strict):
 class Measured(_Strict):
     """Speed, power and health of one candidate on a board.
 
-    `latency_ms` are raw times of the classifier for one batch, `frames_per_s` is of the whole program with that many
-    regions in a frame. `load_ms` is from the start to the first answer, `switch_ms` the pause when the model changes.
+    `latency_ms` are raw times of the network alone for one batch of `regions_per_frame`, and `regions_per_s` is what it
+    then classifies. `frames_per_s` is of the whole program with that many regions in a frame. `load_ms` is from
+    the start to the first answer, `switch_ms` the pause when the model changes.
     """
 
     fingerprint: Fingerprint

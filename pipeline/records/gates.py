@@ -4,7 +4,7 @@ They supply what was measured and the limits; the rule is here. A limit without 
 pass, never a fail, never a zero. So is one that its interval lies on both sides of, where a confidence is asked for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +95,8 @@ def measurement_of(result: Result, confidence: float | None = None) -> Measureme
     found: dict[Quantity, Value] = {
         "accuracy_drop_points": Value(
             drop, interval=result.paired.interval(confidence or CONFIDENCE) if result.paired else None
-        )
+        ),
+        "proof": proof(result.grade),
     }
     if result.lane == "device":
         board = result.measured
@@ -104,7 +105,6 @@ def measurement_of(result: Result, confidence: float | None = None) -> Measureme
         found["frames_per_s"] = Value(usable.loop_per_s if usable else None)
         found["power_w"] = Value(usable.power_w if usable else None)
     else:
-        found["proof"] = proof(result.grade)
         found["frames_per_s"] = predicted_speed(result.predicted)
     return found
 
@@ -117,7 +117,10 @@ def predicted_speed(prediction: Prediction | None) -> Value:
 
 
 def proof(grade: Grade | None) -> Value:
-    """How far the target's answers are proven: exact ones are, and of an interval its worse end counts."""
+    """How far the target's answers are proven: exact ones are, and of an interval its worse end counts.
+
+    On a board they are where it gives the answers that the emulated lane gave.
+    """
     return Value({"exact": PROVEN, "bounded": PROVEN, "fails": 0.0}.get(grade or ""))
 
 
@@ -153,14 +156,27 @@ class Judgement:
 def judge_result(result: Result, objective: Objective, gates: Gates) -> Judgement:
     """Hold a record against the target's objective and the limits of params.yaml.
 
-    In the cloud it has to be proven first, unless what nobody has audited is to be accepted.
+    It has to be proven first, unless what nobody has audited is to be accepted.
     """
     if result.refused:
         return Judgement(result, ())
-    proven = {} if result.lane == "device" else proof_limit(result.grade, gates.accept_unaudited)
+    proven = proof_limit(result.grade, gates.accept_unaudited)
     limits = {**proven, **limits_of(objective, gates.accuracy_drop_points, result.lane)}
     measured = measurement_of(result, gates.confidence)
     return Judgement(result, judge(measured, limits, certain=gates.confidence is not None))
+
+
+def judge_change(check: Check, rounds: Sequence[tuple[float, float]]) -> Verdict:
+    """A limit held against a change: `rounds` are (base, head) measured by turns, on one board, in one job.
+
+    It fails where the limit is broken and head is the worse one in every round. Where it is broken otherwise, the
+    board may have drifted, or the base breaks it as well: nothing is said of the change.
+    """
+    if check.verdict != "fail":
+        return check.verdict
+    at_least = check.name in AT_LEAST
+    worse = [head < base if at_least else head > base for base, head in rounds]
+    return "fail" if worse and all(worse) else "not_measured"
 
 
 def target_verdict(judgements: Iterable[Judgement]) -> Verdict:

@@ -275,9 +275,36 @@ def _caption(collected: Collected) -> list[str]:
         trust.cloud(collected.judgements),
         _certainty(collected),
         "Regions/s and frames/s are predicted, not measured; ± is what the prediction's errors leave open.",
+        *_predicted_against_measured(collected),
         f"Power: {', '.join(power)}." if power else f"{POWER.capitalize()}.",
         *([accepted] if collected.params.gates.accept_unaudited else []),
     ]
+
+
+def _predicted_against_measured(collected: Collected) -> list[str]:
+    """How far off the prediction was, wherever a board has measured what was predicted."""
+    predicted = {
+        (judgement.result.candidate, target.profile.name): judgement.result.predicted
+        for target in collected.targets
+        if target.lane == "emulated"
+        for judgement in target.tested
+    }
+    lines = []
+    for target in collected.targets:
+        for result in (judgement.result for judgement in target.tested):
+            before = predicted.get((result.candidate, target.profile.name))
+            if target.lane != "device" or before is None or result.measured is None or result.measured.throttled:
+                continue
+            network = _against("regions/s", before.inferences_per_s, result.measured.regions_per_s)
+            program = _against("frames/s", before.frames_per_s, result.measured.loop_per_s)
+            lines.append(f"{result.candidate} on {target.name} {', '.join(network + program)}")
+    return [f"Predicted against measured: {'; '.join(lines)}."] if lines else []
+
+
+def _against(unit: str, predicted: float | None, measured: float | None) -> list[str]:
+    if predicted is None or measured is None:
+        return []
+    return [f"{rate(predicted)} for {rate(measured)} {unit} ({100 * (predicted / measured - 1):+.0f} %)"]
 
 
 def _certainty(collected: Collected) -> str:

@@ -9,9 +9,9 @@ import torch
 from pipeline.data.cutting import build
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.importing import import_data
+from pipeline.lab import recorded_boards
 from pipeline.project import layout
 from pipeline.project.params import Params, load_params
-from tests import recorded_boards
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,6 +8,7 @@ import pytest
 
 from runners.edge import __main__ as edge
 from runners.edge import commands
+from tests.old_python import python_3_6
 
 HOUSE = Path(__file__).parents[2]
 
@@ -42,3 +43,12 @@ def test_it_starts_in_either_folder(folder, module):
     shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=folder, capture_output=True, text=True)
     assert shown.returncode == 0
     assert shown.stdout.startswith("usage: edge ")
+
+
+def test_python_3_6_takes_every_line_of_it():
+    """Vermin knows features, not every corner of the grammar."""
+    old = python_3_6() / "bin" / "python3.6"
+    files = sorted(map(str, (HOUSE / "runners").rglob("*.py")))
+    script = "import sys\nfor name in sys.argv[1:]:\n    compile(open(name, encoding='utf-8').read(), name, 'exec')"
+    done = subprocess.run([old, "-c", script, *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

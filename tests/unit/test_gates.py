@@ -188,7 +188,7 @@ def test_a_board_that_held_itself_back_has_measured_nothing(moment: str, rate: f
     hot = board(rate, **{**cool, moment: Health(throttled=True)})
     judgement = judged(result(lane="device", measured=hot))
     assert judgement.verdict == "not_measured"
-    assert [(check.name, check.value) for check in judgement.checks[1:]] == [("frames_per_s", None), ("power_w", None)]
+    assert [(check.name, check.value) for check in judgement.checks[2:]] == [("frames_per_s", None), ("power_w", None)]
     assert judged(result(lane="device", measured=hot, accuracy=accuracy(90, 80))).verdict == "fail", "its answers count"
 
 
@@ -196,7 +196,7 @@ def test_the_emulated_lane_has_no_watts_to_be_judged() -> None:
     names = [[check.name for check in judged(result(lane=lane)).checks] for lane in ("emulated", "device")]
     assert names == [
         ["proof", "accuracy_drop_points", "frames_per_s"],
-        ["accuracy_drop_points", "frames_per_s", "power_w"],
+        ["proof", "accuracy_drop_points", "frames_per_s", "power_w"],
     ]
 
 
@@ -205,9 +205,9 @@ def test_predicted_values_are_marked_as_such_and_never_stand_for_measured_ones()
     assert marked == {"proof": False, "accuracy_drop_points": False, "frames_per_s": True}
     checks = judged(result(lane="device", measured=board(rate=121))).checks
     assert {check.name: check.predicted for check in checks} == {
-        "accuracy_drop_points": False, "frames_per_s": False, "power_w": False,
+        "proof": False, "accuracy_drop_points": False, "frames_per_s": False, "power_w": False,
     }  # fmt: skip
-    assert checks[1].value == 121 / 4
+    assert checks[2].value == 121 / 4
     assert judged(result(measured=board(rate=1))).checks == judged(result()).checks
 
 

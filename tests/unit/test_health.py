@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.lab.recorded_boards import CPU, GPU, busy, write
 from pipeline.records.board import Fingerprint
 from runners.edge.health import fingerprint, snapshot
 from runners.edge.health.clocks import Clock, cores_of
 from runners.edge.health.snapshot import Board, Snapshot
 from runners.edge.health.throttling import signs, tells
 from runners.edge.sysfs import Unreadable
-from tests.recorded_boards import CPU, GPU, busy, write
 
 
 def watch(root: Path, *moments: dict[str, object]) -> list[Snapshot]:

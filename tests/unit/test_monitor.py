@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.lab import recorded_boards
+from pipeline.lab.recorded_boards import ORIN_INA, RANGE_UJ, write
 from pipeline.records.board import Fingerprint, Health, Watts
 from runners.edge.monitor import __main__ as program
 from runners.edge.monitor import cores, energy, monitor
@@ -20,8 +22,6 @@ from runners.edge.monitor.energy import watts
 from runners.edge.monitor.figures import figures
 from runners.edge.monitor.monitor import REPOSITORY, Monitor
 from runners.edge.monitor.started import since_start_s
-from tests import recorded_boards
-from tests.recorded_boards import ORIN_INA, RANGE_UJ, write
 
 PRINTING = "while True: print(time.monotonic_ns(), 6.5, flush=True); time.sleep(0.01)"
 LAB_METER = shlex.join([sys.executable, "-c", f"import time\n{PRINTING}"])

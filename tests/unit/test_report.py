@@ -570,6 +570,7 @@ def test_a_board_that_takes_too_much_power_fails_by_it() -> None:
 def on_board(method: str, watts: float) -> None:
     """A candidate that a board ran at 155 regions/s, with half a point lost."""
     found = {"accuracy": {"fp32": accuracy(10), "target": accuracy(11)}, "measured": measured(155.0, watts)}
+    found["grade"] = "exact"
     put(method, ATOM, lane="device", not_measured={"accuracy.cloud": "not of a board"}, **found)
 
 

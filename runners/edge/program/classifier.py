@@ -118,7 +118,7 @@ class Classifier:
                 return
             began_s = time.monotonic()
             try:
-                found: Any = self._backend.infer(batch), time.monotonic() - began_s
+                found: Any = (self._backend.infer(batch), time.monotonic() - began_s)  # brackets: Python 3.6
             except Exception as error:  # of the runtime's own kinds; told where the answer is taken
                 found = error
             self._answers.put(found)

@@ -5,7 +5,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from runners.edge.camera.slot import Frame
-from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, Proposer, to_frame
+from runners.edge.loop.proposer import Proposer
+from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, to_frame
 from runners.edge.program.costs import Costs
 from runners.edge.tracking.decision import Answer, Decision
 from runners.edge.tracking.schedule import Waiting

@@ -4,6 +4,7 @@ Atom: zones, ranges, limits and governors of an Apollo Lake (Linux, drivers/powe
 on L4T R32.7.6 and two captures of its tegrastats. Orin: an Orin Nano's hwmon and its event counts.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 RANGE_UJ = 262143328850  # of a Goldmont: 2^32 - 1 steps of 61.035 microjoules
@@ -125,3 +126,6 @@ def orin(root: Path) -> Path:
         "sys/class/thermal/thermal_zone1/type": "cv0-thermal", "sys/class/thermal/thermal_zone1/temp": -256000,
     }  # fmt: skip
     return write(root, files)
+
+
+TREES: dict[str, Callable[[Path], Path]] = {"atom": atom, "tx2": tx2, "orin": orin}

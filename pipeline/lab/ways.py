@@ -1,0 +1,32 @@
+"""The way to a board, by where it is."""
+
+from pipeline.lab.access import Access
+from pipeline.lab.board_file import Board
+from pipeline.lab.on_this_machine import OnThisMachine
+
+
+def open_access(board: Board, within_s: float) -> Access:
+    """The way to a board.
+
+    Raises:
+        Away: it does not answer within so many seconds.
+        InputError: its file says something that labgrid does not take.
+    """
+    if board.place == "ssh":
+        from pipeline.lab.over_ssh import OverSsh
+
+        return OverSsh(board, within_s)
+    return OnThisMachine(board)
+
+
+def power_cycle(board: Board) -> bool:
+    """Switch a board's power off and on; False where nothing can.
+
+    Raises:
+        Unmeasured: what switches it fails.
+    """
+    if board.place != "ssh":
+        return False
+    from pipeline.lab import over_ssh
+
+    return over_ssh.power_cycle(board)

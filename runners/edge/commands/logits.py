@@ -1,0 +1,85 @@
+"""Answer every region in a file, so that a board's answers can be held against those of the emulation.
+
+    python3 -m runners.edge logits --bundle FOLDER --regions regions.npy --output logits.npy
+
+The regions are (N, S, S, 3) in uint8 RGB, normalised here as input.json says, or (N, 3, S, S) in float32, taken as
+they are. The output is (N, values) in float32. Prints one JSON object: what calculates, how long the start and each
+batch took, and the most memory that this process held. Status 2: the folder, the file or the runtime will not do.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+from runners.contract import engine_recipe, model_input
+from runners.edge.monitor.started import since_start_s
+from runners.edge.refused import Refused
+
+MOST = engine_recipe.REGIONS[-1]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("--bundle", required=True, metavar="FOLDER", help="the exported model")
+    parser.add_argument("--regions", required=True, metavar="FILE", help=".npy file of regions")
+    parser.add_argument("--output", required=True, metavar="FILE", help=".npy file to write the answers to")
+    parser.add_argument("--device", default="", help="the runtime's name of it; by default what the model is for")
+    parser.add_argument("--threads", type=int, default=0, help="on the CPU (default: all cores)")
+
+
+def run(given: argparse.Namespace) -> int:
+    """The answers into a file, the facts to standard output; the exit status."""
+    import numpy as np
+
+    from runners.edge.backends import open_backend
+    from runners.edge.backends.unusable import Unusable
+    from runners.edge.loop.regions import normalise
+
+    answers_to = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a runtime prints must not mix with the facts
+    try:
+        regions = np.load(given.regions, mmap_mode="r", allow_pickle=False)
+        wanted = model_input.read(os.path.join(given.bundle, model_input.NAME))
+        backend = open_backend(given.bundle, given.device, given.threads, MOST)
+    except (OSError, ValueError, EOFError, Unusable) as error:
+        raise Refused(str(error)) from error
+    try:
+        size = (wanted.size, wanted.size)
+        raw = regions.dtype == np.uint8 and regions.shape[1:] == (*size, 3)
+        if (not raw and not (regions.dtype == np.float32 and regions.shape[1:] == (3, *size))) or not len(regions):
+            text = "{}: the model takes regions of {} pixels, and these are {} in {}"
+            raise Refused(text.format(given.regions, wanted.size, regions.shape, regions.dtype))
+        parts, latency_ms, start_s = [], [], None
+        for first in range(0, len(regions), MOST):
+            batch = np.ascontiguousarray(regions[first : first + MOST])
+            if raw:
+                batch = normalise(batch, wanted.mean, wanted.std)
+            start = time.perf_counter()
+            parts.append(backend.infer(batch))
+            latency_ms.append(1000 * (time.perf_counter() - start))
+            if start_s is None:
+                start_s = since_start_s()
+        facts = backend.facts()
+    except Unusable as error:
+        raise Refused(str(error)) from error
+    finally:
+        backend.close()
+    with open(given.output, "wb") as stream:
+        np.save(stream, np.concatenate(parts))
+    found = {
+        "facts": facts, "batch": MOST, "start_s": start_s, "latency_ms": latency_ms, "peak_memory_mib": _peak_mib(),
+    }  # fmt: skip
+    json.dump(found, answers_to)
+    answers_to.write("\n")
+    answers_to.flush()
+    os.dup2(answers_to.fileno(), 1)
+    sys.stdout.flush()
+    return 0
+
+
+def _peak_mib() -> int:
+    """The most memory that this process held; getrusage would count what its parent held when it forked."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+        return next(int(line.split()[1]) >> 10 for line in stream if line.startswith("VmHWM"))

@@ -1,0 +1,85 @@
+"""Measure the power of this board at rest and at work: idle, no region of a frame, four regions of each frame.
+
+    python3 -m runners.edge watts --bundle FOLDER --source clip.avi --meter rapl --rail package-0 --seconds 600
+
+The program runs on the file as fast as it can, which takes more than a camera of 30 frames/s would: an upper bound.
+Ten minutes of full work, or a last minute at a steady temperature, give the sustained power that a limit is held
+against. Prints one JSON object: power by state, health before, during and after, and what was not measured with its
+reason. Status 0: power was measured; 3: it was not; 2: the folder, the source or the runtime will not do.
+"""
+
+import argparse
+import json
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator, List
+
+MEASURED, NOT_MEASURED = 0, 3
+NONE, FULL = 0, 4  # regions of a frame
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an exported model, for one runtime")
+    parser.add_argument("--source", required=True, metavar="FILE", help="a video file")
+    parser.add_argument(
+        "--idle", type=float, default=10, help="seconds of rest, and of work without a region (default 10)"
+    )
+    parser.add_argument("--seconds", type=float, default=75, help="seconds of full work (default 75)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
+    parser.add_argument("--meter", required=True, help="what reads the power; see `python3 -m runners.edge.monitor`")
+    parser.add_argument("--rail", action="append", required=True, metavar="NAME", help="a rail that it reads")
+    parser.add_argument("--root", default="/", help=argparse.SUPPRESS)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Measure and print; the exit status."""
+    from runners.edge.meters import names
+    from runners.edge.monitor.figures import figures
+    from runners.edge.monitor.monitor import Monitor
+    from runners.edge.refused import Refused
+
+    if given.meter not in names():
+        raise Refused("no meter {}: there are {}".format(given.meter, ", ".join(names())))
+    frames: List[int] = []
+    with Monitor(given.meter, given.rail, root=given.root) as monitor:
+        with monitor.state("idle"):
+            time.sleep(given.idle)
+        for regions, seconds in ((NONE, given.idle), (FULL, given.seconds)):
+            with _warm(given.bundle, given.source, regions, given.threads) as bench:
+                with monitor.state("regions_{}".format(regions)):
+                    bench.loop(seconds)
+                frames.append(bench.frames)
+    seen = figures(monitor.recording, monitor.states, frames[-1])
+    print(json.dumps(seen._asdict()))
+    return MEASURED if seen.power else NOT_MEASURED
+
+
+@contextmanager
+def _warm(bundle: str, address: str, regions: int, threads: int) -> Iterator[Any]:
+    """The loop on a file, behind its first frames, for the block."""
+    from runners.edge.backends.unusable import Unusable
+    from runners.edge.bell import Bell
+    from runners.edge.camera.source import FILE, parse
+    from runners.edge.program.classifier import Classifier
+    from runners.edge.program.measuring import WARM_FRAMES, Bench
+    from runners.edge.program.repeated import Repeated
+    from runners.edge.refused import Refused
+
+    try:
+        source = parse(address)
+        if source.kind != FILE:
+            raise Refused("{}: only a video file can be read as fast as the program goes".format(source.shown))
+        classifier = Classifier(bundle, max(regions, 1), Bell(), "", threads)
+    except (ValueError, Unusable) as error:
+        raise Refused(str(error)) from error
+    frames = Repeated(source, None)
+    try:
+        bench = Bench(classifier, frames, regions)
+        for _ in range(WARM_FRAMES):
+            bench.step()
+        bench.begin()
+        yield bench
+    finally:
+        frames.close()
+        classifier.close()

@@ -1,0 +1,135 @@
+"""What a board measured, from the record to the gate, the report and the prediction."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.device import subject, verdicts
+from pipeline.device.emulation import Agreement
+from pipeline.device.on_board import Answers, OnBoard
+from pipeline.device.session import Session, Speed
+from pipeline.lab.board_file import Board, load_board
+from pipeline.lab.kit import CODE
+from pipeline.project import layout
+from pipeline.project.params import load_params
+from pipeline.records.results import Audit, read_result
+from pipeline.records.targets import load_target
+from pipeline.report.collect import collect
+from pipeline.system.errors import InputError
+from runners.contract.loop_figures import PARTS, LoopFigures, Part
+from tests.stages.conftest import made, run
+
+ATOM = load_target("atom-x5-e3940")
+NAME = "lenet-5/int8"
+COOL = {"throttled": False}
+
+
+def measured(name: str, board: Board, batch_ms: float = 2.0) -> Session:
+    """A session on a board that answered as the parent did, at 40 frames/s."""
+    found = Session(OnBoard(board), subject.of_project(name, board.profile))
+    assert found.subject.parent is not None
+    loop = LoopFigures(
+        frames=40, seconds=1.0, fps=40.0, regions=160, regions_a_frame=4, parts=dict.fromkeys(PARTS, Part(1, 1, 1)),
+        classifier_p50_ms=2.0, classifier_p99_ms=3.0, regions_per_second=160.0, rounds_fps=[40.0],
+        rounds_classifier_ms=[2.0], start_seconds=1.0, peak_memory_mib=80.0, readers_memory_mib=20.0, threads=4,
+        device={}, cameras={"clip": {"dropped": 0}},
+    )  # fmt: skip
+    found.found.fingerprint = {"board": "UP-APL01", "soc": "E3940", "versions": {"openvino": "2026.4.1"}}
+    found.found.answers = Answers(found.subject.parent, [9.0, batch_ms, batch_ms], {"computes": ["CPU"]})
+    audit = Audit(emulator=board.name, samples=64, tolerance=0, agrees=True, largest_difference=0.0)
+    found.found.agreement = Agreement("exact", audit, 100.0)
+    found.found.speed = Speed({0: loop._replace(fps=90.0), 4: loop}, dict.fromkeys(("before", "during", "after"), COOL))
+    found.found.power = {
+        "rail": "package-0", "sampler": "rapl", "sample_hz": 10.0, "sustained_w": 7.5, "idle_w": 3.0,
+        "by_state_w": {"idle": 3.0, "regions_4": 7.5},
+    }  # fmt: skip
+    return found
+
+
+def board(*, required: bool = True) -> Board:
+    return load_board("this-machine").model_copy(update={"required": required})
+
+
+def test_a_required_board_s_record_is_its_target_s_and_passes_the_gate(trained: Path) -> None:
+    session = measured(NAME, board())
+    judged = verdicts.judged(session, load_params().gates)
+    assert judged.verdict == "pass"
+    verdicts.write(session, judged.result)
+    record = read_result(layout.result("device", "lenet-5", "int8", ATOM.name))
+    assert record.lane == "device"
+    assert record.measured is not None
+    assert (record.measured.regions_per_s, record.measured.loop_per_s) == (160, 40)
+    assert record.accuracy_drop_points == 0
+    assert collect(load_params()).verdicts[f"{ATOM.name} (board)"] == "pass"
+    run("stage", "report")
+    page = " ".join((layout.REPORT / "report.md").read_text().split())
+    assert "for 160 regions/s (" in page
+    assert "for 40 frames/s (" in page
+
+
+def test_an_advisory_board_s_record_is_told_and_blocks_nothing(trained: Path) -> None:
+    session = measured(NAME, board(required=False))
+    verdicts.write(session, verdicts.result(session))
+    assert layout.result("device", "lenet-5", "int8", f"{ATOM.name}@this-machine").exists()
+    assert list(collect(load_params()).verdicts) == [ATOM.name, "jetson-tx2-maxq"]
+
+
+def test_what_an_emulated_board_showed_is_no_record_of_a_board(trained: Path) -> None:
+    session = measured(NAME, load_board("emulated-atom-x5-e3940"))
+    record = verdicts.result(session)
+    assert record.lane == "emulated"
+    assert record.measured is None
+    verdicts.write(session, record)
+    assert not (layout.ARTIFACTS / "results" / "device").exists()
+
+
+def test_measured_speed_is_fitted_to_and_held_against_what_was_predicted(trained: Path) -> None:
+    session = measured(NAME, board())
+    verdicts.write(session, verdicts.result(session))
+    graph = str(made("int8").graph)
+    results = str(layout.ARTIFACTS / "results" / "device")
+    said = run("predict", graph, "--target", ATOM.name, "--batch", "4", "--measured", results)
+    [line] = [line for line in said.splitlines() if line.startswith("measured: ")]
+    assert line.startswith(f"measured: {NAME} on {ATOM.name}, int8: 160 regions/s; predicted ")
+    without, fitted = (float(part.split()[0]) for part in line.split("predicted ")[1].split(", "))
+    assert abs(fitted - 160) < abs(without - 160)
+    plain = run("predict", graph, "--target", ATOM.name, "--batch", "4")
+    assert said.split(" regions/s")[0] != plain.split(" regions/s")[0]
+
+
+def test_a_network_that_was_made_again_since_is_left_out_of_the_fit(trained: Path) -> None:
+    session = measured(NAME, board())
+    verdicts.write(session, verdicts.result(session))
+    other = measured("lenet-5/fp32", board())
+    verdicts.write(other, verdicts.result(other))
+    weights = made("int8").loaded_by("openvino").with_suffix(".bin")
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    results = str(layout.ARTIFACTS / "results" / "device")
+    said = run("predict", str(made("fp32").graph), "--target", ATOM.name, "--measured", results)
+    assert f"left out: {NAME} on {ATOM.name}: the network that was measured does not lie in" in said
+
+
+def test_the_candidates_that_pass_in_the_cloud_are_those_for_a_board(trained: Path) -> None:
+    assert NAME in subject.passing(ATOM)
+    params = trained / "params.yaml"
+    params.write_text(params.read_text().replace("accept_unaudited: true", "accept_unaudited: false"))
+    with pytest.raises(InputError, match="no candidate passes on atom-x5-e3940 in the emulated lane"):
+        subject.passing(ATOM)
+
+
+def test_base_is_the_same_candidate_in_another_checkout_with_its_own_programs(trained: Path, tmp_path: Path) -> None:
+    head = subject.of_project(NAME, ATOM)
+    checkout = tmp_path / "base"
+    shutil.copytree(trained / "artifacts", checkout / "artifacts")
+    with pytest.raises(InputError, match="no checkout of this repository"):
+        subject.at_base(head, ATOM, checkout)
+    (checkout / "runners/edge/commands").mkdir(parents=True)
+    base = subject.at_base(head, ATOM, checkout)
+    assert base is not None
+    assert base.code == CODE, "the base has no program for this yet"
+    assert base.download == checkout / head.download
+    (checkout / "runners/edge/commands/speed.py").touch()
+    assert subject.at_base(head, ATOM, checkout).code == checkout  # type: ignore[union-attr]
+    shutil.rmtree(checkout / "artifacts/export/lenet-5/int8")
+    assert subject.at_base(head, ATOM, checkout) is None
