@@ -18,6 +18,8 @@ from runners.edge.camera.camera import Camera
 from runners.edge.camera.source import Source, parse
 from runners.edge.events.writer import Writer
 from runners.edge.program.classifier import Classifier
+from runners.edge.program.live import Live
+from runners.edge.program.recorder import Recorder
 from runners.edge.program.stop import Stop
 from runners.edge.program.watching import Watch
 from runners.edge.refused import Refused
@@ -45,13 +47,19 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
             ending.callback(classifier.close)
         except (ValueError, Unusable) as error:
             raise Refused(str(error)) from error
-        called = names(sources)
+        called, onlookers = names(sources), []  # type: List[str], List[Any]
+        if given.live is not None:
+            onlookers.append(Live(given.live, called))
+            ending.callback(onlookers[-1].close)
+        if given.record:
+            onlookers.append(Recorder(given.record, called, writer.put))
+            ending.callback(onlookers[-1].close)
         _begin(writer, cameras=called, bundle=given.bundle, classes=classifier.classes, **classifier.facts())
         cameras: List[Camera] = []
         for source, name, reader in zip(sources, called, chosen):
             cameras.append(Camera(source, bell, name=name, reader=reader, size=size))
             ending.callback(cameras[-1].close)
-        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put)
+        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put, onlookers)
         why = "it failed"
         try:
             why = program.run(given.seconds)

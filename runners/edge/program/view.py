@@ -8,7 +8,8 @@ from runners.edge.camera.slot import Frame
 from runners.edge.loop.proposer import Proposer
 from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, to_frame
 from runners.edge.program.costs import Costs
-from runners.edge.tracking.decision import Answer, Decision
+from runners.edge.program.shown import Mark, Shown
+from runners.edge.tracking.decision import Decision
 from runners.edge.tracking.schedule import Waiting
 from runners.edge.tracking.track import LOST_S
 from runners.edge.tracking.tracker import Tracker
@@ -33,6 +34,7 @@ class View:
         self.picture = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
         self.time_s = 0.0
         self.boxes: List[Box] = []
+        self.numbers: List[Tuple[int, ...]] = []  # of the tracks in each box
         self.alone: Dict[int, Box] = {}  # the tracks that have a box of their own
         self._classes, self._temperature, self._costs, self._tell = classes, temperature, costs, tell
         self._size: Tuple[int, ...] = ()
@@ -51,9 +53,9 @@ class View:
         with self._costs.part("propose"):
             self.boxes = self._propose(self.picture)
         with self._costs.part("track"):
-            numbers = self._track(self.boxes, time_s, self.picture)
-        self.alone = {inside[0]: box for inside, box in zip(numbers, self.boxes) if len(inside) == 1}
-        for number in (number for inside in numbers for number in inside):
+            self.numbers = self._track(self.boxes, time_s, self.picture)
+        self.alone = {inside[0]: box for inside, box in zip(self.numbers, self.boxes) if len(inside) == 1}
+        for number in (number for inside in self.numbers for number in inside):
             if number not in self._known:
                 decision = Decision(len(self._classes), time_s, self._temperature)
                 self._known[number] = Known(decision, time_s)
@@ -77,9 +79,18 @@ class View:
             event = "track_undecided" if answer.label is None else "track_decided"
             self._tell(event, was=None if was is None else self._classes[was], box=list(box), **facts)
 
-    def answer(self, number: int) -> Answer:
-        """What is known of a track."""
-        return self._known[number].decision.answer
+    def shown(self) -> Shown:
+        """A copy of the picture with what is known of everybody in it, for people to look at."""
+        marks = [Mark(box, *self._caption(inside)) for box, inside in zip(self.boxes, self.numbers)]
+        return Shown(self.picture.copy(), marks, self.time_s)
+
+    def _caption(self, numbers: Tuple[int, ...]) -> Tuple[str, bool]:
+        answers = [(number, self._known[number].decision.answer) for number in numbers]
+        said = [
+            str(number) if answer.label is None else "{} {}".format(number, self._classes[answer.label])
+            for number, answer in answers
+        ]
+        return " + ".join(said), all(answer.label is not None for _, answer in answers)
 
     def _facts(self, number: int, known: Known) -> Dict[str, Any]:
         return {"camera": self.name, "track": number, "seen_for_s": round(known.seen_s - known.first_s, 3)}

@@ -4,7 +4,7 @@ Must run on Python 3.6.
 """
 
 import time
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from runners.contract.loop_figures import LoopFigures
 from runners.edge.bell import Bell
@@ -24,13 +24,15 @@ LOOK_S = 0.5  # how often something else than a frame is looked for
 class Watch:
     """Looks through `cameras` with one classifier, at most `most` regions at a time; `tell` takes what happens.
 
-    The cameras and `stop` ring `bell`.
+    The cameras, the classifier and `stop` ring `bell`. Onlookers are shown each view's picture after it was looked at.
     """
 
     def __init__(
-        self, cameras: Sequence[Camera], bell: Bell, stop: Stop, classifier: Classifier, most: int, tell: Tell
-    ) -> None:
+        self, cameras: Sequence[Camera], bell: Bell, stop: Stop, classifier: Classifier, most: int, tell: Tell,
+        onlookers: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
         self._cameras, self._bell, self._stop, self._classifier, self._tell = cameras, bell, stop, classifier, tell
+        self._onlookers = onlookers
         self._costs = Costs()
         self._views = [self._view(camera.name) for camera in cameras]
         self._drops = [Drops() for _ in cameras]
@@ -68,6 +70,8 @@ class Watch:
             if frame is not None:
                 view.see(frame, frame.monotonic_s)
                 self._frames += 1
+                for onlooker in self._onlookers:
+                    onlooker.show(view)
                 if view not in self._new:
                     self._new.append(view)
         self._tell_news()
