@@ -52,3 +52,9 @@ def test_python_3_6_takes_every_line_of_it():
     script = "import sys\nfor name in sys.argv[1:]:\n    compile(open(name, encoding='utf-8').read(), name, 'exec')"
     done = subprocess.run([old, "-c", script, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_help_needs_no_package():
+    command = [python_3_6() / "bin" / "python3.6", "-m", "edge", "run", "--help"]
+    shown = subprocess.run(command, cwd=HOUSE / "runners", capture_output=True)
+    assert (shown.returncode, shown.stderr) == (0, b"")
