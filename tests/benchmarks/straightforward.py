@@ -1,8 +1,8 @@
 """`straightforward.py CLIP FP32.xml SECONDS`: the camera loop as one would first write it, and the parts that ours had.
 
 OpenCV reads the clip; MOG2 works at full size; each of the four largest boxes is cut, scaled and normalised with NumPy
-and given to OpenVINO, one after the other, in FP32. Prints frames a second. Then what a frame's proposals and crops took
-in the program's first version: MOG2 at half the size, and the same crops; CPU milliseconds.
+and given to OpenVINO, one after the other, in FP32. Prints frames a second. Then the CPU milliseconds that a frame's
+proposals and crops took in the program's first version: MOG2 at half the size, and the same crops.
 """
 
 import json

@@ -17,7 +17,9 @@ from runners.edge.camera import readers
 from runners.edge.camera.camera import Camera
 from runners.edge.camera.source import Source, parse
 from runners.edge.events.writer import Writer
+from runners.edge.health.snapshot import Board
 from runners.edge.program.classifier import Classifier
+from runners.edge.program.heat import Heat
 from runners.edge.program.live import Live
 from runners.edge.program.recorder import Recorder
 from runners.edge.program.stop import Stop
@@ -55,6 +57,7 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
             onlookers.append(Recorder(given.record, called, writer.put))
             ending.callback(onlookers[-1].close)
         _begin(writer, cameras=called, bundle=given.bundle, classes=classifier.classes, **classifier.facts())
+        ending.callback(Heat(writer.put, Board()).start().close)
         cameras: List[Camera] = []
         for source, name, reader in zip(sources, called, chosen):
             cameras.append(Camera(source, bell, name=name, reader=reader, size=size))
