@@ -16,7 +16,7 @@ from pipeline.lab.access import SHORT_S, Unmeasured
 from pipeline.lab.board_file import Board
 from pipeline.lab.kit import Kit
 from pipeline.lab.past import Past
-from pipeline.lab.patience import Patient
+from pipeline.lab.second_chance import Patient
 from pipeline.records.targets import Target
 from pipeline.system.errors import InputError
 

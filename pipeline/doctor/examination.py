@@ -7,8 +7,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from pipeline.doctor import here, on_github
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, Unasked, not_measured, wrong
-from pipeline.doctor.subject import Subject
 from pipeline.records.gates import Verdict, worst
 from pipeline.system.errors import InputError
 

@@ -18,7 +18,7 @@ from pipeline.lab.access import TookTooLong, Unmeasured
 from pipeline.lab.board_file import board_names, load_board
 from pipeline.lab.kit import Kit, packed_code
 from pipeline.lab.past import Past
-from pipeline.lab.patience import Patient
+from pipeline.lab.second_chance import Patient
 from pipeline.system.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]

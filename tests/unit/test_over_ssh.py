@@ -21,8 +21,8 @@ from pipeline.device.on_board import OnBoard
 from pipeline.device.session import Session
 from pipeline.lab.access import Away, TookTooLong
 from pipeline.lab.board_file import load_board
-from pipeline.lab.patience import Patient
 from pipeline.lab.presence import presence
+from pipeline.lab.second_chance import Patient
 from pipeline.lab.ways import open_access
 from pipeline.records.gates import Gates
 from pipeline.records.targets import load_target

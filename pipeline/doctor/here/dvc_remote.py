@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 
+from pipeline.doctor.examined import Subject, dvc
 from pipeline.doctor.finding import Finding, Unasked, well, wrong
 from pipeline.doctor.here.project_data import POINTER
-from pipeline.doctor.subject import Subject, dvc
 from pipeline.project import layout
 
 WHY = "GitHub's machines and colleagues cannot get your images: `edgeproof data fetch` fails there"

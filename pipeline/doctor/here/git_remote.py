@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.doctor.examined import Subject, git
 from pipeline.doctor.finding import Finding, Unasked, well, wrong
-from pipeline.doctor.subject import Subject, git
 
 COMMIT = 'git add -A && git commit -m "Start with edgeproof"'
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 from pipeline.system.errors import some
 
 LOCK = Path("requirements.lock")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, Unasked, well, wrong
-from pipeline.doctor.subject import Subject
 from pipeline.project import layout
 
 POINTER = Path(f"{layout.DATA}.dvc")

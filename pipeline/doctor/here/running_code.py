@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pipeline
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 
 INSTALL = "make install, and call .venv/bin/edgeproof (or put .venv/bin first in PATH)"
 

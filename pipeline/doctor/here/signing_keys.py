@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pipeline.doctor.examined import Subject, git
 from pipeline.doctor.finding import Finding, not_measured, well, wrong
-from pipeline.doctor.subject import Subject, git
 
 NAME = re.compile(r"(?:(\d+)\.)?(root|targets|snapshot|timestamp)\.json")
 # A timestamp is signed again every few days; for the others somebody has to fetch a key.

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipeline import emulators
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 
 
 def look(subject: Subject) -> Iterator[Finding]:

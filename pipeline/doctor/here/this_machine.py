@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 
 from pipeline.boards import host
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 
 
 def look(subject: Subject) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.doctor.examined import WORKFLOWS, Subject, git
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import WORKFLOWS, Subject, git
 from pipeline.system.errors import some
 
 USES = re.compile(r"^\s*(?:-\s+)?uses:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from pipeline.doctor.examined import ACTIONS, Subject
 from pipeline.doctor.finding import Finding, not_measured, well, wrong
-from pipeline.doctor.subject import ACTIONS, Subject
 
 WHY = "a change that nobody has looked at runs on your hardware"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from pipeline.doctor.examined import ADMINISTRATION, Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import ADMINISTRATION, Subject
 
 STRICTEST = "all_external_contributors"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from pipeline.doctor.examined import ACTIONS, Subject, events
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import ACTIONS, Subject, events
 
 IDLE = timedelta(days=60)
 SOON = timedelta(days=15)

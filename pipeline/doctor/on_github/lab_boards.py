@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 from pipeline.system.errors import BadData, some
 
 BOARDS = Path("runners/boards")

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel
 
+from pipeline.doctor.examined import METADATA, Runner, Subject
 from pipeline.doctor.finding import Finding, not_measured, well, wrong
-from pipeline.doctor.subject import METADATA, Runner, Subject
 
 Version = tuple[int, ...]
 GRACE = timedelta(days=30)  # from a release on; https://docs.github.com/actions/reference/runners/self-hosted-runners

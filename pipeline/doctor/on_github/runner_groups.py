@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 
 
 def look(subject: Subject) -> Iterator[Finding]:

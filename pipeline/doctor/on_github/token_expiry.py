@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
-from pipeline.doctor.subject import Subject
 
 SOON = timedelta(days=14)
 
