@@ -25,10 +25,10 @@ def doctor(token_file: Path | None, as_json: bool) -> None:
     What could not be looked at is not measured, and says which permission it takes. Exit codes: 0 all is well, 1
     something is wrong, 2 bad input, 3 something could not be looked at.
     """
-    from pipeline.doctor import diagnosis, examination, subject
+    from pipeline.doctor import diagnosis, examination, examined
     from pipeline.records.gates import EXIT_CODES
 
-    found = examination.examine(subject.here(token_file))
+    found = examination.examine(examined.here(token_file))
     click.echo(json.dumps(diagnosis.as_json(found), indent=2) if as_json else diagnosis.text(found))
     sys.exit(EXIT_CODES[examination.verdict(found)])
 

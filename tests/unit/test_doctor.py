@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import pipeline
 from pipeline.cli import cli
-from pipeline.doctor import examination, here, on_github, subject
+from pipeline.doctor import examination, examined, here, on_github
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.questions import Questions
 from pipeline.records.gates import Verdict, worst
@@ -55,12 +55,12 @@ def github(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHu
 def ask(check: str, room: ModuleType = on_github) -> list[Finding]:
     """What one check finds now."""
     module = import_module(f"{room.__name__}.{check.replace('-', '_')}")
-    return list(examination.look(module, subject.here(None)))
+    return list(examination.look(module, examined.here(None)))
 
 
 def verdicts(room: ModuleType = on_github) -> dict[str, Verdict]:
     """The worst that each check of a room finds."""
-    found = examination.examine(subject.here(None), {"": room})
+    found = examination.examine(examined.here(None), {"": room})
     return {each.check: worst(one.finding.verdict for one in found if one.check == each.check) for each in found}
 
 
@@ -238,7 +238,7 @@ def test_a_board_job_without_an_environment_is_named(github: FakeGitHub) -> None
 def test_what_the_token_may_not_read_is_not_measured_and_names_the_permission(github: FakeGitHub, status: int) -> None:
     for path in github.answers:
         github.answers[path] = (status, {"message": "Resource not accessible by personal access token"})
-    found = examination.examine(subject.here(None), {"": on_github})
+    found = examination.examine(examined.here(None), {"": on_github})
     assert {each.finding.verdict for each in found} == {"not_measured"}
     if status != 410:
         assert all(": read" in each.finding.fix for each in found)
@@ -341,7 +341,7 @@ def test_the_repository_is_where_origin_is(
     monkeypatch.delenv("GITHUB_REPOSITORY")
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run(["git", "remote", "add", "origin", address], check=True)
-    assert subject.here(None).github.repository == name
+    assert examined.here(None).github.repository == name
 
 
 @pytest.mark.parametrize("content", [b"two words\n", b"", b"\xff", b"x\ny"])
@@ -355,7 +355,7 @@ def test_a_file_that_holds_no_token_is_bad_input(github: FakeGitHub, content: by
 def test_a_name_that_is_no_repositorys_is_bad_input(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/vision/../../user")
     with pytest.raises(InputError, match="is not OWNER/NAME"):
-        subject.here(None)
+        examined.here(None)
 
 
 def test_a_folder_that_is_no_project_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
