@@ -5,11 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.boards.samples import Floats
 from pipeline.device import golden
 from pipeline.device.subject import Subject
 from pipeline.records.targets import Target
-from runners.edge.loop.regions import normalise
 
 SPLIT = 12  # regions
 
@@ -18,9 +16,7 @@ def tiny_candidate(target: Target, room: Path) -> Subject:
     """An exported folder whose answers on its split are known to be right."""
     download = golden.download(target, room)
     regions = golden.regions()[-SPLIT:]
-    parent: Floats = golden.ReferenceEvaluator(golden._network()).run(
-        None, {"input": normalise(regions, golden.WANTED.mean, golden.WANTED.std)}
-    )[0]  # type: ignore[assignment]
+    parent = golden.answers(regions)
     return Subject(
         "golden", "fp32", "fp32", room / "golden", download, golden.WANTED, regions,
         labels=parent.argmax(1), groups=np.arange(SPLIT), parent=parent,

@@ -51,7 +51,7 @@ def agreement(subject: Subject, target: Target, logits: Floats, board: str) -> A
     same = [100.0 * float((classes(here) == classes(values)).mean()) for values in found]
     if plan.bounds:
         return _bounded(subject, rows, here, dict(zip(plan.bounds, found, strict=True)), max(same), board)
-    tolerance = 0.0 if subject.precision == "int8" else FP32_TOLERANCE
+    tolerance = _tolerance(subject)
     largest = _difference(here, found[0], relative=tolerance > 0)
     agrees = largest <= tolerance
     audit = Audit(
@@ -59,6 +59,14 @@ def agreement(subject: Subject, target: Target, logits: Floats, board: str) -> A
         reason=None if agrees else f"the board's answers are up to {largest:g} away from the emulated lane's",
     )  # fmt: skip
     return Agreement("exact" if agrees else "fails", audit, same[0])
+
+
+def _tolerance(subject: Subject) -> float:
+    """That of the re-test's audit: no bit in INT8, unless layers of it are calculated in floating point."""
+    audit = subject.emulated.audit if subject.emulated else None
+    if subject.precision == "int8":
+        return audit.tolerance if audit else 0.0
+    return FP32_TOLERANCE
 
 
 def _bounded(

@@ -40,8 +40,13 @@ def regions() -> NDArray[np.uint8]:
 
 @cache
 def known() -> Floats:
-    """The answers to the first KNOWN regions, by ONNX's reference implementation, (KNOWN, CLASSES)."""
-    batch = normalise(regions()[:KNOWN], WANTED.mean, WANTED.std)
+    """The answers to the first KNOWN regions, (KNOWN, CLASSES)."""
+    return answers(regions()[:KNOWN])
+
+
+def answers(images: NDArray[np.uint8]) -> Floats:
+    """What it answers to images (N, SIZE, SIZE, 3) by ONNX's reference implementation, (N, CLASSES)."""
+    batch = normalise(images, WANTED.mean, WANTED.std)
     found: list[Floats] = ReferenceEvaluator(_network()).run(None, {engine_recipe.INPUT: batch})  # type: ignore[assignment]
     return found[0]
 

@@ -97,11 +97,11 @@ class OnBoard:
         if not apart <= most:  # or it is no number
             sick = f"its answers to the golden bundle are {100 * apart:.2g} % off"
         batch_ms = median(answers.latency_ms)
-        print_ = hashlib.sha256(answers.logits.tobytes()).hexdigest()
+        same = hashlib.sha256(answers.logits.tobytes()).hexdigest()
         past = Past(self.board, self._history)
         if sick is None and self.board.measures:
-            sick = past.judged(found, batch_ms, print_)
-        past.add(found, batch_ms, print_, sick)
+            sick = past.judged(found, batch_ms, same)
+        past.add(found, batch_ms, same, sick)
         if sick is not None:
             since = past.sick_since
             raise Unmeasured(f"{name} is sick{f' since {since[0]}' if since else ''}: {sick}")

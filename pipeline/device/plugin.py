@@ -73,10 +73,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test of a candidate, for each of them."""
-    if "candidate" in metafunc.fixturenames:
-        names: list[str | None] = [*metafunc.config.stash[NAMES]]
-        metafunc.parametrize("candidate", names or [None], indirect=True, scope="session")
+    """Every test of a candidate, for each of them; other tests may call something else so."""
+    if metafunc.config.stash[NAMES] and "candidate" in metafunc.fixturenames:
+        metafunc.parametrize("candidate", [*metafunc.config.stash[NAMES]], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

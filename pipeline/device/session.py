@@ -137,7 +137,7 @@ class Session:
 
     def agree(self) -> Agreement:
         """Hold the answers against the emulated lane's."""
-
+        self.stage("agreement", lambda: None)
         answers = self.found.answers or self.answer()
         try:
             self.found.agreement = agreement(self.subject, self.target, answers.logits, self.on.board.name)
@@ -224,11 +224,15 @@ class Session:
             "seconds": seconds,
         }
         found = kit.ask("watts", options, LOAD_S + 3 * seconds + 60, also=[3])
+        if not self.on.board.measures:
+            self.found.not_measured["power"] = "the rails of an emulated board are recorded ones"
+            return {}
         self._unthrottled(found)
         self.found.not_measured.update(found["not_measured"])
-        if found["power"] is None and self.on.board.measures:
+        if found["power"] is None:
             raise Unmeasured(f"{self.on.board.name}: {found['not_measured'].get('power', 'no power was read')}")
-        return found["power"] or {}
+        power: dict[str, Any] = found["power"]
+        return power
 
     def _work(self, kit: Kit, subject: Subject) -> dict[str, Any]:
         if not self._clip.is_file():

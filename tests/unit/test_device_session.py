@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.device import golden, on_board, session, verdicts
+from pipeline.boards.child import Outputs
+from pipeline.device import emulation, golden, on_board, session, verdicts
 from pipeline.device.emulation import agreement
 from pipeline.device.on_board import Answers, OnBoard
 from pipeline.device.session import Fails, Session
@@ -19,6 +20,8 @@ from pipeline.lab.board_file import Board, load_board
 from pipeline.lab.kit import Kit
 from pipeline.lab.on_this_machine import OnThisMachine
 from pipeline.records.gates import Gates
+from pipeline.records.results import Audit, Result
+from pipeline.records.targets import load_target
 from tests.tiny_candidate import clip, tiny_candidate
 
 EMULATED = "emulated-atom-x5-e3940"
@@ -228,6 +231,33 @@ def test_answers_that_differ_from_the_emulated_lane_s_fail(tiny: Subject) -> Non
     assert "away from the emulated lane's" in (found.audit.reason or "")
     eight_bits = replace(tiny, precision="int8")
     assert agreement(eight_bits, target, tiny.parent, "board").grade == "fails", "these must agree in every bit"
+
+
+def test_eight_bits_agree_within_the_tolerance_that_the_audit_needed(tiny: Subject) -> None:
+    target = load_board(EMULATED).profile
+    audit = Audit(emulator="denverton", samples=8, tolerance=1e-5, agrees=True)
+    emulated = Result(model="m", method="x", target=target.name, lane="emulated", precision="int8", audit=audit)
+    assert tiny.parent is not None
+    floats_in_it = replace(tiny, precision="int8", emulated=emulated)
+    assert agreement(floats_in_it, target, tiny.parent, "board").grade == "exact"
+
+
+def test_where_hardware_is_bounded_the_worse_end_s_accuracy_is_the_promise(
+    tiny: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny.parent is not None
+    assert tiny.labels is not None
+    wrong = tiny.parent.copy()
+    wrong[0, tiny.labels[0]] = -100  # one answer fewer is right at the worse end
+    monkeypatch.setattr(emulation, "run", lambda *_: [Outputs(tiny.parent, {}), Outputs(wrong, {})])
+    target = load_target("jetson-tx2-maxp")
+    half = replace(tiny, precision="fp16")
+    assert agreement(half, target, wrong, "tx2").grade == "bounded"
+    worse = wrong.copy()
+    worse[1, tiny.labels[1]] = -100
+    found = agreement(half, target, worse, "tx2")
+    assert (found.grade, found.audit.reason) == ("fails", "10 of 12 right, and 11 at the worse end of the emulation")
+    assert agreement(replace(half, labels=None), target, worse, "tx2").grade == "not_measured"
 
 
 # --- base and head ------------------------------------------------------------------------------------------------
