@@ -61,6 +61,7 @@ class _Builder:
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
         self.channels = 3
+        self.narrow = False  # a picture of a single column, in which no kernel fits without padding
 
     def pick(self, *choices: Any) -> Any:
         return choices[int(self.random.integers(len(choices)))]
@@ -91,7 +92,7 @@ class _Builder:
         padding: dict[str, Any] = {"pads": [kernel // 2] * 4}
         if not attributes and self.chance(0.25):
             padding = {"auto_pad": self.pick("SAME_UPPER", "SAME_LOWER")}
-        elif not attributes and self.chance(0.1):
+        elif not attributes and self.chance(0.1) and not self.narrow:
             padding = {"pads": [0, 0, kernel // 2, kernel // 2]}
         self.channels = outputs
         given = {"group": groups, "kernel_shape": [kernel] * 2, **padding, **attributes}
@@ -175,7 +176,7 @@ class _Builder:
     def _pooled(self, x: str) -> str:
         kind = self.pick("MaxPool", "AveragePool")
         extra = {"count_include_pad": self.pick(0, 1)} if kind == "AveragePool" else {}
-        if self.chance(0.5):
+        if self.chance(0.5) or self.narrow:
             extra |= {"pads": [1] * 4}
         return self.add(kind, x, kernel_shape=[3, 3], strides=[self.pick(1, 2)] * 2, **extra)
 
@@ -202,7 +203,7 @@ class _Builder:
 
     def _padded(self, x: str) -> str:
         pads = self.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
-        return self.add("Pad", x, pads, mode=self.pick("constant", "reflect", "edge"))
+        return self.add("Pad", x, pads, mode=self.pick("constant", "edge" if self.narrow else "reflect", "edge"))
 
     def _attention(self, x: str) -> str:
         shape = self.constant(np.array([0, self.channels, -1], np.int64))
@@ -213,7 +214,7 @@ class _Builder:
         )
         scores = self.add("MatMul", query, self.add("Transpose", key, perm=[0, 2, 1]))
         mixed = self.add("MatMul", self.add("Softmax", scores, axis=2), values)
-        self.channels = 8
+        self.channels, self.narrow = 8, True
         column = self.add("Transpose", mixed, perm=[0, 2, 1])  # the tokens become a picture of a single column
         if self.opset >= 13:
             return self.add("Unsqueeze", column, self.constant(np.array([3], np.int64)))
