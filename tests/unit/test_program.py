@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from runners.edge.bell import Bell
 from runners.edge.camera.camera import Counts
 from runners.edge.events.segments import Events
 from runners.edge.events.writer import Writer
+from runners.edge.program import classifier as classifier_module
 from runners.edge.program.classifier import Classifier
 from runners.edge.program.costs import Costs
 from runners.edge.program.drops import Drops
@@ -161,6 +163,20 @@ def test_what_stops_the_runtime_stops_the_program(classifier: Classifier, monkey
         watched.play(0, COME_S + 1)
 
 
+def test_a_runtime_that_hangs_stops_it_too(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, release = Classifier(str(bundle), 4, Bell(), threads=1), threading.Event()
+    monkeypatch.setattr(hanging._backend, "infer", lambda batch: release.wait() and np.zeros((4, 3)))
+    monkeypatch.setattr(classifier_module, "HUNG_S", 0.1)
+    hanging.start(np.zeros((4, 3, clips.SIZE, clips.SIZE), np.float32))
+    assert hanging.answer() is None
+    time.sleep(0.15)
+    with pytest.raises(RuntimeError, match=r"has not answered for 0\.1 s"):
+        hanging.answer()
+    hanging.close()
+    release.set()
+    hanging._thread.join()
+
+
 def test_drops_are_told_at_once_and_then_not_too_often() -> None:
     drops, told = Drops(), []
     for second in range(35):
@@ -264,6 +280,7 @@ class TestCommand:
             broken = tmp_path / name / file
             broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
         self.refused(run(*(["bench"] if verb == "bench" else []), **what), words, capfd)
+        assert not (tmp_path / "events").exists() or what == {"source": "notes.avi"}, "found after it began"
 
     @pytest.mark.parametrize(
         ("what", "words"),

@@ -18,6 +18,7 @@ from runners.edge.backends import open_backend
 from runners.edge.bell import Bell
 from runners.edge.loop.regions import Box, Cropper
 
+HUNG_S = 30.0  # no batch takes so long; a driver that hangs does
 WARM = 3  # batches before the first frame, in which runtimes make their threads and buffers
 
 Region = Tuple[np.ndarray, Box]  # a picture (720, 1280, 3; uint8 BGR) and what of it
@@ -45,7 +46,7 @@ class Classifier:
         wanted = model_input.read(os.path.join(bundle, model_input.NAME))
         self.classes: List[str] = wanted.classes
         self.temperature = wanted.temperature
-        self.is_busy = False
+        self.is_busy, self._asked_s = False, 0.0
         self._crop = Cropper(wanted.size, wanted.mean, wanted.std, most)
         self._room = np.zeros((most, 3, wanted.size, wanted.size), np.float32)
         self._bell = bell
@@ -69,16 +70,19 @@ class Classifier:
 
     def start(self, batch: np.ndarray) -> None:
         """Let the network calculate; the batch (N, 3, S, S) must stay as it is until the answer. Not while busy."""
-        self.is_busy = True
+        self.is_busy, self._asked_s = True, time.monotonic()
         self._batches.put(batch)
 
     def answer(self) -> Optional[Answer]:
         """The answer, if it has come and was not taken.
 
         Raises:
-            Exception: whatever stopped the runtime.
+            Exception: whatever stopped the runtime, or that it hangs.
         """
-        return self._taken(block=False)
+        found = self._taken(block=False)
+        if self._is_hung:
+            raise RuntimeError("the network has not answered for {:g} s".format(HUNG_S))
+        return found
 
     def wait(self) -> Answer:
         """The answer, when it comes. Only after `start`."""
@@ -96,10 +100,16 @@ class Classifier:
         return dict(self._backend.facts())
 
     def close(self) -> None:
-        """Let go of the network, once what it calculates is done."""
+        """Let go of the network, once what it calculates is done; one that hangs is left alone."""
         self._batches.put(None)
-        self._thread.join()
-        self._backend.close()
+        while self._thread.is_alive() and not self._is_hung:
+            time.sleep(0.005)
+        if not self._thread.is_alive():
+            self._backend.close()
+
+    @property
+    def _is_hung(self) -> bool:
+        return self.is_busy and time.monotonic() - self._asked_s > HUNG_S
 
     def _taken(self, block: bool) -> Optional[Answer]:
         try:

@@ -43,10 +43,10 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
             sources = [parse(text) for text in given.source]
             size = readers.size_of(given.size) if given.size else None
             chosen = [readers.choose(source, given.reader) for source in sources]
-            writer = Writer(given.events, acknowledged)
-            ending.callback(_close, writer)
             classifier = Classifier(given.bundle, given.regions, bell, given.device, given.threads)
             ending.callback(classifier.close)
+            writer = _opened(given.events, acknowledged)
+            ending.callback(_close, writer)
         except (ValueError, Unusable) as error:
             raise Refused(str(error)) from error
         called, onlookers = names(sources), []  # type: List[str], List[Any]
@@ -111,13 +111,18 @@ def _check(given: argparse.Namespace) -> None:
         folder = os.path.dirname(os.path.abspath(given.summary))
         if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(given.summary):
             raise ValueError("{}: no summary can be written there".format(given.summary))
+
+
+def _opened(folder: str, acknowledged: Optional[Callable[[int], Any]]) -> Writer:
+    """Raise ValueError where no events can be written."""
     try:
-        os.makedirs(given.events, exist_ok=True)
-        free = os.statvfs(given.events)
+        os.makedirs(folder, exist_ok=True)
+        free = os.statvfs(folder)
     except OSError as error:
-        raise ValueError("{}: no events can be written here: {}".format(given.events, error.strerror)) from error
+        raise ValueError("{}: no events can be written here: {}".format(folder, error.strerror)) from error
     if free.f_bavail * free.f_frsize < LEAST_ROOM:
-        raise ValueError("{}: no events can be written here: the disk is full; make room".format(given.events))
+        raise ValueError("{}: no events can be written here: the disk is full; make room".format(folder))
+    return Writer(folder, acknowledged)
 
 
 def _begin(writer: Writer, **facts: Any) -> None:

@@ -60,6 +60,7 @@ class Watch:
             self._round()
             if all(camera.is_over for camera in self._cameras):
                 self._tell_news()
+                self._rounds.hear(wait=True)
                 return "all files are over"
         return self._stop.why
 
