@@ -113,11 +113,11 @@ class Viewer(BaseHTTPRequestHandler):
                 self.server.viewers[camera] -= 1
 
     def _pictures(self, camera: str) -> None:
+        last = self.server.newest.get(camera)  # from when somebody looked before
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        last = self.server.newest.get(camera)  # from when somebody looked before
         poll = select.poll()
         poll.register(self.connection, select.POLLIN)
         # A viewer that says something has closed the connection.
