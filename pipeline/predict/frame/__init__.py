@@ -70,7 +70,9 @@ def network_share_ms(target: Target, frames_per_s: float, regions: int, values: 
         return None
     period = 1000 / frames_per_s
     one_core, spread = _rest_ms(target, parts(regions, values), cores.typical)
-    return period - max(one_core, spread) if max(one_core, spread) > period else period - (0 if target.gpu else spread)
+    if (taken := max(one_core, spread)) > period:
+        return period - taken
+    return period if target.gpu else period - spread
 
 
 def _frame_ms(target: Target, network_ms: float, here: dict[str, float], times_longer: float) -> float:

@@ -65,7 +65,7 @@ def _bridged(core: str) -> Slowdown | None:
 
 @cache
 def _single_threaded() -> dict[str, dict[str, float]]:
-    """Milliseconds at 1 GHz by core and network, the mean of several machines with one core."""
+    """Milliseconds at 1 GHz by core and network, the median where several machines have the core."""
     found: dict[str, dict[str, list[float]]] = {}
     with ONE_CORE_FILE.open(newline="") as file:
         for row in csv.DictReader(file):
