@@ -20,7 +20,7 @@ from pipeline.system.written import Output
 
 PostTraining = Literal["int8", "fp16"]  # each is the precision of what it makes
 Outcome = TypeVar("Outcome")
-LEAST_CPU_S = 600.0  # what rewrites and calibrates a network of 300 million multiplications is done in a third of it
+LEAST_CPU_S = 600.0  # for what libraries do before and beside the calibration, however small the network
 METHODS: tuple[PostTraining, ...] = get_args(PostTraining)
 
 

@@ -25,7 +25,7 @@ from pipeline.retest import audit
 from pipeline.retest.proof import Budget, Job, Proof, prove, replay, without_capped_run
 from pipeline.system.errors import InputError
 
-START_S = 20.0  # CPU seconds for what a runtime does before it calculates; all those here are done in 3
+START_S = 20.0  # CPU seconds for what a runtime does before it calculates: with MobileNetV2 none here took 3
 ANALYSED = 8  # samples that the analysis of layers looks at
 PATIENT = Budget(1800.0, "take fewer test samples")  # for whoever does not wait at the screen
 
