@@ -45,7 +45,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 def check_name(path: Path) -> None:
     """InputError if a path or a folder on the way to it is no UTF-8: Python opens it, the runtimes of models do not."""
-    for named in (path, path.resolve()):
+    for named in (path, os.path.realpath(path)):  # which a link to itself does not stop
         try:
             str(named).encode()
         except UnicodeEncodeError:

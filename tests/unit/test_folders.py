@@ -373,6 +373,13 @@ class TestNames:
             assert r"/stra\xdfe/" in result.stderr
             assert result.stderr.endswith("the name is no UTF-8 text, which runtimes cannot open; rename it\n")
 
+    def test_a_link_to_itself_is_one_line(self) -> None:
+        Path("net.xml").symlink_to("net.xml")
+        for command in ("check", "predict"):
+            result = CliRunner().invoke(cli, [command, "net.xml", "--target", "jetson-tx2-maxq"])
+            assert result.exit_code == 2
+            assert result.stderr.startswith("edgeproof: net.xml: ")
+
     def test_a_list_of_classes_that_is_no_utf8_is_said_with_the_byte(self) -> None:
         Path("order.txt").write_bytes("Straße\nKatze\n".encode("cp1252"))
         tree()
