@@ -234,6 +234,20 @@ def test_a_reader_that_talks_without_end_is_not_held_up(opened: Callable[..., Wa
     door.wait(lambda: door.camera.counts.received == 4)
 
 
+def test_what_all_its_readers_took_is_added_up(opened: Callable[..., Watched]) -> None:
+    door = opened([SIZE, ["frames", 300], ["exit", 1, "gone"]])
+    door.until("camera_back")
+    first = door.camera.spent
+    assert first.cpu_s > 0
+    assert first.peak_memory_mib > 1
+    door.until("camera_back", 3)
+    door.camera.close()
+    last = door.camera.spent
+    assert last.cpu_s >= 2 * first.cpu_s / 3
+    assert last.cpu_s > first.cpu_s
+    assert last.peak_memory_mib >= first.peak_memory_mib
+
+
 def test_a_killed_reader_is_started_again(opened: Callable[..., Watched]) -> None:
     door = opened([SIZE, ["frames", 2], ["stall"]], patience_s=60)
     door.until("camera_opened")

@@ -16,6 +16,7 @@ import pytest
 from runners.contract.event import Event
 from runners.contract.loop_figures import from_json
 from runners.edge import __main__ as edge
+from runners.edge.backends.unusable import Unusable
 from runners.edge.bell import Bell
 from runners.edge.camera.camera import Counts
 from runners.edge.events.segments import Events
@@ -161,6 +162,23 @@ def test_what_stops_the_runtime_stops_the_program(classifier: Classifier, monkey
     watched = Watched(classifier)
     with pytest.raises(RuntimeError, match="the GPU is gone"):
         watched.play(0, COME_S + 1)
+
+
+def test_a_network_that_cannot_calculate_is_told_before_the_start(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Backend:
+        def infer(self, batch: Any) -> Any:
+            raise RuntimeError("out of\nmemory")
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(classifier_module, "open_backend", lambda *given: Backend())
+    threads = threading.active_count()
+    with pytest.raises(Unusable, match="it loads, but cannot calculate: out of memory"):
+        Classifier(str(bundle), 4, Bell(), threads=1)
+    assert threading.active_count() == threads
 
 
 def test_a_runtime_that_hangs_stops_it_too(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,9 @@ def run(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]] 
     """Watch. `acknowledged` is told up to which number events are on the disk."""
     import cv2
 
-    from runners.edge.program import starting
     from runners.edge.program.printed import lines
+    from runners.edge.program.starting import watch
 
     cv2.setNumThreads(1)  # costs are counted by thread, and the network has the other cores
-    figures = starting.watch(given, acknowledged)
-    if given.summary:
-        starting.write(given.summary, figures)
-    print("\n".join(lines(figures)))
+    print("\n".join(lines(watch(given, acknowledged))))
     return 0

@@ -15,6 +15,7 @@ import numpy as np
 from runners.contract import model_input
 from runners.edge import procfs
 from runners.edge.backends import open_backend
+from runners.edge.backends.unusable import Unusable, in_one_line
 from runners.edge.bell import Bell
 from runners.edge.loop.regions import Box, Cropper
 
@@ -54,9 +55,13 @@ class Classifier:
         self._answers: "queue.Queue[Any]" = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
-        for _ in range(WARM):
-            self.start(self._room)
-            self.wait()
+        try:
+            for _ in range(WARM):
+                self.start(self._room)
+                self.wait()
+        except Exception as error:  # of the runtime's own kinds
+            self.close()
+            raise Unusable("{}: it loads, but cannot calculate: {}".format(bundle, in_one_line(error))) from error
         self._network = sorted(set(procfs.threads()) - set(before))
 
     def cut(self, regions: Sequence[Region]) -> np.ndarray:

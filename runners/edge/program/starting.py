@@ -72,6 +72,8 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
         finally:
             figures = program.figures()
             writer.put("stopped", why=why, frames=figures.frames, cameras=figures.cameras)
+        if given.summary:
+            _write(given.summary, figures)
     return figures
 
 
@@ -84,23 +86,6 @@ def names(sources: Sequence[Source]) -> List[str]:
     return found
 
 
-def write(file: str, figures: LoopFigures) -> None:
-    """Write a summary, whole or not at all.
-
-    Raises:
-        Refused: it cannot be written.
-    """
-    beside = file + ".part"
-    try:
-        with open(beside, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(as_json(figures), indent=2) + "\n")
-        os.replace(beside, file)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise Refused("{}: no summary can be written there: {}".format(file, error.strerror)) from error
-
-
 def _check(given: argparse.Namespace) -> None:
     """Raise ValueError where the program would only fail later."""
     if not 1 <= given.regions <= 4:
@@ -111,6 +96,19 @@ def _check(given: argparse.Namespace) -> None:
         folder = os.path.dirname(os.path.abspath(given.summary))
         if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(given.summary):
             raise ValueError("{}: no summary can be written there".format(given.summary))
+
+
+def _write(file: str, figures: LoopFigures) -> None:
+    """Write a summary, whole or not at all; raise Refused where it cannot be written."""
+    beside = file + ".part"
+    try:
+        with open(beside, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps(as_json(figures), indent=2) + "\n")
+        os.replace(beside, file)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise Refused("{}: no summary can be written there: {}".format(file, error.strerror)) from error
 
 
 def _opened(folder: str, acknowledged: Optional[Callable[[int], Any]]) -> Writer:
