@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from pipeline.lab.recorded_boards import CPU, write
 from runners.edge.health.snapshot import Board
 from runners.edge.program.heat import LOOKS, Heat
-from tests.recorded_boards import CPU, write
 
 COOLING = "sys/class/thermal/cooling_device0/cur_state"
 COUNT = f"{CPU}/cpu0/thermal_throttle/core_throttle_count"
