@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXPORTED = REPOSITORY / "artifacts/export/mobilenet-v2"
 OURS, PLAIN = EXPORTED / "resized-int8/openvino", EXPORTED / "fp32/openvino/model.xml"
 TIMES, SECONDS = 3, 10
-FASTER, NEAR = 2.5, 0.65
+FASTER, NEAR, PREPARED = 2.5, 0.75, 0.35
 
 
 def said(*command: str | Path) -> str:
@@ -80,7 +80,7 @@ def test_the_frame_loop(runs: list[tuple[LoopFigures, dict[str, Any]]], capsys: 
     # What is reached; docs/loop.md says why the aims are not.
     assert plain_ms / whole_ms >= FASTER
     assert cpu_ms["classify"] / whole_ms >= NEAR
-    assert prepared_ms < first_ms
+    assert prepared_ms <= PREPARED * first_ms
     # What the prediction of a frame takes for granted: all work is spread over all cores, and nothing waits for long.
     assert 0.8 <= median(bound) / (cpu_ms["classify"] / whole_ms) <= 1.25
 
