@@ -75,6 +75,7 @@ def test_killed_at_any_moment_it_loses_no_acknowledged_event(start: Start, tmp_p
     assert acknowledged >= times / 2
 
 
+@pytest.mark.nightly
 def test_two_signals_end_it_once(start: Start, tmp_path: Path) -> None:
     program = start(scene(tmp_path, "door", [SIZE, ["frames", 100000, 0.02]]))
     program.until("camera_opened")

@@ -256,7 +256,7 @@ class TestCommand:
     def test_the_bench_tells_what_each_part_costs(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str], regions: int
     ) -> None:
-        assert run("bench", "--json", regions=regions, seconds=0.8) == 0
+        assert run("bench", "--json", regions=regions, seconds=0.6) == 0
         figures = from_json(capsys.readouterr().out)
         assert figures.regions == regions * figures.frames > 0 if regions else figures.frames > 0
         assert figures.fps == pytest.approx(figures.frames / figures.seconds, rel=0.01)
