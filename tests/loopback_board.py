@@ -64,7 +64,7 @@ class Loopback:
             f"StrictModes no\nAuthorizedKeysFile {keys}\nSubsystem sftp internal-sftp\n"
         )
         for path in (folder, *folder.parents):  # the board's user reads its keys there
-            with suppress(PermissionError):
+            if path.stat().st_mode & 0o011 != 0o011:
                 path.chmod(path.stat().st_mode | 0o011)
         keys.chmod(0o644)
         kind, key = (folder / "host.pub").read_text().split()[:2]
@@ -129,8 +129,9 @@ class Loopback:
         if self._process is not None:
             # Its sessions are in groups of their own, and all in its mounts.
             mounts = _mounts(self._process.pid)
-            for number in _numbers():
-                if number != self._process.pid and mounts and _mounts(number) == mounts:
+            own = mounts not in ("", _mounts(os.getpid()))
+            for number in _numbers() if own else []:
+                if number != self._process.pid and _mounts(number) == mounts:
                     with suppress(ProcessLookupError):
                         os.kill(number, signal.SIGKILL)
             self._process.kill()

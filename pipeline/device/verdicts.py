@@ -215,7 +215,7 @@ def told(check: Check) -> str:
 def lines(session: Session, found: Judged) -> list[str]:
     """What a candidate came to, for a terminal."""
     board, record = session.on.board, found.result
-    text = [f"{session.subject.name} on {board.name}, a {session.target.name}: {VERDICTS[found.verdict]}"]
+    text = [f"{session.subject.name} on {board.name} ({session.target.name}): {VERDICTS[found.verdict]}"]
     for check, verdict in zip(found.checks, found.verdicts, strict=True):
         text.append(f"  {VERDICTS[verdict]:13} {told(check)}")
     if session.found.agreement is not None:
