@@ -1,6 +1,9 @@
 """What a board measured, from the record to the gate, the report and the prediction."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from pipeline.device import subject, verdicts
 from pipeline.device.emulation import Agreement
 from pipeline.device.on_board import Answers, OnBoard
 from pipeline.device.session import Session, Speed
+from pipeline.formats.pack import pack
 from pipeline.lab.board_file import Board, load_board
 from pipeline.lab.kit import CODE
 from pipeline.project import layout
@@ -19,6 +23,7 @@ from pipeline.report.collect import collect
 from pipeline.system.errors import InputError
 from runners.contract.loop_figures import PARTS, LoopFigures, Part
 from tests.stages.conftest import made, run
+from tests.tiny_candidate import clip
 
 ATOM = load_target("atom-x5-e3940")
 NAME = "lenet-5/int8"
@@ -116,6 +121,39 @@ def test_the_candidates_that_pass_in_the_cloud_are_those_for_a_board(trained: Pa
     params.write_text(params.read_text().replace("accept_unaudited: true", "accept_unaudited: false"))
     with pytest.raises(InputError, match="no candidate passes on atom-x5-e3940 in the emulated lane"):
         subject.passing(ATOM)
+
+
+@pytest.mark.nightly
+def test_the_suite_ends_with_the_verdict_and_leaves_numbers(trained: Path) -> None:
+    clip(trained / "data" / "vtest.avi")
+    passed = suite(trained)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert "8 passed" in passed.stdout
+    assert f"{NAME} on emulated-atom-x5-e3940 ({ATOM.name}): PASS" in passed.stdout
+    numbers = json.loads((trained / "numbers.json").read_text())
+    assert numbers["machine_info"]["board"]["soc"].startswith("Intel(R) Atom(TM)")
+    found = {row["name"].split("[")[0]: row for row in numbers["benchmarks"]}
+    assert sorted(found) == ["test_network", "test_power", "test_speed"]
+    assert sorted(found["test_speed"]["extra_info"]["loop"]) == ["0", "1", "2", "3", "4"]
+    assert found["test_speed"]["extra_info"]["of_the_target"] is False
+    full = found["test_speed"]["extra_info"]["loop"]["4"]
+    assert found["test_speed"]["stats"]["min"] == pytest.approx(1 / max(full["rounds_fps"]))
+
+    bundle = made("int8").loaded_by("openvino")
+    bundle.write_text("no network")
+    pack(bundle.parent, made("int8").download("openvino"))
+    failed = suite(trained)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "2 failed, 1 passed, 5 skipped" in failed.stdout, "self-test and verdict"
+    assert "Traceback" not in failed.stdout + failed.stderr
+
+
+def suite(project: Path) -> subprocess.CompletedProcess[str]:
+    """The device tests of this repository on a candidate of that project."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pipeline.device.plugin"]
+    command += [str(CODE / "tests/device"), "--board", "emulated-atom-x5-e3940", "--candidate", NAME]
+    command += ["--speed-seconds", "0.5", "--power-seconds", "0.5", "--benchmark-json", "numbers.json"]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
 def test_base_is_the_same_candidate_in_another_checkout_with_its_own_programs(trained: Path, tmp_path: Path) -> None:

@@ -123,11 +123,13 @@ def test_a_board_that_stays_away_is_away_in_bounded_time(board: Loopback) -> Non
     assert json.loads(record.read_text())["verdict"] == "not_measured"
     environment = {**os.environ, "EDGEPROOF_CACHE": str(board.folder / "cache")}
     done = subprocess.run(
-        [*command, "tests/device", "--board", str(board.file), "--candidate", str(candidate)],
+        [*command, "tests/device", "--board", str(board.file), "--candidate", str(candidate),
+         "--benchmark-json", str(board.folder / "numbers.json")],
         cwd=REPOSITORY, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 3, done.stdout + done.stderr
     assert "8 skipped" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert "loopback is away" in done.stdout
 
 
