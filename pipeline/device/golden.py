@@ -53,7 +53,7 @@ def answers(images: NDArray[np.uint8]) -> Floats:
 
 def tolerance(target: Target) -> float:
     """How far its answers on a sound board may be from the known ones, as a share of the largest."""
-    return IN_FP16 if target.runtime.name == "tensorrt" else IN_FP32
+    return IN_FP16 if target.gpu else IN_FP32
 
 
 def download(target: Target, room: Path) -> Path:

@@ -108,6 +108,12 @@ class OnBoard:
         self.fingerprint = found
 
 
+def computes(target: Target) -> dict[str, Any]:
+    """What a program of the device is told to calculate on: OpenVINO would take the CPU unasked."""
+    gpu = target.gpu is not None and target.runtime.name == "openvino"
+    return {"threads": target.cpu.cores, **({"device": "GPU"} if gpu else {})}
+
+
 def ask(kit: Kit, bundle: str, regions: Any, target: Target) -> Answers:
     """Have the bundle of that name on a board answer regions (N, S, S, 3).
 
@@ -124,7 +130,7 @@ def ask(kit: Kit, bundle: str, regions: Any, target: Target) -> Answers:
             "bundle": f"../{bundle}",
             "regions": f"../{there}",
             "output": "../logits.npy",
-            "threads": target.cpu.cores,
+            **computes(target),
         }
         said = kit.ask("logits", options, built + SLOWEST_S * len(regions))
         kit.access.get("logits.npy", back)

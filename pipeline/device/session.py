@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.device import golden
 from pipeline.device.emulation import Agreement, agreement
-from pipeline.device.on_board import LOAD_S, Answers, OnBoard, ask
+from pipeline.device.on_board import LOAD_S, Answers, OnBoard, ask, computes
 from pipeline.device.subject import Subject
 from pipeline.lab.access import Died, Unmeasured
 from pipeline.lab.kit import Kit
@@ -240,7 +240,7 @@ class Session:
         return {
             "bundle": f"../{kit.bundle(subject.download)}",
             "source": f"../{kit.file(self._clip)}",
-            "threads": self.target.cpu.cores,
+            **computes(self.target),
             "root": self.on.access.root,
         }
 

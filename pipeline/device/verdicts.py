@@ -85,6 +85,8 @@ def result(session: Session) -> Result:
         not_measured |= reasons
     else:
         fields |= _of_emulation(session)
+        if fields["grade"] == "unaudited":
+            not_measured["proof"] = "no re-test has proven the emulation for this file; `edgeproof check` does"
         not_measured["measured"] = "speed and power are measured on a board, never in the cloud"
     return Result.model_validate(
         {

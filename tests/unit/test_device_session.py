@@ -219,6 +219,17 @@ def test_a_candidate_that_crashes_there_fails_after_a_second_try(scripted: type[
     assert verdicts.judged(found, GATES).verdict == "fail"
 
 
+def test_a_gpu_s_target_is_never_measured_on_the_cpu(board_without_gpu: Board) -> None:
+    said = looked_at(board_without_gpu)
+    assert "does not run the golden bundle" in said
+    assert "OpenVINO sees no GPU here" in said
+
+
+@pytest.fixture
+def board_without_gpu() -> Board:
+    return load_board(EMULATED).model_copy(update={"target": "atom-x5-e3940-gpu"})
+
+
 # --- agreement ----------------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, metavar="FILE", help="a video file")
     parser.add_argument("--regions", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="in each frame")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default 10)")
+    parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument("--meter", default="rapl", help="whose rail tells of a power limit that is reached")
     parser.add_argument("--rail", action="append", default=[], metavar="NAME", help="a rail that it reads")
@@ -60,7 +61,8 @@ def _bench(given: argparse.Namespace, regions: int) -> Any:
     from runners.edge.monitor.monitor import REPOSITORY
 
     command = [sys.executable, "-m", "runners.edge", "bench", "--bundle", given.bundle, "--source", given.source]
-    command += ["--regions", str(regions), "--seconds", str(given.seconds), "--threads", str(given.threads), "--json"]
+    command += ["--regions", str(regions), "--seconds", str(given.seconds), "--device", given.device]
+    command += ["--threads", str(given.threads), "--json"]
     path = filter(None, [REPOSITORY, os.environ.get("PYTHONPATH")])
     bench = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

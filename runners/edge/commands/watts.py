@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--idle", type=float, default=10, help="seconds of rest, and of work without a region (default 10)"
     )
     parser.add_argument("--seconds", type=float, default=75, help="seconds of full work (default 75)")
+    parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument("--meter", required=True, help="what reads the power; see `python3 -m runners.edge.monitor`")
     parser.add_argument("--rail", action="append", required=True, metavar="NAME", help="a rail that it reads")
@@ -46,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
         with monitor.state("idle"):
             time.sleep(given.idle)
         for regions, seconds in ((NONE, given.idle), (FULL, given.seconds)):
-            with _warm(given.bundle, given.source, regions, given.threads) as bench:
+            with _warm(given, regions) as bench:
                 with monitor.state("regions_{}".format(regions)):
                     bench.loop(seconds)
                 frames.append(bench.frames)
@@ -56,7 +57,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _warm(bundle: str, address: str, regions: int, threads: int) -> Iterator[Any]:
+def _warm(given: argparse.Namespace, regions: int) -> Iterator[Any]:
     """The loop on a file, behind its first frames, for the block."""
     from runners.edge.backends.unusable import Unusable
     from runners.edge.bell import Bell
@@ -67,10 +68,10 @@ def _warm(bundle: str, address: str, regions: int, threads: int) -> Iterator[Any
     from runners.edge.refused import Refused
 
     try:
-        source = parse(address)
+        source = parse(given.source)
         if source.kind != FILE:
             raise Refused("{}: only a video file can be read as fast as the program goes".format(source.shown))
-        classifier = Classifier(bundle, max(regions, 1), Bell(), "", threads)
+        classifier = Classifier(given.bundle, max(regions, 1), Bell(), given.device, given.threads)
     except (ValueError, Unusable) as error:
         raise Refused(str(error)) from error
     frames = Repeated(source, None)
