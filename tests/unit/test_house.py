@@ -1,6 +1,7 @@
 """The house is what docs/architecture.md says: rooms named, files found by their names alone, nothing too large."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -58,3 +59,9 @@ def test_the_command_line_loads_nothing_heavy(path: Path) -> None:
     assert {module.split(".")[0] for module in modules} <= LIGHT
     ours = {module for module in modules if module.startswith("pipeline")}
     assert all(module.startswith(("pipeline.cli", "pipeline.system.errors")) for module in ours)
+
+
+def test_tests_that_share_what_takes_long_stay_in_one_process(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("one process runs all tests; `make test` starts two")
+    assert request.node.nodeid.endswith("@test_house"), "pytest-xdist did not take the group"
