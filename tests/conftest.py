@@ -59,6 +59,7 @@ TINY_PARAMS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what takes long to make stay together where several processes run them (`make test`)."""
     for item in items:

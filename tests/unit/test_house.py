@@ -64,4 +64,4 @@ def test_the_command_line_loads_nothing_heavy(path: Path) -> None:
 def test_tests_that_share_what_takes_long_stay_in_one_process(request: pytest.FixtureRequest) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         pytest.skip("one process runs all tests; `make test` starts two")
-    assert request.node.nodeid.endswith("@test_house"), "pytest-xdist did not take the group"
+    assert request.node.nodeid.endswith("@test_house"), request.node.nodeid
