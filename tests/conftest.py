@@ -59,6 +59,11 @@ TINY_PARAMS = {
 }
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes are told by their number: written out, the name of a test can have a hundred megabytes."""
+    return f"{len(val):,} bytes" if isinstance(val, bytes) and len(val) > 32 else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what takes long to make stay together where several processes run them (`make test`)."""
