@@ -3,15 +3,16 @@
 Forms: https://docs.github.com/rest, API version 2022-11-28. What a client does wrong is kept in `faults`.
 """
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import listening
 
 TOKEN = "github_pat_11TEST_ofnobody"
 REPOSITORY = "/repos/acme/vision"
@@ -119,7 +120,7 @@ class FakeGitHub:
 def running(github: FakeGitHub) -> Iterator[FakeGitHub]:
     """Serve it on a free port."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
             github.asked.append(asked.path)
@@ -156,13 +157,6 @@ def running(github: FakeGitHub) -> Iterator[FakeGitHub]:
         more = {"Link": f'<{url}?page={page + 1}>; rel="next"'} if page * github.page < len(items) else {}
         return ({**body, key: part} if key else part), more
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    github.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with listening(Handler) as port:
+        github.url = f"http://127.0.0.1:{port}"
         yield github
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

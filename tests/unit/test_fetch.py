@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline.data import fetch
 from pipeline.data.clip import CLIP_NAME
 from pipeline.system import cache, files
 from pipeline.system.errors import InputError
+from tests.loopback import listening
 
 CLIP_MD5 = "d401fe2028f78dd585e2ade0a0d678c0"  # of the real clip, by which DVC knows it
 CLIP = b"RIFF" + bytes(range(256)) * 400
@@ -67,13 +67,9 @@ def server(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str 
     folder = project / "served"
     folder.mkdir()
     handler = type("Handler", (RangeServer,), {"ranges": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        monkeypatch.setattr(fetch, "URL", f"http://127.0.0.1:{listening.server_address[1]}/vtest.avi")
+    with listening(partial(handler, directory=str(folder))) as port:
+        monkeypatch.setattr(fetch, "URL", f"http://127.0.0.1:{port}/vtest.avi")
         yield handler.ranges
-        listening.shutdown()
-        thread.join()
 
 
 @pytest.mark.usefixtures("no_package")
