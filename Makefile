@@ -4,16 +4,19 @@ PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 DEVELOP := $(VENV)/.installed-dev
+GATEWAY := $(VENV)/.installed-boards
 comma := ,
 export PATH := $(BIN):$(PATH)
 # Modules are compiled once, at their first import, and not again in every process.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop emulators demo device-test test nightly bench check docs lock clean
+.PHONY: help gateway install develop emulators demo device-test test nightly bench check docs lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+gateway: $(GATEWAY) ## make .venv with what a machine beside a board needs, which trains nothing
 
 install: $(INSTALLED) ## make .venv with the locked packages of the pipeline
 
@@ -33,6 +36,9 @@ endef
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(call install_extras,cloud)
+
+$(GATEWAY): requirements.lock pyproject.toml
+	@$(call install_extras,boards)
 
 $(DEVELOP): requirements.lock pyproject.toml
 	@$(call install_extras,cloud$(comma)cluster$(comma)dev)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.ci import artifact
+from pipeline.ci.harmless import Commit
 from pipeline.ci.run_ended import Event, WorkflowRun
-from pipeline.ci.run_record import Commit, RunRecord
+from pipeline.ci.run_record import RunRecord
 from pipeline.records.targets import describe
 from pipeline.system.errors import BadData, Refused
 from pipeline.system.github_api import ApiError, GitHub

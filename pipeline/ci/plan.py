@@ -1,12 +1,15 @@
 """Which jobs a change needs: DVC's own stages, followed from those that changed to all that depend on them."""
 
 import json
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pipeline.arithmetic import kinds
+from pipeline.ci import preflight
 from pipeline.project import layout
 from pipeline.project.params import Params, load_params
 from pipeline.records.targets import load_target
@@ -16,18 +19,24 @@ from pipeline.system.errors import InputError, Missing
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+# What only a board runs, or what says how one is measured: no stage reads it.
+ON_BOARDS = ("runners", "tests/device", "pipeline/device", "pipeline/lab")
 RESOLVE = "resolve@"  # the stages that write a recipe with its targets
 PACKAGES = "requirements.lock"  # no stage names it, every stage runs on it
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs as lists of matrix entries for GitHub Actions, and whether there is anything new to report."""
+    """Jobs as lists of matrix entries for GitHub Actions, and whether there is anything new to report.
+
+    `device` says whether boards are to be asked: where there are any, and a change can change what they answer.
+    """
 
     train: list[dict[str, str]]
     candidate: list[dict[str, str]]
     retest: list[dict[str, str]]
     report: bool
+    device: bool = False
 
     def as_json(self) -> str:
         """One line of JSON, as a job output holds it."""
@@ -51,6 +60,8 @@ def plan(base: str | None = None) -> Plan:
     def needed(*stages: str) -> bool:
         return affected is None or not affected.isdisjoint(stages)
 
+    report = needed("report")
+    device = bool(preflight.declared()) and (report or _changed(str(base), ON_BOARDS))
     return Plan(
         train=[{"model": model} for model in params.models if needed(f"train@{model}")],
         candidate=[
@@ -66,7 +77,8 @@ def plan(base: str | None = None) -> Plan:
             for target in _accepting(method, params)
             if needed(f"retest@{model}-{method}-{target}")
         ],
-        report=needed("report"),
+        report=report or device,
+        device=device,
     )
 
 
@@ -101,6 +113,11 @@ def affected_stages(base: str) -> set[str]:
         ) from error
     except DvcException as error:
         raise InputError(f"the stages cannot be read: {error}") from error
+
+
+def _changed(base: str, paths: Sequence[str]) -> bool:
+    """Whether Git has anything below these paths that was not so at the commit `base`."""
+    return subprocess.run(["git", "diff", "--quiet", base, "HEAD", "--", *paths], capture_output=True).returncode != 0
 
 
 def _fingerprints(repo: "Repo") -> dict[str, Any]:

@@ -7,11 +7,13 @@ than a page shows.
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 
+from pipeline.ci.board_outcome import Outcome
+from pipeline.ci.harmless import Commit, Finite, LayerName, Machine, Name, Strict
 from pipeline.records.gates import Judgement, Verdict, any_passes, worst
 from pipeline.records.results import Lane, Result, SaturatedLayer
 from pipeline.records.targets import describe
@@ -21,20 +23,11 @@ from pipeline.system.versions import git_commit
 
 LAYERS = 3  # of a candidate
 MOST_ENTRIES = 2000
+MOST_BOARDS = 100
 MOST_BYTES = 5_000_000
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
-LayerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/:-]{1,120}$")]
-Machine = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,119}$")]
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Number(_Strict):
+class Number(Strict):
     """A quantity in the unit that its name states, with the interval that it lies in and the limit it is held against.
 
     `predicted` marks a value that nobody measured.
@@ -48,7 +41,7 @@ class Number(_Strict):
     verdict: Verdict | None = None
 
 
-class Layer(_Strict):
+class Layer(Strict):
     """A layer whose 8-bit sums saturate: its share of the error, and how many of its output channels are hit."""
 
     name: LayerName
@@ -57,7 +50,7 @@ class Layer(_Strict):
     channels: int = Field(ge=0, le=10**9)
 
 
-class Entry(_Strict):
+class Entry(Strict):
     """A candidate on a target in a lane. `verdict` is null where the target refuses it.
 
     `machine` is what its numbers may be compared under: the board, or the instruction set of the machine that emulated.
@@ -83,21 +76,30 @@ class Entry(_Strict):
         return f"{self.candidate} {self.target} {self.lane}"
 
 
-class RunRecord(_Strict):
-    """All entries of a run, in the order of params.yaml. `commit` is null where it was made outside of Git."""
+class RunRecord(Strict):
+    """All entries of a run, in the order of params.yaml, and what became of each board that was to be asked.
+
+    `commit` is null where it was made outside of Git.
+    """
 
     schema_version: Literal[1] = 1
     commit: Commit | None = None
     entries: list[Entry] = Field(max_length=MOST_ENTRIES)
+    boards: list[Outcome] = Field(default=[], max_length=MOST_BOARDS)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
-        """Verdict by target; a board's stands beside that of its emulation."""
+        """Verdict by target; a board's stands beside that of its emulation, and no advisory one has a say."""
         by_target: dict[str, list[Verdict]] = {}
         for entry in self.entries:
-            found = by_target.setdefault(entry.target if entry.lane == "emulated" else f"{entry.target} (board)", [])
+            found = by_target.setdefault(entry.target if entry.lane == "emulated" else on_board(entry.target), [])
             found.extend([entry.verdict] if entry.verdict else [])
-        return {target: any_passes(found) for target, found in by_target.items()}
+        verdicts = {target: any_passes(found) for target, found in by_target.items()}
+        for board in self.boards:
+            if board.required:
+                name = on_board(board.target)
+                verdicts[name] = worst([board.verdict, *([verdicts[name]] if name in verdicts else [])])
+        return verdicts
 
     @property
     def verdict(self) -> Verdict:
@@ -121,8 +123,13 @@ def read(content: bytes) -> RunRecord:
         raise BadData(f"no record of a run: {describe(error)}") from error
 
 
-def of(collected: Collected) -> RunRecord:
-    """The record of results that were judged.
+def on_board(target: str) -> str:
+    """What a target goes by in the lane of boards."""
+    return f"{target} (board)"
+
+
+def of(collected: Collected, boards: Sequence[Outcome] = ()) -> RunRecord:
+    """The record of results that were judged, and of what became of boards.
 
     Raises:
         InputError: there are too many, or a name has other characters than a record may hold.
@@ -130,7 +137,8 @@ def of(collected: Collected) -> RunRecord:
     commit = git_commit() or ""  # in a repository without any commit it is no hash
     try:
         entries = [_entry(judgement, collected.confidence) for judgement in collected.judgements]
-        return RunRecord(commit=commit if re.fullmatch("[0-9a-f]{40}", commit) else None, entries=entries)
+        known = commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+        return RunRecord(commit=known, entries=entries, boards=list(boards))
     except ValidationError as error:
         names = "names may have letters, digits, dots, underscores and hyphens"
         raise InputError(f"no record of this run can be written ({names}): {describe(error)}") from error

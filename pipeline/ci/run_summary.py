@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.ci import run_record, summary_text
+from pipeline.ci import board_outcome, run_record, summary_text
 from pipeline.ci.summary_text import Base, Links
 from pipeline.project import layout
 from pipeline.project.params import load_params
@@ -19,7 +19,7 @@ def write(out: Path, base: Path | None, page: str) -> str:
         InputError: a result is missing or damaged, or `out` cannot be written.
     """
     files.check_writable(out, *([base] if base else []))
-    record = run_record.of(collect(load_params()))
+    record = run_record.of(collect(load_params()), list(board_outcome.kept()))
     files.write_bytes(out, record.as_json())
     text = summary_text.markdown(record, record.commit or "", _read(base), Links(page=page))
     report = layout.REPORT / MARKDOWN

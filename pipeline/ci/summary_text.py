@@ -43,6 +43,7 @@ def markdown(record: RunRecord, commit: str, base: Base | None, links: Links) ->
         _headline(record),
         _compared(commit, base, links),
         _table(record, before if base else None),
+        _boards(record),
         *_charts(record),
         _layers(record),
         _reading(record),
@@ -143,6 +144,16 @@ def _change(quantity: Quantity, entry: Entry, found: Number, earlier: Entry | No
         return "="
     better = (found.value > then.value) == quantity.more_is_better
     return change if better else f"**{change}**"
+
+
+def _boards(record: RunRecord) -> str:
+    """What became of each board that was to be asked."""
+    lines = [
+        f"| `{board.board}` | `{board.target}` | {'required' if board.required else 'advisory'} | "
+        f"{_together(f'{MARKS[board.verdict]} {VERDICTS[board.verdict]}')} | {board.words} |"
+        for board in record.boards
+    ]
+    return "\n".join(["| board | target | | verdict | |", "| --- | --- | --- | --- | --- |", *lines]) if lines else ""
 
 
 def _charts(record: RunRecord) -> Iterator[str]:

@@ -55,11 +55,13 @@ def hand_on(name: str) -> None:
 def gate() -> None:
     """Print every candidate's verdict, and annotate the limits that are not kept where they are set.
 
-    The exit code is a job's: 0 pass or not measured, which is a warning, 1 fail, 2 bad input.
+    Required boards have a say in it, where `edgeproof ci boards` has taken in what became of them. The exit code is a
+    job's: 0 pass or not measured, which is a warning, 1 fail, 2 bad input.
     """
-    from pipeline.ci import policy
+    from pipeline.ci import board_outcome, policy
     from pipeline.ci.annotations import annotations
     from pipeline.project.params import load_params
+    from pipeline.records.gates import worst
     from pipeline.report import terminal
     from pipeline.report.collect import collect
     from pipeline.system import workflow_commands
@@ -69,7 +71,80 @@ def gate() -> None:
     click.echo(terminal.render(collected))
     for annotation in annotations(collected):
         annotation.tell()
-    sys.exit(policy.exit_code(collected.verdict))
+    boards = list(board_outcome.kept())
+    for outcome in boards:
+        click.echo(outcome.line)
+    sys.exit(policy.exit_code(worst([collected.verdict, *(board.verdict for board in boards if board.required)])))
+
+
+@ci.command()
+def preflight() -> None:
+    """Which boards are asked, and what for: the jobs that are started for boards, and the parcel that they are given.
+
+    Boards whose file in runners/boards/ names labels are to be asked, where a candidate passes in the emulated lane.
+    With LAB_TOKEN, which may read the repository's runners, one whose runner is off is not waited for; GITHUB_TOKEN
+    with `actions: read` tells since when it was not seen. In a job, its step has the outputs `boards` (a matrix),
+    `told` (all boards, for `edgeproof ci boards`) and `candidates` (the SHA-256 of artifacts/ci/candidates.tar).
+    """
+    import os
+
+    from pipeline.ci import parcel, policy, preflight
+    from pipeline.system import workflow_commands
+    from pipeline.system.github_api import GitHub
+
+    workflow_commands.stop()
+    found = preflight.look(
+        GitHub.of_environment() if os.environ.get("GITHUB_TOKEN") else None,
+        GitHub.of_environment("LAB_TOKEN") if os.environ.get("LAB_TOKEN") else None,
+    )
+    for outcome in found.outcomes:
+        click.echo("asked: " + outcome.board if outcome.state == "unanswered" else policy.tell(outcome))
+    workflow_commands.output("boards", found.matrix)
+    workflow_commands.output("told", found.told)
+    if found.asked:
+        sha256, said = parcel.pack(found.asked)
+        click.echo(f"{parcel.FILE}: {sha256}\n{said}")
+        workflow_commands.output("candidates", sha256)
+
+
+@ci.command()
+@click.argument("board")
+@click.option("--sha256", required=True, help="Of artifacts/ci/candidates.tar, as `edgeproof ci preflight` said it.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, envvar="MINUTES",
+              help="After which the board hangs.")  # fmt: skip
+@click.option("--power-seconds", type=click.FloatRange(0, 3600, min_open=True), envvar="POWER_SECONDS",
+              help="Of full work under the power meter; the suite's own default else.")  # fmt: skip
+def board(board: str, sha256: str, minutes: float, power_seconds: float | None) -> None:
+    """Ask BOARD: verify and unpack what is to be measured, go through the suite, and keep what it came to.
+
+    What it came to lies in artifacts/boards/BOARD. The exit code is 0 whatever the verdict, which `edgeproof ci gate`
+    turns into red and green; 2 is bad input.
+    """
+    from pipeline.ci import board_job, parcel, policy
+    from pipeline.lab.board_file import load_board
+    from pipeline.system import workflow_commands
+
+    workflow_commands.stop()
+    found = load_board(board)
+    click.echo(f"unpacked: {parcel.unpack(parcel.FILE, sha256)} files")
+    options = [] if power_seconds is None else ["--power-seconds", f"{power_seconds:g}"]
+    click.echo(policy.tell(board_job.run(found, minutes, options)))
+
+
+@ci.command()
+def boards() -> None:
+    """Take in what the boards' jobs left in artifacts/boards: their records, and what became of each.
+
+    BOARDS is what `edgeproof ci preflight` told; without it boards were not asked, as for a change of a fork.
+    """
+    import os
+
+    from pipeline.ci import board_answers, policy
+    from pipeline.system import workflow_commands
+
+    workflow_commands.stop()
+    for outcome in board_answers.take_in(os.environ.get("BOARDS", "")):
+        click.echo(policy.tell(outcome))
 
 
 @ci.command()

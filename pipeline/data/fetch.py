@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import requests
@@ -53,7 +53,7 @@ def fetch(data: Path) -> str:
             raise InputError(
                 f"{data / name}: is not the default data's; move it away and run `edgeproof data fetch` again"
             )
-    origin = "already there" if clip.exists() else _fetch_clip(clip, refusals)
+    origin = "already there" if clip.exists() else fetch_clip(clip, refusals)
     if not labels.exists() or files.sha256(labels) in EARLIER_LABELS:
         files.write_bytes(labels, LABELS.read_bytes())
     track(data)
@@ -86,7 +86,13 @@ def track(data: Path, new: bool = False) -> None:
         )
 
 
-def _fetch_clip(clip: Path, refusals: list[str]) -> str:
+def fetch_clip(clip: Path, refusals: Sequence[str] = ()) -> str:
+    """Put the default clip there; where it came from. `refusals` say where it was looked for already.
+
+    Raises:
+        Missing: no source has it.
+    """
+    refused = list(refusals)
     sources: dict[str, Callable[[Path], Path]] = {
         f"Debian package {DEBIAN_PACKAGE}": _from_debian_package,
         "OpenCV's repository": _from_repository,
@@ -95,16 +101,16 @@ def _fetch_clip(clip: Path, refusals: list[str]) -> str:
         try:
             found = source(cache.folder("downloads"))
         except Unavailable as reason:
-            refusals.append(f"{name}: {reason}")
+            refused.append(f"{name}: {reason}")
             continue
         if files.sha256(found) != CLIP_SHA256:
             found.unlink()
-            refusals.append(f"{name}: the file has the wrong SHA-256 and was thrown away")
+            refused.append(f"{name}: the file has the wrong SHA-256 and was thrown away")
             continue
         with files.replacing(clip) as temporary:
             shutil.copyfile(found, temporary)
         return name
-    raise Missing(f"no source has {CLIP_NAME} (put it at {clip} yourself): {'; '.join(refusals)}")
+    raise Missing(f"no source has {CLIP_NAME} (put it at {clip} yourself): {'; '.join(refused)}")
 
 
 def _from_dvc_remote() -> None:

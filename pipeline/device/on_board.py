@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.boards.samples import Floats
 from pipeline.device import golden
-from pipeline.lab.access import SHORT_S, Unmeasured
+from pipeline.lab.access import SHORT_S, Sick, Throttled, Unmeasured
 from pipeline.lab.board_file import Board
 from pipeline.lab.kit import Kit
 from pipeline.lab.past import Past
@@ -40,7 +40,7 @@ class OnBoard:
     def __init__(self, board: Board, history: Path | None = None) -> None:
         self.board, self.target = board, board.profile
         self.fingerprint: dict[str, Any] | None = None
-        self.sick: str | None = None  # why nothing is to be measured on it
+        self.refusal: Unmeasured | None = None  # why nothing is to be measured on it
         self._history = history
         self._access: Patient | None = None
 
@@ -69,13 +69,13 @@ class OnBoard:
         Raises:
             Unmeasured: it is away, another board, throttled or sick; said again to each who asks.
         """
-        if self.sick is None and self.fingerprint is None:
+        if self.refusal is None and self.fingerprint is None:
             try:
                 self._check()
             except Unmeasured as error:
-                self.sick = str(error)
-        if self.sick is not None:
-            raise Unmeasured(self.sick)
+                self.refusal = error
+        if self.refusal is not None:
+            raise self.refusal
 
     def _check(self) -> None:
         kit = Kit(self.access)
@@ -84,13 +84,13 @@ class OnBoard:
         if not self.board.is_the_one(found):
             raise Unmeasured(f"{name}: is to be a {self.board.soc}, and is a {found['soc'] or 'board of unknown SoC'}")
         if facts["throttled_by"]:
-            raise Unmeasured(f"{name} is throttled: {'; '.join(facts['throttled_by'])}")
+            raise Throttled(f"{name} is throttled: {'; '.join(facts['throttled_by'])}")
         with tempfile.TemporaryDirectory(prefix="edgeproof-") as room:
             bundle = kit.bundle(golden.download(self.target, Path(room)))
             try:
                 answers = ask(kit, bundle, golden.regions(), self.target)
             except InputError as error:  # the bundle is sound
-                raise Unmeasured(f"{name} does not run the golden bundle: {error}") from error
+                raise Sick(f"{name} does not run the golden bundle: {error}") from error
         right, most = golden.known(), golden.tolerance(self.target)
         apart = float(np.abs(answers.logits[: golden.KNOWN] - right).max() / np.abs(right).max())
         sick = None
@@ -104,7 +104,7 @@ class OnBoard:
         past.add(found, batch_ms, same, sick)
         if sick is not None:
             since = past.sick_since
-            raise Unmeasured(f"{name} is sick{f' since {since[0]}' if since else ''}: {sick}")
+            raise Sick(f"{name} is sick{f' since {since[0]}' if since else ''}: {sick}")
         self.fingerprint = found
 
 

@@ -17,6 +17,7 @@ import pytest
 NOT_MEASURED, BAD_INPUT = 3, 2
 NAMES = pytest.StashKey[list[str]]()
 UNMEASURED = pytest.StashKey[dict[str, str]]()
+REASON = pytest.StashKey[Any]()  # the first Unmeasured of the run
 SUMMARIES = pytest.StashKey[list[str]]()
 FINGERPRINT = pytest.StashKey[dict[str, Any]]()
 
@@ -52,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a candidate of params.yaml, or an exported folder (default: those that pass in the emulated lane)",
     )  # fmt: skip
     group.addoption("--base", type=Path, metavar="CHECKOUT", help="of the base commit with its artifacts")
+    group.addoption("--how-it-was", type=Path, metavar="FILE", help="write there how the board was, as JSON")
     group.addoption("--speed-seconds", type=float, default=10.0, help="of one measurement of speed (default 10)")
     group.addoption("--power-seconds", type=float, default=75.0, help="of full work under the meter (default 75)")
 
@@ -119,10 +121,10 @@ def hold(session: Any, *names: str) -> None:
     """Hold what a session has found so far against limits of gates.py, by their names; without any, against all.
 
     Raises:
-        Unmeasured: nothing can be said yet.
+        Open: nothing can be said yet.
     """
     from pipeline.device import verdicts
-    from pipeline.lab.access import Unmeasured
+    from pipeline.lab.access import Open
     from pipeline.records.words import LIMITS
 
     found = verdicts.judged(session, verdicts.gates_of(session))
@@ -134,7 +136,7 @@ def hold(session: Any, *names: str) -> None:
         if told:
             missing = [LIMITS.get(check.name, check.name) for check, own in pairs if own == verdict]
             reasons = dict.fromkeys(found.result.not_measured.values())
-            raise Unmeasured(f"{', '.join(missing)}: {'; '.join(reasons) or '; '.join(told)}")
+            raise Open(f"{', '.join(missing)}: {'; '.join(reasons) or '; '.join(told)}")
 
 
 def summary(session: Any) -> list[str]:
@@ -175,6 +177,7 @@ class _Verdicts:
         session = getattr(self._item, "funcargs", {}).get("candidate")
         if isinstance(error, Unmeasured):
             self._item.config.stash[UNMEASURED][self._item.nodeid] = str(error)
+            self._item.config.stash.setdefault(REASON, error)
             pytest.skip(f"not measured: {error}")
         if isinstance(error, InputError):
             pytest.exit(f"edgeproof: {error}", BAD_INPUT)
@@ -193,6 +196,23 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         yield
     if session.exitstatus == pytest.ExitCode.OK and session.config.stash[UNMEASURED]:
         session.exitstatus = NOT_MEASURED
+    if file := session.config.getoption("--how-it-was"):
+        _tell(session.config, file)
+
+
+def _tell(config: pytest.Config, file: Path) -> None:
+    """Its state, and of one that was not ready since when it is sick, or when it was last seen."""
+    from pipeline.lab.board_file import load_board
+    from pipeline.lab.past import Past
+    from pipeline.system import files
+
+    error = config.stash.get(REASON, None)
+    state = "ready" if error is None else error.state
+    since = None
+    if state in ("sick", "away", "hangs"):
+        past = Past(load_board(config.getoption("--board")))
+        since = past.sick_since[0] if state == "sick" and past.sick_since else past.last_seen
+    files.write_json(file, {"state": state, "since": since, "reason": None if error is None else str(error)})
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

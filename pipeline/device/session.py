@@ -17,7 +17,7 @@ from pipeline.device import golden
 from pipeline.device.emulation import Agreement, agreement
 from pipeline.device.on_board import LOAD_S, Answers, OnBoard, ask, computes
 from pipeline.device.subject import Subject
-from pipeline.lab.access import Died, Unmeasured
+from pipeline.lab.access import Died, Throttled, Unmeasured
 from pipeline.lab.kit import Kit
 from pipeline.project import layout
 from pipeline.records.targets import Target
@@ -99,7 +99,10 @@ class Session:
             return work()
         except Missing:
             raise
-        except (Unmeasured, InputError) as error:  # it took the model: what it refuses now is the board's doing
+        except Unmeasured as error:
+            self.stop(name, str(error))
+            raise
+        except InputError as error:  # it took the model: what it refuses now is the board's doing
             self.stop(name, str(error))
             raise Unmeasured(str(error)) from error
         finally:
@@ -247,4 +250,4 @@ class Session:
     def _unthrottled(self, seen: Mapping[str, Any]) -> None:
         signs = [sign for moment in ("before", "during", "after") for sign in seen[moment].get("signs", ())]
         if signs and any(seen[moment].get("throttled") for moment in ("before", "during", "after")):
-            raise Unmeasured(f"{self.on.board.name} is throttled: {'; '.join(dict.fromkeys(signs))}")
+            raise Throttled(f"{self.on.board.name} is throttled: {'; '.join(dict.fromkeys(signs))}")

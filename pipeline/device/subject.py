@@ -122,7 +122,7 @@ def passing(target: Target) -> list[str]:
     """The candidates of params.yaml that keep every limit of this target in the emulated lane.
 
     Raises:
-        InputError: none does.
+        Missing: none does.
     """
     from pipeline.project.params import load_params
     from pipeline.records.gates import judge_result
@@ -135,7 +135,7 @@ def passing(target: Target) -> list[str]:
             if path.exists() and judge_result(read_result(path), target.objective, params.gates).verdict == "pass":
                 found.append(f"{model}/{method}")
     if not found:
-        raise InputError(
+        raise Missing(
             f"no candidate passes on {target.name} in the emulated lane, so none is for a board: `edgeproof gate` "
             "tells why; name one to see what a board says of it"
         )

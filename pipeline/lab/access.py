@@ -8,22 +8,50 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from pipeline.lab.board_file import Board
 
 SHORT_S = 60.0  # for a program that only looks
 
 
+State = Literal["ready", "away", "sick", "throttled", "hangs", "unusable"]
+
+
 class Unmeasured(Exception):
-    """A board gave no measurement; the message says why, in one line."""
+    """A board gave no measurement; the message says why, in one line, and `state` how the board is."""
+
+    state: ClassVar[State] = "unusable"
 
 
 class Away(Unmeasured):
     """It does not answer."""
 
+    state = "away"
+
+
+class Sick(Unmeasured):
+    """The golden bundle says that it is not sound."""
+
+    state = "sick"
+
+
+class Throttled(Unmeasured):
+    """It holds itself back."""
+
+    state = "throttled"
+
+
+class Open(Unmeasured):
+    """It did what it was asked, and a limit is left open all the same."""
+
+    state = "ready"
+
 
 class TookTooLong(Unmeasured):
     """A program there did not end in its time and was stopped."""
+
+    state = "hangs"
 
 
 class Died(Unmeasured):

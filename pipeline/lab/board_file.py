@@ -6,10 +6,10 @@ A board over SSH is a labgrid environment (https://labgrid.readthedocs.io, its o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.lab import recorded_boards
 from pipeline.records.targets import Target, describe, load_target
@@ -20,6 +20,9 @@ OWN = "board"  # the section that labgrid does not read
 
 Place = Literal["ssh", "here", "emulated"]
 PLACES: tuple[Place, ...] = get_args(Place)
+
+
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class _Strict(BaseModel):
@@ -37,11 +40,11 @@ class Board(_Strict):
     """One piece of hardware, or what stands for it.
 
     `soc` is a word in its own name of its SoC, such as E3940: without that it is another machine. `labels` are those
-    that jobs for it ask for. A `required` board's verdict blocks a change, an advisory one's is only told. `folder` is
-    where files are put, below the home of its user; `python` is what starts a program there, with `environment` added
-    to its own. `known_hosts` is the file that holds the board's host key; without it the key is not checked. It has
-    `answer_s` to answer, and `boot_s` after its power was off. `recorded` names what an emulated board's /sys and /proc
-    show.
+    that jobs for it ask for; without any, no job does. A `required` board's verdict blocks a change, an advisory one's
+    is only told. `folder` is where files are put, below the home of its user; `python` is what starts a program there,
+    with `environment` added to its own. `known_hosts` is the file that holds the board's host key; without it the key
+    is not checked. It has `answer_s` to answer, and `boot_s` after its power was off. `recorded` names what an emulated
+    board's /sys and /proc show.
     """
 
     name: str
@@ -50,7 +53,7 @@ class Board(_Strict):
     place: Place
     target: str
     soc: str | None = None
-    labels: list[str] = []
+    labels: list[Label] = Field(default=[], max_length=20)
     meter: Meter | None = None
     required: bool = False
     folder: str = Field(default="work", pattern=r"^[\w.][\w./-]*$")

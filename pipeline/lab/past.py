@@ -66,6 +66,11 @@ class Past:
             first = check
         return first.time, self._checks[-1].sick
 
+    @property
+    def last_seen(self) -> str | None:
+        """When it last answered the golden bundle, rightly or not; None where nobody knows of a time."""
+        return self._checks[-1].time if self._checks else None
+
     def _read(self) -> Any:
         try:
             lines = self._file.read_text(encoding="utf-8").splitlines()

@@ -1,9 +1,9 @@
 """Does a board answer, and is it well? Without keeping it from its work."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from pipeline.lab.access import SHORT_S, Away, Unmeasured
+from pipeline.lab.access import SHORT_S, Away, State, Unmeasured
 from pipeline.lab.board_file import Board
 from pipeline.lab.kit import Kit
 from pipeline.lab.past import Past
@@ -11,7 +11,6 @@ from pipeline.lab.ways import open_access
 from pipeline.system.errors import InputError
 
 WITHIN_S = 10.0
-State = Literal["ready", "away", "sick", "throttled", "unusable"]
 
 
 @dataclass(frozen=True)

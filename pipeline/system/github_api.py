@@ -80,17 +80,17 @@ class GitHub:
             self._session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
 
     @classmethod
-    def of_environment(cls) -> "GitHub":
-        """As a job of GitHub Actions has it: GITHUB_REPOSITORY, GITHUB_TOKEN, GITHUB_API_URL.
+    def of_environment(cls, token: str = "GITHUB_TOKEN") -> "GitHub":
+        """As a job of GitHub Actions has it: GITHUB_REPOSITORY, GITHUB_API_URL and a token in the variable `token`.
 
         Raises:
-            Missing: one of the first two is not set.
+            Missing: the first or the last is not set.
         """
-        for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN"):
+        for name in ("GITHUB_REPOSITORY", token):
             if not os.environ.get(name):
                 raise Missing(f"{name} is not set: run this in a job, and give its token to the step by `env:`")
         api = os.environ.get("GITHUB_API_URL") or API
-        return cls(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], api)
+        return cls(os.environ["GITHUB_REPOSITORY"], os.environ[token], api)
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON that is there."""

@@ -237,7 +237,7 @@ def test_plants_in_the_default_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copytree(
         Path(__file__).parents[2] / ".dvc", tmp_path / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache")
     )
-    fetch._fetch_clip(tmp_path / "data" / CLIP_NAME, [])
+    fetch.fetch_clip(tmp_path / "data" / CLIP_NAME)
     (tmp_path / "data/labels.csv").write_bytes(fetch.LABELS.read_bytes())
     build(Path("data"), Path("out"), Split(train=(0, 445), val=(458, 585), test=(598, 794)))
     samples = open_dataset(Path("out")).samples

@@ -18,7 +18,7 @@ from tests.fake_github import TOKEN, FakeGitHub
 REPOSITORY = Path(__file__).resolve().parents[2]
 STANDINS = Path(__file__).parent / "standins"
 TOOLS = Path(sys.executable).parent
-HOSTED = "ubuntu-24.04"  # the machines that this one stands for
+HOSTED, OWN = "ubuntu-24.04", "self-hosted"  # the machines that this one stands for
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Machine:
         (here / "event.json").write_text(json.dumps(payload))
         (self.folder / "cache").mkdir(exist_ok=True)
         variables: dict[str, Any] = {"ACT_ARTIFACTS": here / "artifacts", "ACT_CACHE": self.folder / "cache"}
-        if github:
-            variables |= {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": FAKE}
+        variables |= {"GITHUB_REPOSITORY": FAKE, **({"GITHUB_API_URL": github.url} if github else {})}
         command = [TOOLS / "act", event, "--json", "--no-cache-server", "--action-cache-path", here / "jobs"]
         command += ["--workflows", f".github/workflows/{workflow}", "--eventpath", here / "event.json"]
-        command += ["--platform", f"{HOSTED}=-self-hosted", *(["--secret", f"GITHUB_TOKEN={TOKEN}"] if github else [])]
+        command += ["--platform", f"{HOSTED}=-self-hosted", "--platform", f"{OWN}=-self-hosted"]
+        command += [*(["--secret", f"GITHUB_TOKEN={TOKEN}"] if github else [])]
         found = dict(actions)
         for repository in (project, *actions.values()):
             found |= standins(repository)
@@ -94,14 +94,19 @@ def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
     output: defaultdict[str, str] = defaultdict(str)
     codes: dict[str, int] = {}
     warnings, errors, summary = [], [], ""
+    called: dict[str, dict[str, str]] = {}
     for line in done.stdout.splitlines():
         record = json.loads(line) if line.startswith("{") else {}
         if record.get("command") == "summary":
             summary += record["content"]
         if "jobID" not in record:
             continue
-        matrix = record.get("matrix") or {}
-        job = " ".join([record["jobID"], *(matrix[key] for key in ("model", "method", "target") if key in matrix)])
+        # A job of a workflow that another one calls is told under the name of the job that called it.
+        path = record["job"].strip().split("/")
+        matrix = record.get("matrix") or called.get(path[0], {})
+        called[path[-1]] = matrix
+        values = (matrix[key] for key in ("model", "method", "target", "board") if key in matrix)
+        job = " ".join([record["jobID"], *values])
         output[job] += record["msg"] if record.get("raw_output") else ""
         if record.get("command") == "warning":
             warnings.append(record["arg"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from act import REPOSITORY, TOOLS, Machine, Run
+from act import FAKE, REPOSITORY, TOOLS, Machine, Run
 
 from tests.conftest import write_images
 
@@ -45,12 +45,16 @@ class Project:
         """What GitHub runs for the first push to main."""
         return self.machine.run(self.folder, "push", {"ref": "refs/heads/main", "before": "0" * 40})
 
-    def propose(self, message: str) -> Run:
-        """What GitHub runs for a pull request with the present changes; afterwards main is checked out again."""
+    def propose(self, message: str, repository: str = FAKE) -> Run:
+        """What GitHub runs for a pull request with the present changes, from a branch or from a fork, a `repository`.
+
+        Afterwards main is checked out again.
+        """
         base = self.call("git", "rev-parse", "main")
         self.call("git", "checkout", "--quiet", "-b", message.replace(" ", "-"))
         self.commit(message)
-        pull_request = {"number": 1, "base": {"ref": "main", "sha": base}, "head": {"ref": message}}
+        head = {"ref": message, "repo": {"full_name": repository}}
+        pull_request = {"number": 1, "base": {"ref": "main", "sha": base}, "head": head}
         run = self.machine.run(self.folder, "pull_request", {"pull_request": pull_request})
         self.call("git", "checkout", "--quiet", "main")
         return run
@@ -118,16 +122,19 @@ def copy_repository(project: Path) -> None:
         if (REPOSITORY / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, project / name)
+    called = project / ".github/workflows/call_device.yml"
+    called.write_text(called.read_text().replace("      queue: max\n", ""))  # which act does not know
 
 
 def ready_venv(venv: Path, project: Path) -> None:
     """This Python's own environment under another name, with the stamp by which `make install` leaves it as it is."""
     venv.mkdir()
     for path in Path(sys.prefix).iterdir():
-        if path.name != ".installed":
+        if path.name not in (".installed", ".installed-boards"):
             (venv / path.name).symlink_to(path)
     stamp = "cat requirements.lock pyproject.toml | sha256sum"
-    (venv / ".installed").write_text(subprocess.check_output(stamp, shell=True, cwd=project, text=True))
+    for name in (".installed", ".installed-boards"):
+        (venv / name).write_text(subprocess.check_output(stamp, shell=True, cwd=project, text=True))
 
 
 def _make_small(params: dict) -> None:
