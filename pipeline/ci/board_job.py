@@ -67,8 +67,8 @@ def _outcome(board: Board, code: int | None, told: Path) -> Outcome:
     if code not in VERDICTS:
         return board_outcome.of_board(board, "unusable")
     verdict = VERDICTS[code]
-    said = _said(told) if verdict == "not_measured" else {"state": "ready", "since": None}
-    if said["state"] == "ready":
+    said = _said(told)
+    if verdict != "not_measured" or said["state"] == "ready":
         return board_outcome.of_board(board, "measured", verdict)
     return board_outcome.of_board(board, said["state"], since=said["since"])
 

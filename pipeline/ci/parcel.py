@@ -17,9 +17,9 @@ import yaml
 
 from pipeline.ci import run_record
 from pipeline.data.dataset import open_dataset
-from pipeline.device import subject
 from pipeline.lab.board_file import Board
 from pipeline.project import layout
+from pipeline.project.passing import passing
 from pipeline.system import files
 from pipeline.system.errors import BadData, Missing
 
@@ -37,27 +37,19 @@ def pack(boards: Iterable[Board]) -> tuple[str, str]:
     Raises:
         InputError: a file is missing, or nothing can be fetched.
     """
-    wanted = {board.profile.name: board.profile for board in boards}
-    pairs = {target: subject.passing(profile) for target, profile in wanted.items()}
-    runtimes = {
-        (candidate, wanted[target].runtime.name) for target, candidates in pairs.items() for candidate in candidates
-    }
-    names: list[Path] = []
-    for candidate, runtime in sorted(runtimes):
-        names += _exported(candidate, runtime)
-    names += [
-        layout.result("emulated", *candidate.split("/"), target)
-        for target, candidates in pairs.items()
-        for candidate in candidates
-    ]
-    names += [layout.parent_logits(model, "test") for model in sorted({name.split("/")[0] for name, _ in runtimes})]
+    targets = {board.target: board.profile for board in boards}.values()
+    pairs = [(target, *pair) for target in targets for pair in passing(target)]
+    candidates = sorted({(f"{model}/{method}", target.runtime.name) for target, model, method in pairs})
+    names = [path for name, runtime in candidates for path in _exported(name, runtime)]
+    names += [layout.result("emulated", model, method, target.name) for target, model, method in pairs]
+    names += [layout.parent_logits(model, "test") for _, model, _ in pairs]
     dataset = open_dataset(layout.DATASET)
     names += [layout.DATASET / "samples.csv", *(layout.DATASET / one.file for one in dataset.split("test"))]
     with files.replacing(FILE) as temporary, tarfile.open(temporary, "w") as tar, tempfile.TemporaryDirectory() as room:
         for name in dict.fromkeys(names):
             _add(tar, name, name.as_posix())
         _add(tar, _clip(Path(room)), CLIP.as_posix())
-        said = _add_base(tar, sorted(runtimes))
+        said = _add_base(tar, candidates)
     return files.sha256(FILE), said
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pipeline.ci import board_outcome
 from pipeline.ci.board_outcome import Outcome
-from pipeline.device import subject
 from pipeline.lab.board_file import Board, board_names, load_board
+from pipeline.project.passing import passing
 from pipeline.system.errors import Missing, Refused
 from pipeline.system.github_api import GitHub
 
@@ -71,7 +71,7 @@ def look(github: GitHub | None, lab: GitHub | None) -> Preflight:
     asked, outcomes = [], []
     for board in declared():
         try:
-            subject.passing(board.profile)
+            passing(board.profile)
         except Missing:
             outcomes.append(board_outcome.of_board(board, "nothing to measure"))
             continue

@@ -64,13 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--board")
     if name is None:
         return
-    from pipeline.device import subject
     from pipeline.lab.board_file import load_board
+    from pipeline.project.passing import passing
     from pipeline.system.errors import InputError
 
     try:
         board = load_board(name)
-        config.stash[NAMES] = config.getoption("--candidate") or subject.passing(board.profile)
+        config.stash[NAMES] = config.getoption("--candidate") or ["/".join(pair) for pair in passing(board.profile)]
     except InputError as error:
         pytest.exit(f"edgeproof: {error}", BAD_INPUT)
 

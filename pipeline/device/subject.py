@@ -118,30 +118,6 @@ def of_project(name: str, target: Target) -> Subject:
     )
 
 
-def passing(target: Target) -> list[str]:
-    """The candidates of params.yaml that keep every limit of this target in the emulated lane.
-
-    Raises:
-        Missing: none does.
-    """
-    from pipeline.project.params import load_params
-    from pipeline.records.gates import judge_result
-
-    params = load_params()
-    found = []
-    for model in params.models:
-        for method in params.methods:
-            path = layout.result("emulated", model, method, target.name)
-            if path.exists() and judge_result(read_result(path), target.objective, params.gates).verdict == "pass":
-                found.append(f"{model}/{method}")
-    if not found:
-        raise Missing(
-            f"no candidate passes on {target.name} in the emulated lane, so none is for a board: `edgeproof gate` "
-            "tells why; name one to see what a board says of it"
-        )
-    return found
-
-
 def of_folder(path: Path, target: Target, room: Path) -> Subject:
     """An exported folder, with noise; what is packed of it goes into the folder `room`.
 

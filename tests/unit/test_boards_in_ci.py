@@ -55,12 +55,12 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(preflight, "board_names", lambda: sorted(by_name))
         monkeypatch.setattr(preflight, "load_board", by_name.__getitem__)
 
-        def found(target: Any) -> list[str]:
+        def found(target: Any) -> list[tuple[str, str]]:
             if not passing:
                 raise Missing("no candidate passes")
-            return ["lenet-5/int8"]
+            return [("lenet-5", "int8")]
 
-        monkeypatch.setattr(preflight.subject, "passing", found)
+        monkeypatch.setattr(preflight, "passing", found)
 
     return holds
 

@@ -94,19 +94,14 @@ def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
     output: defaultdict[str, str] = defaultdict(str)
     codes: dict[str, int] = {}
     warnings, errors, summary = [], [], ""
-    called: dict[str, dict[str, str]] = {}
     for line in done.stdout.splitlines():
         record = json.loads(line) if line.startswith("{") else {}
         if record.get("command") == "summary":
             summary += record["content"]
         if "jobID" not in record:
             continue
-        # A job of a workflow that another one calls is told under the name of the job that called it.
-        path = record["job"].strip().split("/")
-        matrix = record.get("matrix") or called.get(path[0], {})
-        called[path[-1]] = matrix
-        values = (matrix[key] for key in ("model", "method", "target", "board") if key in matrix)
-        job = " ".join([record["jobID"], *values])
+        matrix = record.get("matrix") or {}
+        job = " ".join([record["jobID"], *(matrix[key] for key in ("model", "method", "target") if key in matrix)])
         output[job] += record["msg"] if record.get("raw_output") else ""
         if record.get("command") == "warning":
             warnings.append(record["arg"])

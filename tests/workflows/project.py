@@ -1,5 +1,6 @@
 """A small project made of this repository, and what a developer and GitHub do with it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from act import FAKE, REPOSITORY, TOOLS, Machine, Run
+from act import REPOSITORY, TOOLS, Machine, Run
 
 from tests.conftest import write_images
 
@@ -45,17 +46,14 @@ class Project:
         """What GitHub runs for the first push to main."""
         return self.machine.run(self.folder, "push", {"ref": "refs/heads/main", "before": "0" * 40})
 
-    def propose(self, message: str, repository: str = FAKE) -> Run:
-        """What GitHub runs for a pull request with the present changes, from a branch or from a fork, a `repository`.
-
-        Afterwards main is checked out again.
-        """
+    def propose(self, message: str, event: str = "pull_request_of_a_branch") -> Run:
+        """What GitHub runs for a pull request with the present changes; afterwards main is checked out again."""
         base = self.call("git", "rev-parse", "main")
         self.call("git", "checkout", "--quiet", "-b", message.replace(" ", "-"))
         self.commit(message)
-        head = {"ref": message, "repo": {"full_name": repository}}
-        pull_request = {"number": 1, "base": {"ref": "main", "sha": base}, "head": head}
-        run = self.machine.run(self.folder, "pull_request", {"pull_request": pull_request})
+        sent = json.loads((Path(__file__).parent / "events" / f"{event}.json").read_text())
+        sent["pull_request"]["base"]["sha"] = base
+        run = self.machine.run(self.folder, "pull_request", sent)
         self.call("git", "checkout", "--quiet", "main")
         return run
 
