@@ -10,8 +10,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipeline.ci import history_log
 from pipeline.ci.change_points import change_points
 from pipeline.ci.history_log import Line
@@ -21,6 +19,7 @@ from pipeline.records.gates import Verdict
 from pipeline.records.results import Lane
 from pipeline.records.words import VERDICTS
 from pipeline.system import files
+from pipeline.system.templates import template
 
 SHOWN = 200  # commits, the newest ones
 WIDTH, HEIGHT, EDGE = 240.0, 72.0, 6.0
@@ -96,16 +95,9 @@ def write(folder: Path, lines: Sequence[Line], address: str) -> None:
 
 def html(lines: Sequence[Line], address: str) -> str:
     """The page. Values of the template are escaped, and what the script gets is JSON."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sections = _sections(lines)
     commits = [{"commit": line.commit, "time": line.time[:16].replace("T", " "), "title": line.title} for line in lines]
-    return templates.get_template("history.html.j2").render(
+    return template(Path(__file__).with_name("history.html.j2")).render(
         sections=sections,
         commits=commits,
         address=address,

@@ -6,27 +6,18 @@ and mention nobody.
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipeline.records.words import GRADES, VERDICTS, broken
 from pipeline.report import table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
 from pipeline.system.console import escape_markdown
+from pipeline.system.templates import template
 
 
 def render(collected: Collected) -> str:
     """The whole file."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        finalize=escape_markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     words = table.build(collected)
-    return templates.get_template("report.md.j2").render(
+    return template(Path(__file__).with_name("report.md.j2"), finalize=escape_markdown).render(
         words=words,
         columns=table.COLUMNS,
         answer=answer(collected),

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipeline.data import dataset
 from pipeline.project import layout
 from pipeline.records.results import Result
@@ -15,6 +13,7 @@ from pipeline.report.answer import answer
 from pipeline.report.collect import Collected, OnTarget
 from pipeline.report.examples import Example, examples
 from pipeline.report.training import read_curves
+from pipeline.system.templates import template
 
 MOST_CLASSES = 12
 SHOWN_MIX_UPS = 10
@@ -54,15 +53,7 @@ class Part:
 def render(collected: Collected) -> str:
     """The whole file."""
     words, regions = table.build(collected), dataset.open_dataset(layout.DATASET)
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return templates.get_template("page.html.j2").render(
+    return template(Path(__file__).with_name("page.html.j2")).render(
         answer=answer(collected),
         broken=broken,
         columns=table.COLUMNS,
