@@ -1,22 +1,16 @@
-"""The command line: one file a group of commands, each of which only parses, calls and prints."""
+"""The command line: a file `*_verbs.py` for each group of commands, which only parse, call and print."""
 
-from pipeline.cli import (
-    board_verbs,
-    ci_verbs,
-    data_verbs,
-    file_verbs,
-    list_verbs,
-    newcomer_verbs,
-    project_verbs,
-    stage_verbs,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from pipeline.cli.group import cli
 
 __all__ = ["cli", "main"]
 
-for verbs in (newcomer_verbs, data_verbs, stage_verbs, project_verbs, file_verbs, board_verbs, list_verbs, ci_verbs):
-    for command in verbs.COMMANDS:
-        cli.add_command(command)
+for module in iter_modules(__path__):
+    if module.name.endswith("_verbs"):
+        for command in import_module(f"{__name__}.{module.name}").COMMANDS:
+            cli.add_command(command)
 
 
 def main() -> None:

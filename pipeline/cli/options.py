@@ -31,7 +31,19 @@ class Size(click.ParamType[Any]):
         return int(sides[0]), int(sides[-1])
 
 
-NUMBERS, SIZE = Numbers(), Size()
+class Machine(click.ParamType[str]):
+    """A machine that `edgeproof repeat` trains as on; it says itself which there are."""
+
+    name = "machine"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """All names."""
+        from pipeline.repeat.machines import MACHINES
+
+        return "|".join(MACHINES)
+
+
+NUMBERS, SIZE, MACHINE = Numbers(), Size(), Machine()
 TASK = click.Choice(["classes", "tags", "map", "values"])  # as pipeline/check/task.py has them
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.options import MACHINE
 from pipeline.system.errors import InputError
 
 
@@ -78,11 +79,11 @@ def search(
 @click.option(
     "--machine",
     "on",
+    type=MACHINE,
     multiple=True,
     default=("this",),
-    metavar="this|avx2|sse41",
     show_default="this",
-    help="Train as on this machine, or as on one that has AVX2 or SSE4.1 at most; on all that you name.",
+    help="Train as on this machine, or as on one that has such instructions at most; on all that you name.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers here.")
 def repeat(methods: tuple[str, ...], seeds: int, on: tuple[str, ...], json_file: Path | None) -> None:
