@@ -1,26 +1,39 @@
 """GitHub's API on this machine's loopback, as strict as GitHub: what it would refuse, it refuses and remembers.
 
 Files lie at another host, as GitHub's do, which refuses whoever shows it a token. Written from the documentation of the
-REST API (https://docs.github.com/rest), version 2022-11-28.
+REST API (https://docs.github.com/rest), version 2022-11-28. Where GitHub overlooks a parameter that it does not know,
+this does not.
 """
 
 import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.loopback import listening
 
 BOT = "github-actions[bot]"
 REPOSITORY, TOKEN = "acme/cameras", "ghs_secretOfThisJob"
-MOST_COMMENT = 65_536
+GROUPS = "/orgs/acme/actions/runner-groups"
+MOST_TITLE, MOST_BODY = 256, 65_536
 STORED = "localhost"  # the files' host; the API is 127.0.0.1
+JSON, RAW = "application/vnd.github+json", "application/vnd.github.raw+json"
+HEADERS = {"Authorization": f"Bearer {TOKEN}", "X-GitHub-Api-Version": "2022-11-28", "User-Agent": "edgeproof"}
+ANY = {"per_page", "page", "visible_to_repository"}  # parameters of a question whose answer was given
+ROUTES: list[tuple[str, str, set[str], str, Callable[..., Any]]] = []
+
+
+def ago(**time: float) -> str:
+    """A time in the past as GitHub writes it."""
+    return f"{datetime.now(timezone.utc) - timedelta(**time):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -32,32 +45,130 @@ def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     return stream.getvalue()
 
 
+def runner(name: str, *labels: str, status: str = "online", version: str | None = "2.335.1") -> dict[str, Any]:
+    """A runner as a list of runners holds it."""
+    named = [{"id": number, "name": label, "type": "custom"} for number, label in enumerate(labels)]
+    told = {} if version is None else {"version": version}
+    return {"id": 23, "name": name, "os": "linux", "status": status, "busy": False, "labels": named, **told}
+
+
+def group(number: int, *, public: bool = False, restricted: bool = False) -> dict[str, Any]:
+    """A runner group of the organization."""
+    return {
+        "id": number, "name": f"group-{number}", "visibility": "selected", "default": number == 1, "inherited": False,
+        "runners_url": f"https://api.github.com{GROUPS}/{number}/runners", "allows_public_repositories": public,
+        "restricted_to_workflows": restricted, "selected_workflows": [], "workflow_restrictions_read_only": False,
+    }  # fmt: skip
+
+
+def environment(name: str = "device-lab", *, reviewers: int = 1, self_review: bool = False) -> dict[str, Any]:
+    """An environment for chosen branches, with a rule for reviewers where it has some."""
+    person = {"type": "User", "reviewer": {"login": "octocat", "id": 1, "type": "User"}}
+    reviewed = {"type": "required_reviewers", "prevent_self_review": not self_review, "reviewers": [person] * reviewers}
+    rules = [{"id": 3756, "type": "branch_policy"}, *([{"id": 3755, **reviewed}] if reviewers else [])]
+    branches = {"protected_branches": False, "custom_branch_policies": True}
+    return {"id": 161088068, "name": name, "protection_rules": rules, "deployment_branch_policy": branches}
+
+
+def workflow(name: str, state: str = "active", number: int = 7, created_at: str = "2026-01-05T08:00:00Z") -> Any:
+    """A workflow as GitHub lists it."""
+    path = f".github/workflows/{name}.yml"
+    return {"id": number, "name": name, "path": path, "state": state, "created_at": created_at}
+
+
+def route(method: str, path: str, *queries: str, accept: str = JSON) -> Callable[[Callable[..., Any]], Any]:
+    """A method of FakeGitHub answers at a path below the repository's, and knows these parameters beside a page's."""
+
+    def register(answer: Callable[..., Any]) -> Callable[..., Any]:
+        pattern = rf"/repos/{re.escape(REPOSITORY)}/{path}"
+        ROUTES.append((method, pattern, {"per_page", "page", *queries}, accept, answer))
+        return answer
+
+    return register
+
+
+NOT_FOUND = 404, {"message": "Not Found"}
+
+
+def unprocessable(what: str) -> tuple[int, dict[str, str]]:
+    return 422, {"message": f"Validation Failed: {what}"}
+
+
 @dataclass
 class FakeGitHub:
-    """What the repository holds. `faults` are requests that GitHub would not have taken, `calls` all of them."""
+    """What the repository holds. `faults` are requests that GitHub would not have taken, `calls` all of them.
+
+    `answers` are what certain paths answer whatever the repository holds: a status and a body.
+    """
 
     pulls: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[dict[str, Any]] = field(default_factory=list)
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    workflows: list[dict[str, Any]] = field(default_factory=lambda: [workflow("pr"), workflow("nightly", number=8)])
     runs: list[dict[str, Any]] = field(default_factory=list)
+    jobs: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by run
     artifacts: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)  # by number: run, name, content
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, Any]] = field(default_factory=dict)
     trees: dict[str, dict[str, str]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # of every answer
+    first: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # statuses and headers before any answer
+    most_per_page: int = 100
     calls: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    down: int = 0  # so many requests are answered with 503 first
     port: int = 0
+
+    def __post_init__(self) -> None:
+        owner = {"login": "acme", "id": 1, "type": "Organization"}
+        facts = {"id": 8, "name": "cameras", "full_name": REPOSITORY, "private": False, "owner": owner}
+        self.answer("", {**facts, "default_branch": "main", "pushed_at": ago(days=2)})
+        self.answer(
+            "actions/permissions/fork-pr-contributor-approval", {"approval_policy": "all_external_contributors"}
+        )
+        permissions = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
+        self.answer("actions/permissions/workflow", permissions)
+        self.answer("environments", {"total_count": 1, "environments": [environment()]})
+        self.answer("actions/runners", {"total_count": 1, "runners": [runner("atom-1-6a", "self-hosted", "atom")]})
+        self.answer(GROUPS, {"total_count": 1, "runner_groups": [group(1)]})
+        self.answer(f"{GROUPS}/1/runners", {"total_count": 0, "runners": []})
+        releases = [("v2.335.1", 3), ("v2.335.0", 20), ("v2.334.0", 50), ("v2.330.0", 200)]
+        told = {"id": 1, "draft": False, "prerelease": False}
+        listed = [{**told, "tag_name": tag, "published_at": ago(days=days)} for tag, days in releases]
+        self.answer("/repos/actions/runner/releases", listed)
 
     @property
     def url(self) -> str:
         """The API's root."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it says of the repository itself."""
+        found: dict[str, Any] = self.answers[f"/repos/{REPOSITORY}"][1]
+        return found
+
+    @property
+    def written(self) -> list[str]:
+        """The calls that change something."""
+        return [call.replace(f"/repos/{REPOSITORY}/", "") for call in self.calls if not call.startswith("GET ")]
+
+    def answer(self, path: str, body: Any, status: int = 200) -> None:
+        """Answer so from now on; paths are below the repository's unless they begin with a slash."""
+        self.answers[path if path.startswith("/") else f"/repos/{REPOSITORY}/{path}".rstrip("/")] = (status, body)
+
     def say(self, number: int, body: str, login: str = BOT) -> None:
         """Somebody comments on an issue or a pull request."""
         made = [comment["id"] for comments in self.comments.values() for comment in comments]
         comment = {"id": max(made, default=100) + 1, "user": {"login": login}, "body": body}
         self.comments.setdefault(number, []).append(comment)
+
+    def open(self, title: str, body: str | None, login: str = BOT) -> dict[str, Any]:
+        """Somebody opens an issue."""
+        number = max((one["number"] for one in [*self.issues, *self.pulls]), default=0) + 1
+        told = {"title": title, "body": body, "state": "open", "state_reason": None, "user": {"login": login}}
+        self.issues.insert(0, {"number": number, **told})
+        return self.issues[0]
 
     def upload(self, run: int, name: str, content: bytes) -> int:
         """A run uploads an artifact; its number."""
@@ -67,6 +178,7 @@ class FakeGitHub:
 
     # What a route answers: a status and a body, or a status and where to go instead.
 
+    @route("GET", "pulls", "state", "head")
     def _pulls(self, query: dict[str, str]) -> Any:
         state, head = query.get("state", "open"), query.get("head")
         return 200, [
@@ -75,39 +187,94 @@ class FakeGitHub:
             if pull["state"] == state and head in (None, f"{pull['head']['user']['login']}:{pull['head']['ref']}")
         ]
 
+    @route("GET", "issues", "state")
+    def _issues(self, query: dict[str, str]) -> Any:
+        """Pull requests are issues too, with a key of their own."""
+        pulls = [{**pull, "pull_request": {}, "body": None, "user": {"login": BOT}} for pull in self.pulls]
+        state = query.get("state", "open")
+        return 200, [one for one in [*pulls, *self.issues] if state in ("all", one["state"])]
+
+    @route("POST", "issues")
+    def _open(self, body: dict[str, Any]) -> Any:
+        if "title" not in body or (wrong := self._wrong(body)):
+            return unprocessable("title" if "title" not in body else wrong)
+        return 201, self.open(body["title"], body.get("body"))
+
+    @route("PATCH", r"issues/(\d+)")
+    def _change(self, body: dict[str, Any], number: str) -> Any:
+        if wrong := self._wrong(body):
+            return unprocessable(wrong)
+        for issue in self.issues:
+            if issue["number"] == int(number):
+                issue.update(body)
+                return 200, issue
+        return NOT_FOUND
+
+    def _wrong(self, body: dict[str, Any]) -> str:
+        """The field of an issue that GitHub would not take."""
+        limits = {"title": MOST_TITLE, "body": MOST_BODY}
+        for name, value in body.items():
+            if name in limits:
+                if not isinstance(value, str) or len(value) > limits[name] or (name == "title" and not value.strip()):
+                    return name
+            elif value not in {"state": ("open", "closed"), "state_reason": ("completed", "not_planned")}.get(name, ()):
+                return name
+        return ""
+
+    @route("GET", r"issues/(\d+)/comments")
     def _list_comments(self, query: dict[str, str], number: str) -> Any:
         return 200, self.comments.get(int(number), [])
 
+    @route("POST", r"issues/(\d+)/comments")
     def _comment(self, body: dict[str, Any], number: str) -> Any:
-        if not isinstance(body.get("body"), str) or not 0 < len(body["body"]) <= MOST_COMMENT:
-            return 422, {"message": "Validation Failed: body"}
-        if int(number) not in {pull["number"] for pull in self.pulls}:
-            return 404, {"message": "Not Found"}
+        if not isinstance(body.get("body"), str) or not 0 < len(body["body"]) <= MOST_BODY:
+            return unprocessable("body")
+        if int(number) not in {one["number"] for one in [*self.pulls, *self.issues]}:
+            return NOT_FOUND
         self.say(int(number), body["body"])
         return 201, self.comments[int(number)][-1]
 
+    @route("PATCH", r"issues/comments/(\d+)")
     def _edit(self, body: dict[str, Any], identity: str) -> Any:
         for comment in (comment for comments in self.comments.values() for comment in comments):
             if comment["id"] == int(identity):
                 if comment["user"]["login"] != BOT:
                     return 403, {"message": "Resource not accessible by integration"}
-                if not isinstance(body.get("body"), str) or not 0 < len(body["body"]) <= MOST_COMMENT:
-                    return 422, {"message": "Validation Failed: body"}
+                if not isinstance(body.get("body"), str) or not 0 < len(body["body"]) <= MOST_BODY:
+                    return unprocessable("body")
                 comment["body"] = body["body"]
                 return 200, comment
-        return 404, {"message": "Not Found"}
+        return NOT_FOUND
 
-    def _runs(self, query: dict[str, str], workflow: str) -> Any:
-        found = [
+    @route("GET", "actions/workflows")
+    def _workflows(self, query: dict[str, str]) -> Any:
+        return 200, {"total_count": len(self.workflows), "workflows": self.workflows}
+
+    @route("GET", r"actions/workflows/([\w.-]+)")
+    def _workflow(self, query: dict[str, str], name: str) -> Any:
+        found = [one for one in self.workflows if name in (str(one["id"]), one["path"].rsplit("/", 1)[1])]
+        return (200, found[0]) if found else NOT_FOUND
+
+    @route("GET", r"actions/workflows/([\w.-]+)/runs", "branch", "event", "status")
+    def _runs(self, query: dict[str, str], name: str) -> Any:
+        status, found = self._workflow(query, name)
+        if status != 200:
+            return status, found
+        keys = {"branch": ("head_branch",), "event": ("event",), "status": ("status", "conclusion")}
+        runs = [
             run
             for run in self.runs
-            if run["workflow_id"] == int(workflow)
-            and all(
-                run[name] == query[key] for key, name in (("branch", "head_branch"), ("event", "event")) if key in query
-            )
+            if run["workflow_id"] == found["id"]
+            and all(query[key] in [run[one] for one in fields] for key, fields in keys.items() if key in query)
         ]
-        return 200, {"total_count": len(found), "workflow_runs": found}
+        return 200, {"total_count": len(runs), "workflow_runs": runs}
 
+    @route("GET", r"actions/runs/(\d+)/jobs", "filter")
+    def _jobs(self, query: dict[str, str], run: str) -> Any:
+        found = self.jobs.get(int(run), [])
+        return 200, {"total_count": len(found), "jobs": found}
+
+    @route("GET", r"actions/runs/(\d+)/artifacts", "name")
     def _artifacts(self, query: dict[str, str], run: str) -> Any:
         found = [
             {"id": number, "name": name, "expired": False, "size_in_bytes": len(content)}
@@ -116,65 +283,54 @@ class FakeGitHub:
         ]
         return 200, {"total_count": len(found), "artifacts": found}
 
+    @route("GET", r"actions/artifacts/(\d+)/zip")
     def _zip(self, query: dict[str, str], number: str) -> Any:
         if int(number) not in self.artifacts:
-            return 404, {"message": "Not Found"}
+            return NOT_FOUND
         return 302, f"http://{STORED}:{self.port}/stored/{number}?signature=secret"
 
+    @route("GET", r"git/ref/heads/([\w/-]+)")
     def _ref(self, query: dict[str, str], name: str) -> Any:
         if name not in self.branches:
-            return 404, {"message": "Not Found"}
+            return NOT_FOUND
         return 200, {"ref": f"refs/heads/{name}", "object": {"type": "commit", "sha": self.branches[name]}}
 
+    @route("GET", r"contents/([\w./-]+)", "ref", accept=RAW)
     def _contents(self, query: dict[str, str], path: str) -> Any:
         commit = self.branches.get(query["ref"], query["ref"])
         content = self.trees.get(self.commits.get(commit, {}).get("tree", ""), {}).get(path)
-        return (404, {"message": "Not Found"}) if content is None else (200, content.encode())
+        return NOT_FOUND if content is None else (200, content.encode())
 
+    @route("POST", "git/trees")
     def _tree(self, body: dict[str, Any]) -> Any:
         if not all({"path", "mode", "type", "content"} == set(one) for one in body["tree"]):
-            return 422, {"message": "Must supply a valid tree.sha or content"}
+            return unprocessable("Must supply a valid tree.sha or content")
         sha = f"{len(self.trees) + 1:040x}"
         self.trees[sha] = {one["path"]: one["content"] for one in body["tree"]}
         return 201, {"sha": sha}
 
+    @route("POST", "git/commits")
     def _commit(self, body: dict[str, Any]) -> Any:
         if body["tree"] not in self.trees or any(parent not in self.commits for parent in body["parents"]):
-            return 422, {"message": "Tree SHA does not exist"}
+            return unprocessable("Tree SHA does not exist")
         sha = f"{len(self.commits) + 1:040x}"
         self.commits[sha] = body
         return 201, {"sha": sha}
 
+    @route("POST", "git/refs")
     def _new_ref(self, body: dict[str, Any]) -> Any:
         name = body["ref"].removeprefix("refs/heads/")
         if name in self.branches:
-            return 422, {"message": "Reference already exists"}
+            return unprocessable("Reference already exists")
         self.branches[name] = body["sha"]
         return 201, {"ref": body["ref"]}
 
+    @route("PATCH", r"git/refs/heads/([\w/-]+)")
     def _move_ref(self, body: dict[str, Any], name: str) -> Any:
         if body.get("force") is not False or self.branches[name] not in self.commits[body["sha"]]["parents"]:
-            return 422, {"message": "Update is not a fast forward"}
+            return unprocessable("Update is not a fast forward")
         self.branches[name] = body["sha"]
         return 200, {"ref": f"refs/heads/{name}"}
-
-
-BELOW = f"/repos/{re.escape(REPOSITORY)}"
-ROUTES = [
-    ("GET", rf"{BELOW}/pulls", FakeGitHub._pulls),
-    ("GET", rf"{BELOW}/issues/(\d+)/comments", FakeGitHub._list_comments),
-    ("POST", rf"{BELOW}/issues/(\d+)/comments", FakeGitHub._comment),
-    ("PATCH", rf"{BELOW}/issues/comments/(\d+)", FakeGitHub._edit),
-    ("GET", rf"{BELOW}/actions/workflows/(\d+)/runs", FakeGitHub._runs),
-    ("GET", rf"{BELOW}/actions/runs/(\d+)/artifacts", FakeGitHub._artifacts),
-    ("GET", rf"{BELOW}/actions/artifacts/(\d+)/zip", FakeGitHub._zip),
-    ("GET", rf"{BELOW}/git/ref/heads/([\w/-]+)", FakeGitHub._ref),
-    ("GET", rf"{BELOW}/contents/([\w./-]+)", FakeGitHub._contents),
-    ("POST", rf"{BELOW}/git/trees", FakeGitHub._tree),
-    ("POST", rf"{BELOW}/git/commits", FakeGitHub._commit),
-    ("POST", rf"{BELOW}/git/refs", FakeGitHub._new_ref),
-    ("PATCH", rf"{BELOW}/git/refs/heads/([\w/-]+)", FakeGitHub._move_ref),
-]
 
 
 @contextmanager
@@ -205,65 +361,59 @@ def serving(github: FakeGitHub) -> Iterator[FakeGitHub]:
             if self.headers["Host"].startswith(STORED):
                 self._stored(address.path)
                 return
-            if fault := self._unlike_github():
-                self._fault(fault)
-                return
-            if github.down:
-                github.down -= 1
-                self._answer(503, {"message": "No server is currently available"})
-                return
-            for wanted, pattern, route in ROUTES:
-                if wanted == method and (match := re.fullmatch(pattern, address.path)):
-                    asked = query if method == "GET" else json.loads(content)
-                    self._page(*route(github, asked, *match.groups()), query)
-                    return
-            self._fault(f"no such place: {method} {self.path}")
+            accept, known, answer = self._found(method, address.path, query if method == "GET" else content)
+            wanted = {**HEADERS, "Accept": accept}
+            wrong = [name for name, value in wanted.items() if self.headers.get(name) != value]
+            unknown = sorted(query.keys() - known)
+            if wrong or unknown or answer is None:
+                github.faults.append(f"{method} {self.path}: {wrong} {unknown}")
+                self._answer(401 if "Authorization" in wrong else 404, {"message": "Bad request"})
+            elif github.first:
+                status, headers = github.first.pop(0)
+                self._answer(status, {"message": "You have exceeded a rate limit"}, headers)
+            else:
+                self._page(*answer(), query)
 
-        def _unlike_github(self) -> str:
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                return "no token, or another"
-            if not self.headers.get("User-Agent") or self.headers.get("X-GitHub-Api-Version") != "2022-11-28":
-                return "no user agent, or no version of the API"
-            return ""
+        def _found(self, method: str, path: str, given: Any) -> tuple[str, set[str], Callable[[], Any] | None]:
+            """What it has to be asked for as, with which parameters, and what answers."""
+            if method == "GET" and path in github.answers:
+                return JSON, ANY, partial(github.answers.get, path)
+            for wanted, pattern, known, accept, answer in ROUTES:
+                if wanted == method and (match := re.fullmatch(pattern, path)):
+                    asked = given if method == "GET" else json.loads(given)
+                    return accept, known, partial(answer, github, asked, *match.groups())
+            return JSON, ANY, None
 
         def _stored(self, path: str) -> None:
             if "Authorization" in self.headers:
-                self._fault("a token was shown to the host of the files")
+                github.faults.append("a token was shown to the host of the files")
+                self._answer(401, {})
                 return
             self._send(200, github.artifacts[int(path.rsplit("/", 1)[1])][2], {"Content-Type": "application/zip"})
 
         def _page(self, status: int, found: Any, query: dict[str, str]) -> None:
-            items = found if isinstance(found, list) else None
-            if isinstance(found, dict) and "total_count" in found:
-                [key] = set(found) - {"total_count"}
-                items = found[key]
             if status == 302:
                 self._send(302, b"", {"Location": found})
-            elif isinstance(found, bytes):
-                if "raw" not in self.headers.get("Accept", ""):
-                    self._fault("a file of the repository was not asked for as it is")
-                    return
-                self._send(200, found, {})
-            elif items is None:
+                return
+            key = next((name for name in found if isinstance(found[name], list)), "") if isinstance(found, dict) else ""
+            items = found[key] if key and "total_count" in found else found
+            if isinstance(found, bytes):
+                self._send(status, found, {})
+            elif not isinstance(items, list):
                 self._answer(status, found)
             else:
-                size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
+                size, page = min(int(query.get("per_page", 30)), github.most_per_page), int(query.get("page", 1))
                 shown = items[(page - 1) * size : page * size]
-                more = {**query, "page": page + 1}
-                address = f"{github.url}{urlsplit(self.path).path}?{'&'.join(f'{k}={v}' for k, v in more.items())}"
+                address = f"{github.url}{urlsplit(self.path).path}?{urlencode({**query, 'page': page + 1})}"
                 link = {"Link": f'<{address}>; rel="next"'} if page * size < len(items) else {}
-                self._answer(status, shown if isinstance(found, list) else {**found, key: shown}, link)
-
-        def _fault(self, fault: str) -> None:
-            github.faults.append(fault)
-            self._answer(401 if "token" in fault else 404, {"message": fault})
+                self._answer(status, {**found, key: shown} if items is not found else shown, link)
 
         def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
             self._send(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
 
         def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            for name, value in {**github.headers, **headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)

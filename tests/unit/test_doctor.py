@@ -20,7 +20,7 @@ from pipeline.doctor.finding import Finding
 from pipeline.doctor.questions import Questions
 from pipeline.records.gates import Verdict, worst
 from pipeline.system.errors import InputError
-from tests.settings_server import ORGANIZATION, TOKEN, FakeGitHub, ago, environment, group, runner, running, workflow
+from tests.fake_github import GROUPS, REPOSITORY, TOKEN, FakeGitHub, ago, environment, group, runner, serving, workflow
 
 ON_BOARD = """
 on:
@@ -43,9 +43,9 @@ def github(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHu
     Path(".github/workflows/nightly.yml").write_text(ON_BOARD)
     Path("runners/boards").mkdir(parents=True)
     Path("runners/boards/atom-1.yaml").write_text(BOARD)
-    with running(FakeGitHub()) as served:
+    with serving(FakeGitHub()) as served:
         monkeypatch.setenv("GITHUB_API_URL", served.url)
-        monkeypatch.setenv("GITHUB_REPOSITORY", "acme/vision")
+        monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
         monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
         monkeypatch.delenv("GITHUB_SERVER_URL", raising=False)
         yield served
@@ -68,7 +68,7 @@ def test_where_all_is_well_every_check_passes(github: FakeGitHub) -> None:
     found = verdicts()
     assert set(found.values()) == {"pass"}
     assert set(found) == {name.replace("_", "-") for name in examination.names(on_github)}
-    assert len(github.asked) == len(set(github.asked)), "no question is asked twice"
+    assert len(github.calls) == len(set(github.calls)), "no question is asked twice"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_where_all_is_well_every_check_passes(github: FakeGitHub) -> None:
             {"approval_policy": "first_time_contributors"},
             "fork-approval",
             "run without an approval (first_time_contributors)",
-            "https://github.com/acme/vision/settings/actions: Require approval for all external contributors",
+            "https://github.com/acme/cameras/settings/actions: Require approval for all external contributors",
         ),
         (
             "actions/permissions/workflow",
@@ -159,7 +159,7 @@ def test_where_all_is_well_every_check_passes(github: FakeGitHub) -> None:
             "docs/boards.md",
         ),
         (
-            ORGANIZATION,
+            GROUPS,
             {"total_count": 2, "runner_groups": [group(1), group(2, public=True)]},
             "runner-groups",
             "group-2 takes any workflow of public repositories",
@@ -170,8 +170,8 @@ def test_where_all_is_well_every_check_passes(github: FakeGitHub) -> None:
 def test_each_fault_is_found_with_its_fix(
     github: FakeGitHub, path: str, answer: dict[str, object], check: str, what: str, fix: str
 ) -> None:
-    github.say(f"{ORGANIZATION}/2/runners", {"total_count": 1, "runners": [runner("tx2", "self-hosted", "tx2")]})
-    github.say(path, answer)
+    github.answer(f"{GROUPS}/2/runners", {"total_count": 1, "runners": [runner("tx2", "self-hosted", "tx2")]})
+    github.answer(path, answer)
     [fault] = [finding for finding in ask(check) if finding.verdict == "fail"]
     assert what in fault.what
     assert fix in fault.fix
@@ -179,7 +179,7 @@ def test_each_fault_is_found_with_its_fix(
 
 
 def test_a_runner_behind_by_less_than_30_days_passes_with_its_date(github: FakeGitHub) -> None:
-    github.say("actions/runners", {"total_count": 1, "runners": [runner("a", "self-hosted", version="2.335.0")]})
+    github.answer("actions/runners", {"total_count": 1, "runners": [runner("a", "self-hosted", version="2.335.0")]})
     ends = datetime.now(timezone.utc) + timedelta(days=27)
     [finding] = ask("lab-runners")
     assert (finding.verdict, finding.what) == (
@@ -189,13 +189,13 @@ def test_a_runner_behind_by_less_than_30_days_passes_with_its_date(github: FakeG
 
 
 def test_a_version_that_github_does_not_tell_is_not_measured(github: FakeGitHub) -> None:
-    github.say("actions/runners", {"total_count": 1, "runners": [runner("a", version=None)]})
+    github.answer("actions/runners", {"total_count": 1, "runners": [runner("a", version=None)]})
     assert [finding.verdict for finding in ask("lab-runners")] == ["not_measured"]
 
 
 def test_a_group_for_chosen_workflows_may_be_public(github: FakeGitHub) -> None:
-    github.say(ORGANIZATION, {"total_count": 1, "runner_groups": [group(2, public=True, restricted=True)]})
-    github.say(f"{ORGANIZATION}/2/runners", {"total_count": 1, "runners": [runner("tx2", "self-hosted", "tx2")]})
+    github.answer(GROUPS, {"total_count": 1, "runner_groups": [group(2, public=True, restricted=True)]})
+    github.answer(f"{GROUPS}/2/runners", {"total_count": 1, "runners": [runner("tx2", "self-hosted", "tx2")]})
     [finding] = ask("runner-groups")
     assert (finding.verdict, finding.what) == ("pass", "the runner group group-2 is for chosen workflows only")
 
@@ -206,20 +206,20 @@ def test_a_group_for_chosen_workflows_may_be_public(github: FakeGitHub) -> None:
 def test_a_private_repository_has_settings_of_its_own(
     github: FakeGitHub, write: bool, approval: bool, verdict: Verdict
 ) -> None:
-    github.answers["/repos/acme/vision"][1].update(private=True, owner={"login": "acme", "id": 1, "type": "User"})
+    github.facts.update(private=True, owner={"login": "acme", "id": 1, "type": "User"})
     settings = {
         "run_workflows_from_fork_pull_requests": True,
         "send_write_tokens_to_workflows": write,
         "send_secrets_and_variables": False,
         "require_approval_for_fork_pr_workflows": approval,
     }
-    github.say("actions/permissions/fork-pr-workflows-private-repos", settings)
+    github.answer("actions/permissions/fork-pr-workflows-private-repos", settings)
     assert [finding.verdict for finding in ask("fork-approval")] == [verdict]
     assert ask("runner-groups")[0].what.startswith("a person owns the repository")
 
 
 def test_a_silent_repository_is_told_before_its_schedules_end(github: FakeGitHub) -> None:
-    repository = github.answers["/repos/acme/vision"][1]
+    repository = github.facts
     repository["pushed_at"] = ago(days=50)
     [finding] = ask("idle-workflows")
     assert (finding.verdict, finding.what) == ("fail", "the last push was 50 days ago: schedules end in 9 days")
@@ -245,7 +245,7 @@ def test_what_the_token_may_not_read_is_not_measured_and_names_the_permission(gi
 
 
 def test_one_permission_that_lacks_leaves_the_other_findings(github: FakeGitHub) -> None:
-    github.say(ORGANIZATION, {"message": "Resource not accessible"}, status=403)
+    github.answer(GROUPS, {"message": "Resource not accessible"}, status=403)
     found = verdicts()
     assert {check for check, verdict in found.items() if verdict == "not_measured"} == {
         "runner-groups",
@@ -257,7 +257,7 @@ def test_one_permission_that_lacks_leaves_the_other_findings(github: FakeGitHub)
 
 @pytest.mark.parametrize("body", [b"<html>", [1], {"approval_policy": 7}, {}, None])
 def test_an_answer_of_another_form_is_no_answer(github: FakeGitHub, body: object) -> None:
-    github.say("actions/permissions/fork-pr-contributor-approval", body)
+    github.answer("actions/permissions/fork-pr-contributor-approval", body)
     [finding] = ask("fork-approval")
     assert (finding.verdict, "another form than documented" in finding.what) == ("not_measured", True)
 
@@ -270,7 +270,7 @@ def test_without_a_token_nothing_is_asked_and_nothing_passes_for_it(
     monkeypatch.setenv("NETRC", ".netrc")
     assert set(verdicts().values()) == {"not_measured"}
     assert "GITHUB_TOKEN" in ask("fork-approval")[0].fix
-    assert github.asked == []
+    assert github.calls == []
 
 
 def test_a_netrc_does_not_replace_the_token(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,11 +280,11 @@ def test_a_netrc_does_not_replace_the_token(github: FakeGitHub, monkeypatch: pyt
 
 
 def test_long_lists_are_read_to_their_end(github: FakeGitHub) -> None:
-    github.page = 2
+    github.most_per_page = 2
     many = [runner(f"orin-{number}", "self-hosted", "orin") for number in range(6)]
-    github.say("actions/runners", {"total_count": 7, "runners": [*many, runner("last", "self-hosted", "atom")]})
+    github.answer("actions/runners", {"total_count": 7, "runners": [*many, runner("last", "self-hosted", "atom")]})
     assert [finding.what for finding in ask("lab-boards")] == ["atom-1: last"]
-    assert github.asked.count("/repos/acme/vision/actions/runners") == 4
+    assert github.calls.count(f"GET /repos/{REPOSITORY}/actions/runners") == 4
 
 
 def test_a_next_page_elsewhere_does_not_get_the_token(github: FakeGitHub) -> None:
@@ -320,8 +320,8 @@ def test_a_token_that_ends_soon_is_told(github: FakeGitHub) -> None:
 
 def test_the_token_goes_to_no_address_in_clear() -> None:
     with pytest.raises(InputError, match="no https:// address"):
-        Questions("acme/vision", TOKEN, "http://github.example")
-    assert TOKEN not in repr(Questions("acme/vision", TOKEN))
+        Questions(REPOSITORY, TOKEN, "http://github.example")
+    assert TOKEN not in repr(Questions(REPOSITORY, TOKEN))
 
 
 @pytest.mark.parametrize(

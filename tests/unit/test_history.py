@@ -125,8 +125,8 @@ def test_a_run_that_was_repeated_takes_the_place_of_its_line(github: FakeGitHub)
 def test_what_a_cancelled_job_missed_is_remembered_in_its_place(github: FakeGitHub) -> None:
     push(github, 1, artifact())
     push(github, 3, artifact())
-    run = {"id": 2, "workflow_id": WORKFLOW, "event": "push", "head_branch": "main", "conclusion": "success"}
-    github.runs.append({**run, "head_sha": sha(2)})
+    run = {"id": 2, "workflow_id": WORKFLOW, "event": "push", "head_branch": "main", "status": "completed"}
+    github.runs.append({**run, "conclusion": "success", "head_sha": sha(2)})
     github.upload(2, "summary", artifact(entry(method="missed")))
     push(github, 4, artifact())
     assert [one.run for one in remembered(github)] == [1, 2, 3, 4]
