@@ -11,10 +11,11 @@ export PATH := $(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help gateway install develop emulators demo device-test test nightly bench check docs lock clean
+.PHONY: help gateway install develop emulators demo device-test test nightly test-runners test-base bench check docs \
+  lock clean
 
 help: ## list the verbs
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 gateway: $(GATEWAY) ## make .venv with what a machine beside a board needs, which trains nothing
 
@@ -66,6 +67,14 @@ test: emulators ## pass all tests that must stay green
 
 nightly: emulators ## pass the tests that take too long for every change, and the random ones on new examples
 	@pytest -q -m "nightly or hypothesis" --hypothesis-profile="new examples"
+
+test-runners: develop ## pass the tests of what runs on devices, on this machine's own architecture
+	@pytest -q tests/loop tests/provision $$(grep -lE '^(from|import) runners' tests/unit/*.py)
+
+test-base: ## pass the tests of the base packages alone, in a new environment of PYTHON= with their newest versions
+	@set -e; room=$$(mktemp -d); trap 'rm -rf '"$$room" EXIT; $(PYTHON) -m venv $$room; \
+	$$room/bin/pip install --quiet --disable-pip-version-check --editable . pytest; \
+	$$room/bin/pytest -q -p no:cacheprovider --noconftest tests/unit/test_extras.py
 
 bench: emulators ## measure what the project promises of itself, as ratios; needs a quiet machine
 	@pytest -q -p no:cacheprovider tests/benchmarks

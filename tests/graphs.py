@@ -4,14 +4,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from pipeline.arithmetic.fp16.engine import Fp16Engine, open_backend
+if TYPE_CHECKING:
+    from pipeline.arithmetic.fp16.engine import Fp16Engine
 
 Array = NDArray[Any]
 
@@ -45,7 +46,9 @@ def model(nodes: list[NodeProto], weights: dict[str, Array] | None = None, shape
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
 
 
-def backend(of: ModelProto, accumulate: str) -> Fp16Engine:
+def backend(of: ModelProto, accumulate: str) -> "Fp16Engine":
+    from pipeline.arithmetic.fp16.engine import open_backend  # graphs need no packages but the base's
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(of, path)

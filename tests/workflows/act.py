@@ -64,8 +64,9 @@ class Machine:
         variables |= {"GITHUB_REPOSITORY": FAKE, **({"GITHUB_API_URL": github.url} if github else {})}
         command = [TOOLS / "act", event, "--json", "--no-cache-server", "--action-cache-path", here / "jobs"]
         command += ["--workflows", f".github/workflows/{workflow}", "--eventpath", here / "event.json"]
-        command += ["--platform", f"{HOSTED}=-self-hosted", "--platform", f"{OWN}=-self-hosted"]
-        command += [*(["--secret", f"GITHUB_TOKEN={TOKEN}"] if github else [])]
+        for machine in (HOSTED, f"{HOSTED}-arm", OWN):
+            command += ["--platform", f"{machine}=-self-hosted"]
+        command += ["--secret", f"GITHUB_TOKEN={TOKEN}"] if github else []
         found = dict(actions)
         for repository in (project, *actions.values()):
             found |= standins(repository)
