@@ -108,7 +108,9 @@ def retest(model: str, method: str, target: str) -> None:
     from pipeline.records.targets import load_target
     from pipeline.stages.retest import retest
 
-    result = retest(candidate(model, method, load_params()), load_target(target), _dataset())
+    params = load_params()
+    made, profile = candidate(model, method, params), load_target(target)
+    result = retest(made, profile, _dataset(), audited=params.audit_samples)
     result.write(layout.result(result.lane, model, method, target))
     if result.refused:
         click.echo(result.refused)

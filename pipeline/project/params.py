@@ -33,6 +33,7 @@ class Params(_Strict):
     train: FineTune
     recipes: dict[str, Recipe]
     gates: Gates
+    audit_samples: int = Field(default=8, gt=0)
 
     @field_validator("models", "methods", "targets")
     @classmethod

@@ -65,14 +65,16 @@ def emulate(
     target: Target,
     *,
     proven: bool = True,
+    audited: int = audit.SAMPLES,
     outputs: Sequence[str] = (),
     budget: Budget | None = None,
 ) -> Emulation:
     """Run `model` (an OpenVINO IR or an ONNX file) over all `samples` in batches of `shape`.
 
-    An emulation that an audit could prove stays without one unless it is to be `proven`. The emulated CPU may take as
-    long as `budget` says; a kind that always calculates there takes the time that it needs. It answers the outputs
-    named, several of them side by side as (N, values); without names, the first one.
+    An emulation that an audit could prove stays without one unless it is to be `proven`, on so many samples as are
+    `audited`. The emulated CPU may take as long as `budget` says; a kind that always calculates there takes the time
+    that it needs. It answers the outputs named, several of them side by side as (N, values); without names, the first
+    one.
 
     Raises:
         InputError: the model fits no runtime of this target, or this machine's crashes on it, hangs or refuses it.
@@ -81,7 +83,7 @@ def emulate(
     if refusal := kind.refusal(model, target):
         raise InputError(f"{model}: {refusal}")
     plan = _answering(kind.plan(target, precision), outputs)
-    probes = _Probes(samples, audit.chosen(len(samples)))
+    probes = _Probes(samples, audit.chosen(len(samples), audited))
     capped = None if kind.replays_everything else plan.target
     given = budget or PATIENT
     found = _run_all(model, probes, shape, plan, capped, _first_cpu_s(model, shape, given))

@@ -24,6 +24,7 @@ from pipeline.project.candidate import FACTS, Candidate
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Result
 from pipeline.records.targets import Precision, Target
+from pipeline.retest.audit import SAMPLES
 from pipeline.retest.emulate import emulate
 from pipeline.retest.score import agreement_percent, classes, score
 from pipeline.system.errors import Missing, Unpredictable
@@ -31,8 +32,12 @@ from pipeline.system.files import sha256
 from pipeline.system.versions import git_commit, versions
 
 
-def retest(candidate: Candidate, target: Target, dataset: Dataset, split: SplitName = "test") -> Result:
+def retest(
+    candidate: Candidate, target: Target, dataset: Dataset, split: SplitName = "test", audited: int = SAMPLES
+) -> Result:
     """Measure one candidate on one target in the emulated lane, on the samples of a split (`val` or `test`).
+
+    Of the test split `audited` samples are replayed as proof.
 
     A precision that the target refuses gives a record that says so. What cannot be emulated here is recorded as
     not measured, with the reason.
@@ -70,7 +75,7 @@ def retest(candidate: Candidate, target: Target, dataset: Dataset, split: SplitN
     batch = target.objective.regions_per_frame
     shape = (batch, 3, spec.input_size, spec.input_size)
     calculated = candidate.graph if kinds.of(target).refusal(file, target) else file
-    emulation = emulate(calculated, precision, regions, shape, target, proven=split == "test")
+    emulation = emulate(calculated, precision, regions, shape, target, proven=split == "test", audited=audited)
     scores = score(emulation, labels, parent_logits, groups=regions.groups)
     outputs = scores.target_outputs
     answers = None if outputs is None else classes(outputs)
