@@ -94,6 +94,10 @@ def unprocessable(what: str) -> tuple[int, dict[str, str]]:
     return 422, {"message": f"Validation Failed: {what}"}
 
 
+def query_of(query: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: query[name] for name in names if name in query}
+
+
 @dataclass
 class FakeGitHub:
     """What the repository holds. `faults` are requests that GitHub would not have taken, `calls` all of them.
@@ -107,7 +111,7 @@ class FakeGitHub:
     workflows: list[dict[str, Any]] = field(default_factory=lambda: [workflow("pr"), workflow("nightly", number=8)])
     runs: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by run
-    artifacts: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)  # by number: run, name, content
+    artifacts: dict[int, dict[str, Any]] = field(default_factory=dict)  # by number, as listed; with the content
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, Any]] = field(default_factory=dict)
     trees: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -170,11 +174,19 @@ class FakeGitHub:
         self.issues.insert(0, {"number": number, **told})
         return self.issues[0]
 
-    def upload(self, run: int, name: str, content: bytes) -> int:
+    def upload(self, run: int, name: str, content: bytes, created_at: str = "2026-11-26T12:00:00Z") -> int:
         """A run uploads an artifact; its number."""
         number = 7000 + len(self.artifacts)
-        self.artifacts[number] = (run, name, content)
+        listed = {"id": number, "name": name, "expired": False, "workflow_run": {"id": run}, "created_at": created_at}
+        self.artifacts[number] = {**listed, "size_in_bytes": len(content), "content": content}
         return number
+
+    def listed(self, **wanted: Any) -> Any:
+        """Artifacts, the newest first."""
+        newest_first = [self.artifacts[number] for number in sorted(self.artifacts, reverse=True)]
+        found = [one for one in newest_first if all(one[name] == value for name, value in wanted.items())]
+        shown = [{name: value for name, value in one.items() if name != "content"} for one in found]
+        return 200, {"total_count": len(found), "artifacts": shown}
 
     # What a route answers: a status and a body, or a status and where to go instead.
 
@@ -276,12 +288,11 @@ class FakeGitHub:
 
     @route("GET", r"actions/runs/(\d+)/artifacts", "name")
     def _artifacts(self, query: dict[str, str], run: str) -> Any:
-        found = [
-            {"id": number, "name": name, "expired": False, "size_in_bytes": len(content)}
-            for number, (of, name, content) in self.artifacts.items()
-            if of == int(run)
-        ]
-        return 200, {"total_count": len(found), "artifacts": found}
+        return self.listed(workflow_run={"id": int(run)}, **query_of(query, "name"))
+
+    @route("GET", "actions/artifacts", "name")
+    def _all_artifacts(self, query: dict[str, str]) -> Any:
+        return self.listed(**query_of(query, "name"))
 
     @route("GET", r"actions/artifacts/(\d+)/zip")
     def _zip(self, query: dict[str, str], number: str) -> Any:
@@ -389,7 +400,9 @@ def serving(github: FakeGitHub) -> Iterator[FakeGitHub]:
                 github.faults.append("a token was shown to the host of the files")
                 self._answer(401, {})
                 return
-            self._send(200, github.artifacts[int(path.rsplit("/", 1)[1])][2], {"Content-Type": "application/zip"})
+            self._send(
+                200, github.artifacts[int(path.rsplit("/", 1)[1])]["content"], {"Content-Type": "application/zip"}
+            )
 
         def _page(self, status: int, found: Any, query: dict[str, str]) -> None:
             if status == 302:

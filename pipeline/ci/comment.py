@@ -8,13 +8,12 @@ again by a mark in its text, in comments of GitHub's own bot alone.
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.ci import artifact, summary_text
+from pipeline.ci import artifact, our_own, summary_text
 from pipeline.ci.run_ended import WorkflowRun
 from pipeline.ci.summary_text import Base, Links
 from pipeline.system.errors import BadData
 from pipeline.system.github_api import GitHub
 
-AUTHOR = "github-actions[bot]"  # whom a job's token speaks as
 MARK = "<!-- edgeproof: the summary of this pull request -->"
 CUT_SHORT = ("failure", "timed_out", "startup_failure")  # other ends without a record are nobody's news
 RUNS = 20  # of the base branch that are asked for a record, newest first
@@ -110,13 +109,11 @@ def _unreadable(run: WorkflowRun, links: Links) -> str:
 
 def _put(github: GitHub, pull_request: PullRequest, text: str, *, anew: bool) -> str:
     """Edit our comment, or write it where there is none and it is to be made `anew`."""
-    body = f"{text}\n{MARK}\n"
+    body = our_own.signed(text, MARK)
     comments = f"issues/{pull_request.number}/comments"
     for comment in github.pages(comments):
-        earlier = (comment["body"] or "").replace("\r\n", "\n").strip()
-        # At the end: the bot of another workflow may quote what somebody wrote.
-        if comment["user"] and comment["user"]["login"] == AUTHOR and earlier.endswith(MARK):
-            if earlier == body.strip():
+        if our_own.is_ours(comment, MARK):
+            if our_own.says(comment, body):
                 return f"pull request {pull_request.number}: the comment is up to date"
             github.send("PATCH", f"issues/comments/{int(comment['id'])}", {"body": body})
             return f"pull request {pull_request.number}: the comment was brought up to date"

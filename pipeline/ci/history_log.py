@@ -6,6 +6,7 @@ GitHub deletes after 90 days. A run that is repeated takes the place of its earl
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,7 +15,7 @@ from pipeline.ci.harmless import Commit
 from pipeline.ci.run_ended import Event, WorkflowRun
 from pipeline.ci.run_record import RunRecord
 from pipeline.records.targets import describe
-from pipeline.system.errors import BadData, Refused
+from pipeline.system.errors import BadData, Missing, Refused, reason
 from pipeline.system.github_api import ApiError, GitHub
 
 BRANCH, FILE = "history", "history.jsonl"
@@ -51,6 +52,20 @@ def parse(text: str) -> list[Line]:
     return lines
 
 
+def lines_of(file: Path) -> list[Line]:
+    """Those of a file.
+
+    Raises:
+        InputError: it is missing, or holds something else.
+    """
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Missing(f"{file}: no such file; `git show origin/{BRANCH}:{FILE}` prints it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"{file}: cannot be read as {FILE}{reason(error)}") from error
+
+
 def text(lines: Sequence[Line]) -> str:
     """The file."""
     return "".join(json.dumps(line.model_dump(mode="json", exclude_none=True), sort_keys=True) + "\n" for line in lines)
@@ -68,7 +83,7 @@ def remember(github: GitHub, event: Event) -> list[Line]:
     whose = run.head_repository.full_name if run.head_repository else "nobody"
     if (run.event, run.head_branch, whose) != ("push", main, github.repository):
         raise Refused(f"run {run.id} is of no push to {main} of {github.repository}; it is not remembered")
-    tip, lines = _read(github)
+    tip, lines = read(github)
     found = [*_missed(github, run, main, lines), *_of_run(github, run)]
     for left in reversed(range(TRIES)):
         lines = _merged(lines, found)
@@ -79,7 +94,7 @@ def remember(github: GitHub, event: Event) -> list[Line]:
         except ApiError as error:
             if error.status != CONFLICT or not left:
                 raise
-            tip, lines = _read(github)
+            tip, lines = read(github)
         else:
             break
     return lines
@@ -122,7 +137,7 @@ def _of_run(github: GitHub, run: WorkflowRun) -> list[Line]:
     return [line]
 
 
-def _read(github: GitHub) -> tuple[str, list[Line]]:
+def read(github: GitHub) -> tuple[str, list[Line]]:
     """The branch's newest commit, empty where there is no branch, and the history as of it."""
     if (found := github.find(f"git/ref/heads/{BRANCH}")) is None:
         return "", []

@@ -9,29 +9,31 @@ from pipeline.records.targets import describe
 from pipeline.system.errors import Missing
 
 
-class _Lax(BaseModel):
+class Lax(BaseModel):
+    """The part of what GitHub says that somebody reads."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _Owner(_Lax):
+class _Owner(Lax):
     login: str
 
 
-class _Repository(_Lax):
+class _Repository(Lax):
     full_name: str
     owner: _Owner
 
 
-class _Number(_Lax):
+class _Number(Lax):
     number: int
 
 
-class _HeadCommit(_Lax):
+class _HeadCommit(Lax):
     message: str
     timestamp: str
 
 
-class WorkflowRun(_Lax):
+class WorkflowRun(Lax):
     """A run as the event `workflow_run` tells it; GitHub's words, but for the branch's name."""
 
     id: int
@@ -45,11 +47,11 @@ class WorkflowRun(_Lax):
     pull_requests: list[_Number] = []
 
 
-class _DefaultBranch(_Lax):
+class _DefaultBranch(Lax):
     default_branch: str = "main"
 
 
-class Event(_Lax):
+class Event(Lax):
     """The file that GITHUB_EVENT_PATH names."""
 
     workflow_run: WorkflowRun

@@ -10,7 +10,7 @@ from pipeline.cli.group import Group
 
 @click.group(cls=Group)
 def ci() -> None:
-    """What the workflows run: plans, cache, verdict, summary, comment, history."""
+    """What the workflows run: plans, cache, verdict, summary, comment, history, nights."""
 
 
 @ci.command()
@@ -212,20 +212,79 @@ def history(file: Path | None, out: Path) -> None:
 
     from pipeline.ci import history_log, history_page, run_ended
     from pipeline.system import workflow_commands
-    from pipeline.system.errors import Missing
     from pipeline.system.github_api import GitHub
 
     workflow_commands.stop()
-    if file is not None and not file.is_file():
-        raise Missing(f"{file}: no such file; `git show origin/history:history.jsonl` prints it")
-    if file is None:
-        lines = history_log.remember(GitHub.of_environment(), run_ended.event())
-    else:
-        lines = history_log.parse(file.read_text(encoding="utf-8"))
+    lines = history_log.lines_of(file) if file else history_log.remember(GitHub.of_environment(), run_ended.event())
     server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
     repository = os.environ.get("GITHUB_REPOSITORY", "")
     history_page.write(out, lines, f"{server}/{repository}" if repository else "")
     click.echo(f"{len(lines)} commit{'s' if len(lines) != 1 else ''}: {out / 'index.html'}")
+
+
+@ci.command()
+def night() -> None:
+    """Have params.yaml ask for as many audited samples as a night has time for."""
+    from pipeline.ci.night import ask_for_more
+
+    click.echo(f"{ask_for_more()} samples of each re-test are audited")
+
+
+@ci.command()
+def retry() -> None:
+    """Re-test once more what has no answers yet, or none that anybody has proven, and report anew."""
+    from pipeline.ci import night
+
+    for judgement in night.retry():
+        click.echo(f"re-tested: {judgement.result.candidate} on {judgement.result.target}")
+
+
+@ci.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--record", type=click.Path(path_type=Path), default=Path("artifacts/ci/summary.json"), show_default=True)
+def drift(file: Path | None, record: Path) -> None:
+    """Hold a night's record, as `edgeproof ci summary` writes it, against a FILE of the branch `history`.
+
+    Without FILE the branch is read on GitHub, for which it wants GITHUB_TOKEN with `contents: read`. The exit code is
+    a job's: 0 no drift, or nothing to compare with, which is a warning, 1 a number that is worse, 2 bad input.
+    """
+    from pipeline.ci import drift, history_log, policy, run_record
+    from pipeline.system import workflow_commands
+    from pipeline.system.errors import Missing
+    from pipeline.system.github_api import GitHub
+
+    workflow_commands.stop()
+    if not record.is_file():
+        raise Missing(f"{record}: no such file; `edgeproof ci summary` writes it")
+    lines = history_log.lines_of(file) if file else history_log.read(GitHub.of_environment())[1]
+    found = drift.compare(lines, run_record.read(record.read_bytes()))
+    for one in found:
+        if one.worse:
+            click.echo(one.words)
+            workflow_commands.annotate("error", one.words, title="drift")
+    click.echo(f"{len(found)} numbers compared with {len(lines)} commits of the main branch")
+    sys.exit(policy.exit_code(drift.verdict(found)))
+
+
+@ci.command()
+def watchdog() -> None:
+    """Open one issue for nights that fail or do not come and for silent boards, keep it up to date, close it.
+
+    Wants GITHUB_TOKEN with `issues: write` and `actions: read`, on a hosted machine. The boards are those of
+    runners/boards/ that have labels.
+    """
+    import os
+    from datetime import datetime, timezone
+
+    from pipeline.ci import watchdog
+    from pipeline.lab.board_file import board_names, load_board
+    from pipeline.system import workflow_commands
+    from pipeline.system.github_api import GitHub
+
+    workflow_commands.stop()
+    boards = [board for board in map(load_board, board_names()) if board.labels]
+    server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    click.echo(watchdog.watch(GitHub.of_environment(), boards, server, datetime.now(timezone.utc)))
 
 
 COMMANDS = [ci]

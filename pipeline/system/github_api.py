@@ -7,6 +7,7 @@ page that is elsewhere.
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from pipeline.system.errors import InputError, Missing
 
 API = "https://api.github.com"
 TIMEOUT_S = 30
+SCHEDULES_END = timedelta(days=60)  # after the last push, in a public repository
 # Reads only: what was written may have arrived although the answer did not.
 RETRIES = Retry(
     total=3,

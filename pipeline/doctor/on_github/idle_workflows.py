@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from pipeline.doctor.examined import ACTIONS, Subject, events
 from pipeline.doctor.finding import Finding, well, wrong
+from pipeline.system.github_api import SCHEDULES_END
 
-IDLE = timedelta(days=60)
 SOON = timedelta(days=15)
 STATES = {
     "disabled_inactivity": "GitHub has switched {} off: 60 days without activity",
@@ -38,7 +38,12 @@ def look(subject: Subject) -> Iterator[Finding]:
         )
     pushed = subject.repository.pushed_at
     scheduled = [path.name for path, workflow in subject.workflows.items() if "schedule" in events(workflow)]
-    if scheduled and not subject.repository.private and pushed and (left := pushed + IDLE - subject.now) < SOON:
+    if (
+        scheduled
+        and not subject.repository.private
+        and pushed
+        and (left := pushed + SCHEDULES_END - subject.now) < SOON
+    ):
         yield wrong(
             f"the last push was {(subject.now - pushed).days} days ago: schedules end {_when(left)}",
             f"after 60 days GitHub switches off what a public repository schedules ({', '.join(scheduled)})",
