@@ -23,6 +23,7 @@ from pipeline.system.errors import BadData, InputError
 from pipeline.system.github_api import API
 
 WORKFLOWS = Path(".github/workflows")
+BOARDS = Path("runners/boards")
 GIT_S = 20.0
 DVC_S = 60.0
 METADATA = "Metadata: read"
@@ -71,6 +72,21 @@ class Group(BaseModel):
     restricted_to_workflows: bool = False
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads a board's file without the tags that labgrid has for itself (`!template`)."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A board that jobs ask for, by labels in small letters; an emulated one needs no machine of one's own."""
+
+    labels: set[str]
+    emulated: bool
+
+
 @dataclass(frozen=True)
 class Job:
     """A job of a workflow file."""
@@ -81,9 +97,17 @@ class Job:
 
     @property
     def on_board(self) -> bool:
-        """Whether it runs on a machine of ours: it asks for one, or for whatever its caller names."""
-        asked = str(self.described.get("runs-on", ""))
-        return "self-hosted" in asked or "inputs." in asked
+        """Whether it asks for a machine of ours."""
+        return "self-hosted" in self._runs_on
+
+    @property
+    def where_its_caller_says(self) -> bool:
+        """Whether what it runs on is an input."""
+        return "inputs." in self._runs_on
+
+    @property
+    def _runs_on(self) -> str:
+        return str(self.described.get("runs-on", ""))
 
     @property
     def environment(self) -> str | None:
@@ -137,6 +161,20 @@ class Subject:
             for name, described in (workflow.get("jobs") or {}).items():
                 if isinstance(described, dict):
                     yield Job(path, str(name), described)
+
+    @cached_property
+    def boards(self) -> dict[Path, Asked]:
+        """The boards that jobs ask for, by their files: those that name labels.
+
+        Raises:
+            InputError: a file is no board's.
+        """
+        return {path: asked for path in sorted(BOARDS.glob("*.yaml")) if (asked := _asked(path)).labels}
+
+    @property
+    def jobs_on_boards(self) -> list[Job]:
+        """Those that ask for a machine of ours; of those whose caller says it, where there is a board to say."""
+        return [job for job in self.jobs if job.on_board or (job.where_its_caller_says and self.boards)]
 
     @cached_property
     def repository(self) -> Repository:
@@ -206,6 +244,18 @@ def dvc(*arguments: str) -> str:
         return programs.run([sys.executable, "-m", "dvc", *arguments], DVC_S)
     except programs.Failed as error:
         raise Unasked(f"dvc {arguments[0]}: {error}", "make install, and run it again") from None
+
+
+def _asked(path: Path) -> Asked:
+    try:
+        described = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        board = described.get("board") or {}
+        labels, place = board.get("labels") or [], board.get("place")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise BadData(f"{path}: cannot be read as a board ({' '.join(str(error).split())})") from error
+    if not isinstance(labels, list):
+        raise BadData(f"{path}: labels is no list")
+    return Asked({str(label).lower() for label in labels}, place == "emulated")
 
 
 def _token(file: Path | None) -> str | None:

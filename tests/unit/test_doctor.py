@@ -444,3 +444,17 @@ def test_data_and_its_remote_are_what_dvc_says_of_them(github: FakeGitHub, image
     assert state("project-data") == ("fail", "data/ holds other files than data.dvc names")
     shutil.rmtree("data")
     assert state("project-data") == ("fail", "data/ is not there")
+
+
+def test_a_workflow_that_boards_are_named_to_asks_for_nothing_where_there_are_none(github: FakeGitHub) -> None:
+    called = "on: {workflow_call: {}}\njobs:\n  board: {runs-on: '${{ fromJSON(inputs.labels) }}'}\n"
+    Path(".github/workflows/nightly.yml").write_text(called)
+    github.say("actions/runners", {"total_count": 0, "runners": []})
+    assert ask("device-environment")[0].verdict == "fail"
+    assert "asks for one" in ask("lab-runners")[0].what
+    emulated = "board: {place: emulated, target: atom-x5-e3940, labels: [ubuntu-24.04]}\n"
+    Path("runners/boards/atom-1.yaml").write_text(emulated)
+    assert ask("device-environment")[0].verdict == "fail", "the environment is the same"
+    assert [finding.verdict for check in ("lab-runners", "lab-boards") for finding in ask(check)] == ["pass"] * 2
+    Path("runners/boards/atom-1.yaml").write_text(emulated.replace("labels: [ubuntu-24.04]", "labels: []"))
+    assert [finding.verdict for finding in ask("device-environment")] == ["pass"]

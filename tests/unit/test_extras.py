@@ -95,6 +95,22 @@ def test_what_needs_more_says_what_to_install(base: str, arguments: tuple[str, .
 
 
 @pytest.mark.nightly
+def test_what_a_machine_beside_a_board_has_is_enough_for_a_board_s_job() -> None:
+    declared = metadata.requires("edgeproof") or []
+    ours = [one for one in declared if "extra ==" not in one or re.search(r"extra == .boards.", one)]
+    # Installed is an earlier pyproject.toml, perhaps.
+    text = (REPOSITORY / "pyproject.toml").read_text()
+    [listed] = re.findall(r"^boards = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    modules = modules_of([*ours, *re.findall(r'"(.+?)"', listed)]) | {"pipeline", "models", "runners"}
+    assert not modules & {"torch", "dvc", "nncf", "sklearn"}
+    job = "import pipeline.ci.board_job, pipeline.device.plugin, pipeline.device.session, pipeline.device.verdicts"
+    code = ONLY_BASE.replace("from pipeline.cli import main\nmain()", f"{job}\nimport tests.device.test_device")
+    command = [sys.executable, "-c", code, ",".join(sorted(modules | {"tests"}))]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.nightly
 def test_a_wheel_with_the_base_packages_installs_and_runs(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip = [tmp_path / "venv/bin/pip", "install", "--quiet", "--constraint", REPOSITORY / "requirements.lock"]

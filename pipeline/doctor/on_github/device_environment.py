@@ -28,7 +28,7 @@ class Environment(BaseModel):
 
 def look(subject: Subject) -> Iterator[Finding]:
     """The environments that the workflow files name for jobs on boards."""
-    jobs = [job for job in subject.jobs if job.on_board]
+    jobs = subject.jobs_on_boards
     if not jobs:
         yield well("no workflow asks for a board")
         return
