@@ -94,10 +94,6 @@ def unprocessable(what: str) -> tuple[int, dict[str, str]]:
     return 422, {"message": f"Validation Failed: {what}"}
 
 
-def query_of(query: dict[str, str], *names: str) -> dict[str, str]:
-    return {name: query[name] for name in names if name in query}
-
-
 @dataclass
 class FakeGitHub:
     """What the repository holds. `faults` are requests that GitHub would not have taken, `calls` all of them.
@@ -174,17 +170,24 @@ class FakeGitHub:
         self.issues.insert(0, {"number": number, **told})
         return self.issues[0]
 
-    def upload(self, run: int, name: str, content: bytes, created_at: str = "2026-11-26T12:00:00Z") -> int:
+    def upload(
+        self, run: int, name: str, content: bytes, created_at: str = "2026-11-26T12:00:00Z", **of_run: Any
+    ) -> int:
         """A run uploads an artifact; its number."""
         number = 7000 + len(self.artifacts)
-        listed = {"id": number, "name": name, "expired": False, "workflow_run": {"id": run}, "created_at": created_at}
+        told = {"id": run, "repository_id": 8, "head_repository_id": 8, "head_branch": "main", **of_run}
+        listed = {"id": number, "name": name, "expired": False, "created_at": created_at, "workflow_run": told}
         self.artifacts[number] = {**listed, "size_in_bytes": len(content), "content": content}
         return number
 
-    def listed(self, **wanted: Any) -> Any:
-        """Artifacts, the newest first."""
+    def listed(self, query: dict[str, str], run: int | None = None) -> Any:
+        """Artifacts of a name, the newest first."""
         newest_first = [self.artifacts[number] for number in sorted(self.artifacts, reverse=True)]
-        found = [one for one in newest_first if all(one[name] == value for name, value in wanted.items())]
+        found = [
+            one
+            for one in newest_first
+            if query.get("name") in (None, one["name"]) and run in (None, one["workflow_run"]["id"])
+        ]
         shown = [{name: value for name, value in one.items() if name != "content"} for one in found]
         return 200, {"total_count": len(found), "artifacts": shown}
 
@@ -288,11 +291,11 @@ class FakeGitHub:
 
     @route("GET", r"actions/runs/(\d+)/artifacts", "name")
     def _artifacts(self, query: dict[str, str], run: str) -> Any:
-        return self.listed(workflow_run={"id": int(run)}, **query_of(query, "name"))
+        return self.listed(query, int(run))
 
     @route("GET", "actions/artifacts", "name")
     def _all_artifacts(self, query: dict[str, str]) -> Any:
-        return self.listed(**query_of(query, "name"))
+        return self.listed(query)
 
     @route("GET", r"actions/artifacts/(\d+)/zip")
     def _zip(self, query: dict[str, str], number: str) -> Any:

@@ -1,8 +1,9 @@
 """One issue for as long as nights fail or do not come, or a board is silent: opened, kept up to date, closed.
 
 It runs on a hosted machine, since one on a board would fall silent with it. What a job that never started cannot say of
-itself, GitHub's API says: which runs there were, and when a board last left something. A night that was cancelled has
-failed, whether somebody cancelled it or no machine took a job of it within GitHub's 24 hours, which GitHub calls alike.
+itself, GitHub's API says: which runs there were, and in the records that they left, which boards answered. A night that
+was cancelled has failed, whether somebody cancelled it or no machine took a job of it within GitHub's 24 hours, which
+GitHub calls alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from pipeline.ci import our_own
+from pipeline.ci import artifact, our_own
+from pipeline.ci.board_outcome import State
 from pipeline.ci.run_ended import Lax
 from pipeline.lab.board_file import Board
 from pipeline.system.console import escape_markdown
-from pipeline.system.errors import some
+from pipeline.system.errors import BadData, some
 from pipeline.system.github_api import SCHEDULES_END, GitHub
 
 MARK = "<!-- edgeproof: the watchdog -->"
@@ -23,7 +25,9 @@ NIGHTS = ("schedule", "workflow_dispatch")  # one that somebody starts by hand i
 LATE = timedelta(hours=36)  # one a day, which GitHub may start hours late
 SILENT = timedelta(days=3)
 SOON = timedelta(days=15)
+SILENT_STATES: tuple[State, ...] = ("away", "unanswered", "hangs", "unusable")
 RUNS, JOBS = 30, 20  # that are looked at, that are named
+LISTED, RECORDS = 100, 20  # of all branches, of the main branch
 MOST_TITLE = 256
 WELL = ("success", "skipped")
 
@@ -54,6 +58,24 @@ class _Job(Lax):
     runner_id: int | None = None  # none or 0 where no machine took it
 
 
+class _Run(Lax):
+    head_branch: str | None
+    repository_id: int
+    head_repository_id: int
+
+
+class _Upload(Lax):
+    id: int
+    expired: bool
+    created_at: datetime
+    workflow_run: _Run
+
+    def is_of(self, branch: str) -> bool:
+        """Whether a run of a branch of the repository itself left it, and no proposal of the same name."""
+        run = self.workflow_run
+        return run.head_branch == branch and run.head_repository_id == run.repository_id
+
+
 @dataclass(frozen=True)
 class Trouble:
     """In a few words, which the issue's title has, and as a paragraph of Markdown."""
@@ -73,7 +95,7 @@ def watch(github: GitHub, boards: Sequence[Board], server: str, now: datetime) -
     found = [
         *_nights(github, workflow, repository.default_branch, server, now),
         *_schedules(repository, now),
-        *_boards(github, boards, workflow.created_at, now),
+        *_boards(github, boards, repository.default_branch, workflow.created_at, now),
     ]
     return _tell(github, found)
 
@@ -116,18 +138,41 @@ def _schedules(repository: _Repository, now: datetime) -> Iterator[Trouble]:
         yield Trouble(f"schedules end on {end:%Y-%m-%d}", why)
 
 
-def _boards(github: GitHub, boards: Sequence[Board], since: datetime, now: datetime) -> Iterator[Trouble]:
-    """When a board last left something, the newest artifact of its jobs says; GitHub lists it first."""
+def _boards(github: GitHub, boards: Sequence[Board], branch: str, since: datetime, now: datetime) -> Iterator[Trouble]:
+    names = [board.name for board in boards]
+    heard = _heard(github, names, branch) if names else {}
     for board in boards:
-        found = github.get("actions/artifacts", name=f"board-{board.name}", per_page=1)["artifacts"]
-        seen = datetime.fromisoformat(found[0]["created_at"].replace("Z", "+00:00")) if found else None
-        if now - (seen or since) > SILENT:
-            last = f"was last seen on {seen:%Y-%m-%d %H:%M} UTC" if seen else "was never seen"
+        last = heard.get(board.name)
+        if now - (last or since) > SILENT:
+            told = (
+                f"last answered on {last:%Y-%m-%d %H:%M} UTC" if last else f"answered none of the last {RECORDS} runs"
+            )
             yield Trouble(
                 f"{board.name} is silent",
-                f"The board {_quoted(board.name)} ({_quoted(board.target)}) {last}. On the machine that runs its jobs: "
+                f"The board {_quoted(board.name)} ({_quoted(board.target)}) {told}. On the machine that runs its jobs: "
                 "`journalctl -u edgeproof-runner`; what else there is to look at, docs/boards.md says.",
             )
+
+
+def _heard(github: GitHub, names: Sequence[str], branch: str) -> dict[str, datetime]:
+    """When each board last answered, by the newest records of runs of the branch, which GitHub lists first.
+
+    A run that had nothing for it to measure asked it nothing, and says nothing against it.
+    """
+    heard: dict[str, datetime] = {}
+    listed = github.get("actions/artifacts", name=artifact.NAME, per_page=LISTED)["artifacts"]
+    uploads = [one for one in map(_Upload.model_validate, listed) if one.is_of(branch) and not one.expired]
+    for upload in uploads[:RECORDS]:
+        try:
+            found = artifact.record(github, upload.id)
+        except BadData:  # of an older version
+            continue
+        for board in found.boards:
+            if board.state not in SILENT_STATES:
+                heard.setdefault(board.board, upload.created_at)
+        if heard.keys() >= set(names):
+            break
+    return heard
 
 
 def _named(jobs: Sequence[_Job]) -> Iterator[str]:

@@ -276,15 +276,13 @@ def watchdog() -> None:
     import os
     from datetime import datetime, timezone
 
-    from pipeline.ci import watchdog
-    from pipeline.lab.board_file import board_names, load_board
+    from pipeline.ci import preflight, watchdog
     from pipeline.system import workflow_commands
     from pipeline.system.github_api import GitHub
 
     workflow_commands.stop()
-    boards = [board for board in map(load_board, board_names()) if board.labels]
     server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
-    click.echo(watchdog.watch(GitHub.of_environment(), boards, server, datetime.now(timezone.utc)))
+    click.echo(watchdog.watch(GitHub.of_environment(), preflight.declared(), server, datetime.now(timezone.utc)))
 
 
 COMMANDS = [ci]

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipeline.ci import watchdog
+from pipeline.ci import preflight, watchdog
 from pipeline.ci.watchdog import MARK
 from pipeline.cli import cli
 from pipeline.lab.board_file import Board
 from pipeline.system import workflow_commands
 from pipeline.system.github_api import ApiError, GitHub
 from tests.fake_github import BOT, MOST_BODY, MOST_TITLE, REPOSITORY, TOKEN, FakeGitHub, ago, serving, workflow
+from tests.unit.test_comment import artifact
 
 NIGHTLY = 8
 ATOM = Board(
@@ -156,21 +157,47 @@ def test_schedules_that_will_end_are_told_while_there_is_a_watchdog(github: Fake
     assert "closed" in watch(github)
 
 
-def test_a_board_that_left_nothing_for_days_is_silent(github: FakeGitHub) -> None:
+def run_with(github: FakeGitHub, state: str, days: float, board: str = "atom-1", **of_run: Any) -> None:
+    """A run so many days ago, and how the board was in it."""
+    outcome = {"board": board, "target": "atom-x5-e3940", "required": True, "state": state}
+    github.upload(1, "summary", artifact(boards=[outcome]), ago(days=days), **of_run)
+
+
+@pytest.mark.parametrize("state", ["away", "unanswered", "hangs", "unusable"])
+def test_a_board_that_does_not_answer_for_days_is_silent(github: FakeGitHub, state: str) -> None:
     night(github, "success")
-    for days in (9, 5):
-        github.upload(1, "board-atom-1", b"", ago(days=days))
+    for answered, days in (("measured", 9), ("measured", 5), (state, 2), (state, 1)):
+        run_with(github, answered, days)
     assert watch(github, ATOM) == "issue 3 opened: Watchdog: atom-1 is silent"
-    assert f"was last seen on {ago(days=5)[:10]}" in issue(github)["body"]
-    github.upload(2, "board-atom-1", b"", ago(days=1))
+    assert f"last answered on {ago(days=5)[:10]}" in issue(github)["body"]
+    run_with(github, "measured", 0)
     assert "closed" in watch(github, ATOM)
 
 
-def test_a_board_that_never_left_anything_is_silent_and_another_ones_is_not_taken_for_it(github: FakeGitHub) -> None:
+@pytest.mark.parametrize("state", ["measured", "throttled", "sick", "nothing to measure"])
+def test_one_that_answers_is_not_silent_however_it_is(github: FakeGitHub, state: str) -> None:
     night(github, "success")
-    github.upload(1, "board-atom-10", b"", ago(days=0))
+    run_with(github, "measured", days=2)
+    run_with(github, state, days=1)
+    github.upload(1, "summary", b"of an older version", ago(days=0))
+    assert watch(github, ATOM) == "all is well"
+    assert len([call for call in github.calls if "/zip" in call]) == 2, "older records are left alone"
+
+
+def test_proposals_and_other_boards_say_nothing_of_it(github: FakeGitHub) -> None:
+    night(github, "success")
+    run_with(github, "measured", 0, board="atom-10")
+    run_with(github, "measured", 0, head_branch="faster")
+    run_with(github, "measured", 0, head_repository_id=9)  # a fork's branch may be called main
     assert "atom-1 is silent" in watch(github, ATOM)
-    assert "was never seen" in issue(github)["body"]
+    assert "answered none of the last 20 runs" in issue(github)["body"]
+
+
+def test_where_no_board_is_declared_no_record_is_read(github: FakeGitHub) -> None:
+    night(github, "success")
+    run_with(github, "away", 9)
+    assert watch(github) == "all is well"
+    assert not [call for call in github.calls if "artifacts" in call]
 
 
 def test_several_troubles_are_one_issue(github: FakeGitHub) -> None:
@@ -223,8 +250,8 @@ def test_what_github_refuses_is_no_good_news(github: FakeGitHub) -> None:
 def test_the_verb_takes_the_boards_that_have_labels(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     night(github, "success")
     other = ATOM.model_copy(update={"name": "other", "labels": []})
-    monkeypatch.setattr("pipeline.lab.board_file.board_names", lambda: ["atom-1", "other"])
-    monkeypatch.setattr("pipeline.lab.board_file.load_board", {"atom-1": ATOM, "other": other}.__getitem__)
+    monkeypatch.setattr(preflight, "board_names", lambda: ["atom-1", "other"])
+    monkeypatch.setattr(preflight, "load_board", {"atom-1": ATOM, "other": other}.__getitem__)
     monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
     for name, value in {"API_URL": github.url, "REPOSITORY": REPOSITORY, "TOKEN": TOKEN}.items():
         monkeypatch.setenv(f"GITHUB_{name}", value)

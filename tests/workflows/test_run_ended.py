@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from act import REPOSITORY, Machine, Run
+from act import Machine, Run
 from project import copy_repository, environment, ready_venv
 
 from tests.fake_github import TOKEN, FakeGitHub, ago, packed, serving
@@ -88,28 +88,20 @@ def test_a_proposal_is_no_history_though_its_branch_is_called_main(
     assert (run.code, run.jobs, github.calls) == (0, [], [])
 
 
-@pytest.fixture
-def watched(github: FakeGitHub) -> FakeGitHub:
-    """A repository whose boards were all seen a moment ago."""
-    for path in (REPOSITORY / "runners/boards").glob("*.yaml"):
-        github.upload(1, f"board-{path.stem}", b"", ago(hours=1))
-    return github
-
-
 def test_a_night_that_failed_opens_an_issue_and_a_good_one_by_hand_closes_it(
-    machine: Machine, watched: FakeGitHub
+    machine: Machine, github: FakeGitHub
 ) -> None:
     night = json.loads((EVENTS / "night_ended.json").read_text())["workflow_run"]
-    watched.runs = [{**night, "created_at": ago(hours=3)}]
-    watched.jobs[night["id"]] = [{"name": "boards / atom-1", "conclusion": "cancelled", "runner_id": None}]
-    run = end(machine, watched, "night_ended", "watchdog.yml")
+    github.runs = [{**night, "created_at": ago(hours=3)}]
+    github.jobs[night["id"]] = [{"name": "boards / atom-1", "conclusion": "cancelled", "runner_id": None}]
+    run = end(machine, github, "night_ended", "watchdog.yml")
     assert (run.code, run.jobs) == (0, ["watch"]), run.output
-    [issue] = watched.issues
+    [issue] = github.issues
     assert (issue["title"], issue["state"]) == ("Watchdog: the night failed", "open")
     assert "- boards / atom-1: cancelled, no machine took it" in issue["body"]
     by_hand = {**night, "id": 602, "event": "workflow_dispatch", "conclusion": "success", "created_at": ago(hours=1)}
-    watched.runs.insert(0, by_hand)
-    run = machine.run(machine.folder / "project", "schedule", {}, "watchdog.yml", github=watched)
+    github.runs.insert(0, by_hand)
+    run = machine.run(machine.folder / "project", "schedule", {}, "watchdog.yml", github=github)
     assert (run.code, run.jobs, issue["state"]) == (0, ["watch"], "closed"), run.output
     assert TOKEN not in run.output["watch"]
 
