@@ -21,12 +21,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from tests.loopback import listening
 
 BOT = "github-actions[bot]"
-REPOSITORY, TOKEN = "acme/cameras", "ghs_secretOfThisJob"
+REPOSITORY, TOKEN, LAB = "acme/cameras", "ghs_secretOfThisJob", "github_pat_mayReadSettings"
 GROUPS = "/orgs/acme/actions/runner-groups"
 MOST_TITLE, MOST_BODY = 256, 65_536
 STORED = "localhost"  # the files' host; the API is 127.0.0.1
 JSON, RAW = "application/vnd.github+json", "application/vnd.github.raw+json"
-HEADERS = {"Authorization": f"Bearer {TOKEN}", "X-GitHub-Api-Version": "2022-11-28", "User-Agent": "edgeproof"}
+HEADERS = {"X-GitHub-Api-Version": "2022-11-28", "User-Agent": "edgeproof"}
 ANY = {"per_page", "page", "visible_to_repository"}  # parameters of a question whose answer was given
 ROUTES: list[tuple[str, str, set[str], str, Callable[..., Any]]] = []
 
@@ -76,6 +76,11 @@ def workflow(name: str, state: str = "active", number: int = 7, created_at: str 
     return {"id": number, "name": name, "path": path, "state": state, "created_at": created_at}
 
 
+def below(path: str) -> str:
+    """A path that begins without a slash is the repository's."""
+    return path if path.startswith("/") else f"/repos/{REPOSITORY}/{path}".rstrip("/")
+
+
 def route(method: str, path: str, *queries: str, accept: str = JSON) -> Callable[[Callable[..., Any]], Any]:
     """A method of FakeGitHub answers at a path below the repository's, and knows these parameters beside a page's."""
 
@@ -98,7 +103,8 @@ def unprocessable(what: str) -> tuple[int, dict[str, str]]:
 class FakeGitHub:
     """What the repository holds. `faults` are requests that GitHub would not have taken, `calls` all of them.
 
-    `answers` are what certain paths answer whatever the repository holds: a status and a body.
+    `answers` are what certain paths answer whatever the repository holds: a status, and a body or what makes one. Those
+    in `reserved` a job's own token may not see. `tokens` are those of the calls.
     """
 
     pulls: list[dict[str, Any]] = field(default_factory=list)
@@ -113,9 +119,11 @@ class FakeGitHub:
     trees: dict[str, dict[str, str]] = field(default_factory=dict)
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)  # of every answer
+    reserved: set[str] = field(default_factory=set)
     first: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # statuses and headers before any answer
     most_per_page: int = 100
     calls: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     port: int = 0
 
@@ -155,7 +163,7 @@ class FakeGitHub:
 
     def answer(self, path: str, body: Any, status: int = 200) -> None:
         """Answer so from now on; paths are below the repository's unless they begin with a slash."""
-        self.answers[path if path.startswith("/") else f"/repos/{REPOSITORY}/{path}".rstrip("/")] = (status, body)
+        self.answers[below(path)] = (status, body)
 
     def say(self, number: int, body: str, login: str = BOT) -> None:
         """Somebody comments on an issue or a pull request."""
@@ -371,17 +379,22 @@ def serving(github: FakeGitHub) -> Iterator[FakeGitHub]:
             address = urlsplit(self.path)
             query = {name: values[-1] for name, values in parse_qs(address.query).items()}
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             github.calls.append(f"{method} {address.path}")
+            github.tokens.append(token)
             if self.headers["Host"].startswith(STORED):
                 self._stored(address.path)
                 return
             accept, known, answer = self._found(method, address.path, query if method == "GET" else content)
             wanted = {**HEADERS, "Accept": accept}
             wrong = [name for name, value in wanted.items() if self.headers.get(name) != value]
+            wrong += [] if token in (TOKEN, LAB) else ["Authorization"]
             unknown = sorted(query.keys() - known)
             if wrong or unknown or answer is None:
                 github.faults.append(f"{method} {self.path}: {wrong} {unknown}")
                 self._answer(401 if "Authorization" in wrong else 404, {"message": "Bad request"})
+            elif address.path in github.reserved and token != LAB:
+                self._answer(403, {"message": "Resource not accessible by integration"})
             elif github.first:
                 status, headers = github.first.pop(0)
                 self._answer(status, {"message": "You have exceeded a rate limit"}, headers)
@@ -391,7 +404,8 @@ def serving(github: FakeGitHub) -> Iterator[FakeGitHub]:
         def _found(self, method: str, path: str, given: Any) -> tuple[str, set[str], Callable[[], Any] | None]:
             """What it has to be asked for as, with which parameters, and what answers."""
             if method == "GET" and path in github.answers:
-                return JSON, ANY, partial(github.answers.get, path)
+                status, body = github.answers[path]
+                return JSON, ANY, lambda: (status, body() if callable(body) else body)
             for wanted, pattern, known, accept, answer in ROUTES:
                 if wanted == method and (match := re.fullmatch(pattern, path)):
                     asked = given if method == "GET" else json.loads(given)

@@ -5,10 +5,8 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -23,7 +21,7 @@ from pipeline.records.results import Result
 from pipeline.system import files, workflow_commands
 from pipeline.system.errors import BadData, InputError, Missing, Refused
 from pipeline.system.github_api import ApiError, GitHub
-from tests.loopback import listening
+from tests.fake_github import LAB, REPOSITORY, TOKEN, FakeGitHub, below, runner, serving
 from tests.unit.test_github import heard
 from tests.unit.test_report import PARAMS
 
@@ -65,55 +63,28 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return holds
 
 
-class Api:
-    """The two lists of GitHub's that are asked for, with what was asked. `runners` are answers, the last one stays."""
-
-    def __init__(self) -> None:
-        self.runners: list[list[dict[str, Any]]] = [[]]
-        self.artifacts: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, str]] = []
-        self.port = 0
-
-    def client(self, token: str) -> GitHub:
-        return GitHub("acme/vision", token, f"http://127.0.0.1:{self.port}")
-
-    def answer(self, path: str, query: dict[str, list[str]], token: str) -> tuple[int, Any]:
-        self.asked.append((path, token))
-        if path == "/repos/acme/vision/actions/runners":
-            if token != "lab":  # a job's own token may not
-                return 403, {"message": "Resource not accessible by integration"}
-            found = self.runners.pop(0) if len(self.runners) > 1 else self.runners[0]
-            return 200, {"total_count": len(found), "runners": found}
-        assert path == "/repos/acme/vision/actions/artifacts"
-        named = [one for one in self.artifacts if [one["name"]] == query["name"]]
-        return 200, {"total_count": len(named), "artifacts": named[: int(query["per_page"][0])]}
-
-
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    github = Api()
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
+    """Only the lab's token may list runners."""
     monkeypatch.setattr(preflight, "PAUSE_S", 0)
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing."""
-
-        def do_GET(self) -> None:
-            place = urlsplit(self.path)
-            token = self.headers["Authorization"].removeprefix("Bearer ")
-            status, body = github.answer(place.path, parse_qs(place.query), token)
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-    with listening(Handler) as github.port:
-        yield github
+    with serving(FakeGitHub(reserved={below("actions/runners")})) as served:
+        yield served
+        assert served.faults == []
 
 
-def runner(status: str = "online", *labels: str) -> dict[str, Any]:
-    return {"id": 1, "name": "atom-1-6a", "status": status, "labels": [{"name": one} for one in labels]}
+def client(github: FakeGitHub, token: str) -> GitHub:
+    return GitHub(REPOSITORY, token, github.url)
+
+
+def runners(github: FakeGitHub, *lists: list[dict[str, Any]]) -> None:
+    """What is registered, each time it is asked; the last list stays."""
+    left = list(lists)
+
+    def now() -> dict[str, Any]:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return {"total_count": len(found), "runners": found}
+
+    github.answer("actions/runners", now)
 
 
 # --- which boards are asked -------------------------------------------------------------------------------------------
@@ -152,36 +123,41 @@ def test_where_nothing_passes_there_is_nothing_to_ask(lab: Callable[..., None]) 
 
 
 def test_a_board_whose_runner_is_off_is_not_waited_for_and_it_says_since_when(
-    lab: Callable[..., None], api: Api
+    lab: Callable[..., None], github: FakeGitHub
 ) -> None:
     lab(board())
-    api.runners = [[runner("offline", "self-hosted", ATOM), runner("online", "self-hosted", "another")]]
-    api.artifacts = [{"name": "board-atom-1", "created_at": SEEN}, {"name": "board-atom-1", "created_at": "before"}]
-    found = preflight.look(api.client("job"), api.client("lab"))
+    runners(github, [runner("a", "self-hosted", ATOM, status="offline"), runner("b", "self-hosted", "another")])
+    for created_at in ("2026-11-19T03:12:45Z", SEEN):
+        github.upload(1, "board-atom-1", b"", created_at)
+    found = preflight.look(client(github, TOKEN), client(github, LAB))
     assert found.asked == []
     assert [one.words for one in found.outcomes] == [f"it does not answer (not seen since {SEEN})"]
-    assert [path for path, token in api.asked if token == "lab"] == ["/repos/acme/vision/actions/runners"]
+    asked = zip(github.calls, github.tokens, strict=True)
+    assert [call for call, token in asked if token == LAB] == [f"GET {below('actions/runners')}"]
 
 
-def test_labels_are_compared_as_github_does(lab: Callable[..., None], api: Api) -> None:
+def test_labels_are_compared_as_github_does(lab: Callable[..., None], github: FakeGitHub) -> None:
     lab(board(labels=["Atom-X5-E3940"]))
-    api.runners = [[runner("online", "Self-Hosted", ATOM, "linux")]]
-    assert len(preflight.look(None, api.client("lab")).asked) == 1
+    runners(github, [runner("a", "Self-Hosted", ATOM, "linux")])
+    assert len(preflight.look(None, client(github, LAB)).asked) == 1
 
 
-def test_between_two_jobs_a_board_has_no_runner_for_a_moment(lab: Callable[..., None], api: Api) -> None:
+def test_between_two_jobs_a_board_has_no_runner_for_a_moment(lab: Callable[..., None], github: FakeGitHub) -> None:
     lab(board())
-    api.runners = [[], [], [runner("online", "self-hosted", ATOM)]]
-    assert len(preflight.look(None, api.client("lab")).asked) == 1
-    api.runners, api.asked = [[]], []
-    assert [one.state for one in preflight.look(None, api.client("lab")).outcomes] == ["away"]
-    assert len(api.asked) == preflight.LOOKS, "it ends"
+    runners(github, [], [], [runner("a", "self-hosted", ATOM)])
+    assert len(preflight.look(None, client(github, LAB)).asked) == 1
+    runners(github, [])
+    github.calls.clear()
+    assert [one.state for one in preflight.look(None, client(github, LAB)).outcomes] == ["away"]
+    assert len(github.calls) == preflight.LOOKS, "it ends"
 
 
-def test_a_token_that_may_not_read_runners_is_bad_input_and_no_absence(lab: Callable[..., None], api: Api) -> None:
+def test_a_token_that_may_not_read_runners_is_bad_input_and_no_absence(
+    lab: Callable[..., None], github: FakeGitHub
+) -> None:
     lab(board())
     with pytest.raises(ApiError, match="403"):
-        preflight.look(None, api.client("job"))
+        preflight.look(None, client(github, TOKEN))
 
 
 # --- the parcel -------------------------------------------------------------------------------------------------------
