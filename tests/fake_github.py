@@ -178,13 +178,10 @@ class FakeGitHub:
         self.issues.insert(0, {"number": number, **told})
         return self.issues[0]
 
-    def upload(
-        self, run: int, name: str, content: bytes, created_at: str = "2026-11-26T12:00:00Z", **of_run: Any
-    ) -> int:
+    def upload(self, run: int, name: str, content: bytes, created_at: str = "2026-11-26T12:00:00Z") -> int:
         """A run uploads an artifact; its number."""
         number = 7000 + len(self.artifacts)
-        told = {"id": run, "repository_id": 8, "head_repository_id": 8, "head_branch": "main", **of_run}
-        listed = {"id": number, "name": name, "expired": False, "created_at": created_at, "workflow_run": told}
+        listed = {"id": number, "name": name, "expired": False, "created_at": created_at, "workflow_run": {"id": run}}
         self.artifacts[number] = {**listed, "size_in_bytes": len(content), "content": content}
         return number
 

@@ -6,28 +6,30 @@ was cancelled has failed, whether somebody cancelled it or no machine took a job
 GitHub calls alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
+
+from pydantic import ValidationError
 
 from pipeline.ci import artifact, our_own
 from pipeline.ci.board_outcome import State
 from pipeline.ci.run_ended import Lax
 from pipeline.lab.board_file import Board
+from pipeline.records.targets import describe
 from pipeline.system.console import escape_markdown
 from pipeline.system.errors import BadData, some
-from pipeline.system.github_api import SCHEDULES_END, GitHub
+from pipeline.system.github_api import SCHEDULES_END, ApiError, GitHub
 
 MARK = "<!-- edgeproof: the watchdog -->"
-NIGHTLY = "nightly.yml"
+NIGHTLY, CHANGES = "nightly.yml", "pr.yml"
 NIGHTS = ("schedule", "workflow_dispatch")  # one that somebody starts by hand is as good
 LATE = timedelta(hours=36)  # one a day, which GitHub may start hours late
 SILENT = timedelta(days=3)
 SOON = timedelta(days=15)
 SILENT_STATES: tuple[State, ...] = ("away", "unanswered", "hangs", "unusable")
-RUNS, JOBS = 30, 20  # that are looked at, that are named
-LISTED, RECORDS = 100, 20  # of all branches, of the main branch
+NIGHTS_LOOKED_AT, RECORDS, JOBS_NAMED = 30, 20, 20
 MOST_TITLE = 256
 WELL = ("success", "skipped")
 
@@ -43,7 +45,7 @@ class _Workflow(Lax):
     created_at: datetime
 
 
-class _Night(Lax):
+class _Run(Lax):
     id: int
     event: str
     status: str
@@ -58,24 +60,6 @@ class _Job(Lax):
     runner_id: int | None = None  # none or 0 where no machine took it
 
 
-class _Run(Lax):
-    head_branch: str | None
-    repository_id: int
-    head_repository_id: int
-
-
-class _Upload(Lax):
-    id: int
-    expired: bool
-    created_at: datetime
-    workflow_run: _Run
-
-    def is_of(self, branch: str) -> bool:
-        """Whether a run of a branch of the repository itself left it, and no proposal of the same name."""
-        run = self.workflow_run
-        return run.head_branch == branch and run.head_repository_id == run.repository_id
-
-
 @dataclass(frozen=True)
 class Trouble:
     """In a few words, which the issue's title has, and as a paragraph of Markdown."""
@@ -88,22 +72,25 @@ def watch(github: GitHub, boards: Sequence[Board], server: str, now: datetime) -
     """Open the issue, bring it up to date, or close it; what was done, in a line. `boards` are to answer.
 
     Raises:
-        ApiError: GitHub refuses.
+        ApiError: GitHub refuses, or answers in another form than it documents; then nothing is written.
     """
-    repository = _Repository.model_validate(github.get(f"/repos/{github.repository}"))
-    workflow = _Workflow.model_validate(github.get(f"actions/workflows/{NIGHTLY}"))
-    found = [
-        *_nights(github, workflow, repository.default_branch, server, now),
-        *_schedules(repository, now),
-        *_boards(github, boards, repository.default_branch, workflow.created_at, now),
-    ]
+    try:
+        repository = _Repository.model_validate(github.get(f"/repos/{github.repository}"))
+        workflow = _Workflow.model_validate(github.get(f"actions/workflows/{NIGHTLY}"))
+        found = [
+            *_nights(github, workflow, repository.default_branch, server, now),
+            *_schedules(repository, now),
+            *_boards(github, boards, repository.default_branch, workflow.created_at, now),
+        ]
+    except (ValidationError, KeyError) as error:
+        said = describe(error) if isinstance(error, ValidationError) else f"no {error}"
+        raise ApiError(f"GitHub: another form than documented: {said}") from error
     return _tell(github, found)
 
 
 def _nights(github: GitHub, workflow: _Workflow, branch: str, server: str, now: datetime) -> Iterator[Trouble]:
-    listed = github.get(f"actions/workflows/{NIGHTLY}/runs", branch=branch, per_page=RUNS)["workflow_runs"]
-    runs = [run for run in map(_Night.model_validate, listed) if run.event in NIGHTS]
-    ended = sorted((run for run in runs if run.status == "completed"), key=lambda run: run.created_at, reverse=True)
+    runs = _runs(github, NIGHTLY, branch, NIGHTS_LOOKED_AT)
+    ended = _newest_first(run for run in runs if run.status == "completed")
     failed = list(takewhile(lambda run: run.conclusion != "success", ended))
     pages = f"{server}/{github.repository}/actions"
     if failed:
@@ -155,32 +142,43 @@ def _boards(github: GitHub, boards: Sequence[Board], branch: str, since: datetim
 
 
 def _heard(github: GitHub, names: Sequence[str], branch: str) -> dict[str, datetime]:
-    """When each board last answered, by the newest records of runs of the branch, which GitHub lists first.
+    """When each board last answered, by the records of the newest runs of the branch itself.
 
     A run that had nothing for it to measure asked it nothing, and says nothing against it.
     """
+    runs = [run for workflow in (NIGHTLY, CHANGES) for run in _runs(github, workflow, branch, RECORDS)]
     heard: dict[str, datetime] = {}
-    listed = github.get("actions/artifacts", name=artifact.NAME, per_page=LISTED)["artifacts"]
-    uploads = [one for one in map(_Upload.model_validate, listed) if one.is_of(branch) and not one.expired]
-    for upload in uploads[:RECORDS]:
+    for run in _newest_first(run for run in runs if run.status == "completed")[:RECORDS]:
+        number = artifact.of_run(github, run.id).record
         try:
-            found = artifact.record(github, upload.id)
+            boards = [] if number is None else artifact.record(github, number).boards
         except BadData:  # of an older version
             continue
-        for board in found.boards:
+        for board in boards:
             if board.state not in SILENT_STATES:
-                heard.setdefault(board.board, upload.created_at)
+                heard.setdefault(board.board, run.created_at)
         if heard.keys() >= set(names):
             break
     return heard
 
 
+def _runs(github: GitHub, workflow: str, branch: str, most: int) -> list[_Run]:
+    """The newest runs of a branch of the repository itself: a fork's may have the same name, but runs for nothing else
+    than its pull request."""
+    listed = github.get(f"actions/workflows/{workflow}/runs", branch=branch, per_page=most)["workflow_runs"]
+    return [run for run in map(_Run.model_validate, listed) if run.event in (*NIGHTS, "push")]
+
+
+def _newest_first(runs: Iterable[_Run]) -> list[_Run]:
+    return sorted(runs, key=lambda run: run.created_at, reverse=True)
+
+
 def _named(jobs: Sequence[_Job]) -> Iterator[str]:
-    for job in jobs[:JOBS]:
+    for job in jobs[:JOBS_NAMED]:
         untaken = ", no machine took it" if job.conclusion == "cancelled" and not job.runner_id else ""
         yield f"- {escape_markdown(job.name[:200])}: {_quoted(job.conclusion)}{untaken}"
-    if len(jobs) > JOBS:
-        yield f"- {len(jobs) - JOBS} more"
+    if len(jobs) > JOBS_NAMED:
+        yield f"- {len(jobs) - JOBS_NAMED} more"
 
 
 def _quoted(word: str | None) -> str:

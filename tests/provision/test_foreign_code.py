@@ -247,10 +247,11 @@ def refused(machine: Machine, foreign: Foreign) -> bool:
     [
         Foreign("push", event(), "refs/heads/main"),
         Foreign("workflow_dispatch", event("workflow_dispatch", inputs={}), "refs/heads/main"),
+        Foreign("schedule", event(schedule="17 1 * * *"), "refs/heads/main"),  # nightly.yml calls pr.yml
         Foreign("pull_request", pull(OURS)),
         Foreign("pull_request", pull({**OURS, "full_name": "Acme/Vision"})),  # which is the same one on GitHub
     ],
-    ids=["push", "dispatch", "branch", "capitals"],
+    ids=["push", "dispatch", "night", "branch", "capitals"],
 )  # fmt: skip
 def test_the_repository_s_own_changes_reach_the_board(
     hollow: Path, board: Machine, tmp_path: Path, own: Foreign

@@ -17,7 +17,7 @@ from pipeline.system.github_api import ApiError, GitHub
 from tests.fake_github import BOT, MOST_BODY, MOST_TITLE, REPOSITORY, TOKEN, FakeGitHub, ago, serving, workflow
 from tests.unit.test_comment import artifact
 
-NIGHTLY = 8
+PR, NIGHTLY = 7, 8
 ATOM = Board(
     name="atom-1", file=Path("atom-1.yaml"), description="", place="ssh", target="atom-x5-e3940", labels=["atom"]
 )
@@ -135,7 +135,7 @@ def test_before_the_first_night_it_waits_for_a_day_and_a_half(github: FakeGitHub
 
 def test_nights_of_other_branches_and_events_are_none(github: FakeGitHub) -> None:
     night(github, "success", head_branch="faster")
-    night(github, "success", event="push")
+    night(github, "success", event="pull_request")
     assert "no night" in watch(github)
 
 
@@ -157,10 +157,11 @@ def test_schedules_that_will_end_are_told_while_there_is_a_watchdog(github: Fake
     assert "closed" in watch(github)
 
 
-def run_with(github: FakeGitHub, state: str, days: float, board: str = "atom-1", **of_run: Any) -> None:
-    """A run so many days ago, and how the board was in it."""
+def run_with(github: FakeGitHub, state: str, days: float, board: str = "atom-1", **fields: Any) -> None:
+    """A push to main so many days ago, and how the board was in its run."""
     outcome = {"board": board, "target": "atom-x5-e3940", "required": True, "state": state}
-    github.upload(1, "summary", artifact(boards=[outcome]), ago(days=days), **of_run)
+    run = night(github, "success", days, **{"workflow_id": PR, "event": "push", **fields})
+    github.upload(run, "summary", artifact(boards=[outcome]))
 
 
 @pytest.mark.parametrize("state", ["away", "unanswered", "hangs", "unusable"])
@@ -179,7 +180,7 @@ def test_one_that_answers_is_not_silent_however_it_is(github: FakeGitHub, state:
     night(github, "success")
     run_with(github, "measured", days=2)
     run_with(github, state, days=1)
-    github.upload(1, "summary", b"of an older version", ago(days=0))
+    github.upload(night(github, "success"), "summary", b"of an older version")
     assert watch(github, ATOM) == "all is well"
     assert len([call for call in github.calls if "/zip" in call]) == 2, "older records are left alone"
 
@@ -188,7 +189,7 @@ def test_proposals_and_other_boards_say_nothing_of_it(github: FakeGitHub) -> Non
     night(github, "success")
     run_with(github, "measured", 0, board="atom-10")
     run_with(github, "measured", 0, head_branch="faster")
-    run_with(github, "measured", 0, head_repository_id=9)  # a fork's branch may be called main
+    run_with(github, "measured", 0, event="pull_request")  # of a fork, whose branch is called main
     assert "atom-1 is silent" in watch(github, ATOM)
     assert "answered none of the last 20 runs" in issue(github)["body"]
 
@@ -243,6 +244,13 @@ def test_names_of_jobs_are_text_and_many_of_them_fit(github: FakeGitHub) -> None
 def test_what_github_refuses_is_no_good_news(github: FakeGitHub) -> None:
     github.workflows.pop()
     with pytest.raises(ApiError, match=r"nightly\.yml: 404"):
+        watch(github)
+    assert github.written == []
+
+
+def test_an_answer_of_another_form_is_one_line_and_nothing_is_written(github: FakeGitHub) -> None:
+    night(github, "success", created_at="yesterday")
+    with pytest.raises(ApiError, match="another form than documented: created_at"):
         watch(github)
     assert github.written == []
 
