@@ -14,9 +14,9 @@ from pipeline.cli.group import Group
 def stage(context: click.Context) -> None:
     """Run one stage of the pipeline, as `dvc repro` does. Of two in the same folder the second one waits."""
     from pipeline.project import layout
-    from pipeline.system.owner import end_with_dvc, one_at_a_time
+    from pipeline.system.owner import end_with_starter, one_at_a_time
 
-    end_with_dvc()
+    end_with_starter()
     context.with_resource(one_at_a_time(layout.ARTIFACTS / "stage.lock"))
 
 

@@ -6,6 +6,7 @@ name in it ends in a hash of its recipe. What is finished is never repeated, and
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from pipeline.records.gates import Judgement, judge_result
 from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Target, load_target
 from pipeline.repeat import machines
-from pipeline.system import files
+from pipeline.system import files, owner
 from pipeline.system.errors import Refused
 from pipeline.system.versions import versions
 
@@ -82,7 +83,7 @@ class _Project:
     def run(self, *stage: str) -> None:
         """Run a stage there; its progress bars and its errors are shown as ever."""
         command = [sys.executable, "-m", "pipeline", "stage", *stage]
-        environment = machines.environment(self.machine)
+        environment = {**machines.environment(self.machine), owner.STARTER: str(os.getpid())}
         if subprocess.run(command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL).returncode:
             raise Refused(f"seed {self.seed}: stage {' '.join(stage)} failed, for the reason above; nothing is lost")
 

@@ -1,5 +1,6 @@
-"""A stage ends with the DVC that runs it: killed, DVC itself leaves its stage to train on for nobody."""
+"""A stage ends with the DVC or `edgeproof repeat` that runs it: killed, they would leave it to train on for nobody."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -12,15 +13,22 @@ from pathlib import Path
 import psutil
 
 LOOK_S = 0.5
+STARTER = "EDGEPROOF_STARTER"  # a variable: the process that a stage ends with
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
 
-def end_with_dvc() -> None:
-    """From now on this process ends when DVC does, if DVC has started it (which then names the stage to it).
+def end_with_starter() -> None:
+    """From now on this process ends when DVC does, if DVC has started it (which then names the stage to it), or when
+    the process that `STARTER` names does.
 
     What it has started itself is told by its end. A process that somebody started by hand may outlive its shell.
     """
-    if "DVC_STAGE" in os.environ:
+    if starter := os.environ.pop(STARTER, ""):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if str(os.getppid()) != starter:  # it ended before
+            os._exit(1)
+    elif "DVC_STAGE" in os.environ:
         threading.Thread(target=_watch, args=(_owners(),), daemon=True).start()
 
 

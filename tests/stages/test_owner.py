@@ -1,4 +1,4 @@
-"""Stages end with the DVC that runs them, and two of them do not fight over one folder."""
+"""Stages end with what runs them, and two of them do not fight over one folder."""
 
 import os
 import signal
@@ -54,6 +54,23 @@ def training(folder: Path) -> list[psutil.Process]:
         if words[1:4] == ["-m", "pipeline", "stage"] and process.info["cwd"] == str(folder):
             found.append(process)
     return found
+
+
+def test_a_stage_ends_when_the_repeat_that_runs_it_is_killed(endless: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "repeat", "fp32", "--seeds", "1"]
+    repeat = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stages() -> list[psutil.Process]:
+        return [one for folder in layout.REPEAT.absolute().glob("seed-0-*") for one in training(folder)]
+
+    try:
+        assert within(100, lambda: bool(stages()))
+        repeat.terminate()  # whether or not the stage has come so far as to look
+        repeat.wait()
+        assert within(20, lambda: not stages())
+    finally:
+        for process in stages():
+            process.kill()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
