@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.ci.plan import Plan, plan
+from pipeline.ci.plan import ON_BOARDS, Plan, _changed, plan
 from pipeline.system.errors import InputError
 
 # DVC's own, on every graph
@@ -264,3 +264,22 @@ def test_json_is_one_line() -> None:
     text = EVERYTHING.as_json()
     assert "\n" not in text
     assert json.loads(text) == vars(EVERYTHING)
+
+
+def test_boards_are_asked_for_what_they_run_and_for_what_is_re_tested(
+    planned: Callable[[Edit], Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ci.preflight.declared", lambda: ["a board"])
+    only_there = planned(append("runners/edge/loop/proposer.py"))  # no stage reads it
+    assert only_there == Plan([], [], [], report=True, device=True)
+    there_too = planned(append(f"runners/targets/{TARGETS[0]}.yaml"))
+    assert (there_too.retest, there_too.report, there_too.device) == (retests(target=TARGETS[0]), True, True)
+
+
+def test_a_change_is_seen_by_where_it_is(planned: Callable[[Edit], Plan]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.unit.test_plan.plan", lambda base: NOTHING)  # which would take its time
+        planned(append("remark.md"))
+        assert not _changed("main", ON_BOARDS)
+        planned(append("runners/boards/atom-1.yaml"))
+        assert _changed("main", ON_BOARDS)

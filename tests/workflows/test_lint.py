@@ -56,9 +56,23 @@ def test_every_job_has_a_time_limit(path) -> None:
 
 def test_code_of_forks_stays_on_hosted_machines_with_a_read_only_token() -> None:
     workflow = yaml.safe_load((REPOSITORY / ".github/workflows/pr.yml").read_text())
-    assert {job["runs-on"] for job in workflow["jobs"].values()} == {HOSTED}
+    elsewhere = {name: job for name, job in workflow["jobs"].items() if job.get("runs-on") != HOSTED}
+    assert {name: job["uses"] for name, job in elsewhere.items()} == {"device": "./.github/workflows/call_device.yml"}
     assert workflow["permissions"] == {"contents": "read"}
-    assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
+    given = [job["permissions"] for job in workflow["jobs"].values() if "permissions" in job]
+    assert {may for permissions in given for may in permissions.values()} == {"read"}
+
+
+def test_a_board_is_given_away_by_a_person_and_does_one_job_at_a_time() -> None:
+    """What act does not do; tests/provision/test_foreign_code.py has what it does."""
+    called = yaml.safe_load((REPOSITORY / ".github/workflows/call_device.yml").read_text())
+    assert list(called[True]) == ["workflow_call"]
+    [job] = called["jobs"].values()
+    assert job["environment"] == "device-lab"
+    assert job["concurrency"] == {"group": "board-${{ inputs.board }}", "cancel-in-progress": False, "queue": "max"}
+    assert called["permissions"] == {}
+    assert job["permissions"] == {"contents": "read"}
+    assert "secrets" not in str(called)
 
 
 def test_a_token_that_may_write_is_given_to_the_default_branch_s_code_alone() -> None:
