@@ -33,7 +33,7 @@ WORDS: dict[State, str] = {
     "hangs": "it came to no end",
     "unusable": "it could not be used",
     "unanswered": "its job was cancelled, or nobody took it in time, or it broke off",
-    "unasked": "it was not asked, as no board is for a change of a fork",
+    "unasked": "it was not asked: no board is, for a change of a fork or where the preflight failed",
     "nothing to measure": "no candidate passes in the emulated lane",
 }
 

@@ -1,13 +1,18 @@
 """What a board measured, from the record to the gate, the report and the prediction."""
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from pipeline.ci import parcel
+from pipeline.ci.run_record import RunRecord
 from pipeline.device import subject, verdicts
 from pipeline.device.emulation import Agreement
 from pipeline.device.on_board import Answers, OnBoard
@@ -155,6 +160,70 @@ def suite(project: Path) -> subprocess.CompletedProcess[str]:
     command += [str(CODE / "tests/device"), "--board", "emulated-atom-x5-e3940", "--candidate", NAME]
     command += ["--speed-seconds", "0.5", "--power-seconds", "0.5", "--benchmark-json", "numbers.json"]
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def test_a_parcel_has_all_that_a_board_s_job_needs_and_the_base(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(trained / "data" / "vtest.avi")
+    emulated = load_board("emulated-atom-x5-e3940")
+    _, said = parcel.pack([emulated])
+    assert said == "no base to compare with: no run of the base branch has left one"
+
+    commit = kept_by_the_base(trained, "int8")
+    sha256, said = parcel.pack([emulated])
+    assert f"the base is {commit[:10]}; it has no lenet-5/fp32" in said
+    before = subject.of_project(NAME, ATOM)
+    job = tmp_path / "job"
+    job.mkdir()
+    shutil.copy("params.yaml", job)
+    packed = parcel.FILE.absolute()
+    monkeypatch.chdir(job)
+    parcel.unpack(packed, sha256)
+    found = subject.of_project(NAME, ATOM)
+    assert np.array_equal(found.regions, before.regions)
+    assert found.emulated == before.emulated
+    assert (found.download.read_bytes(), Path("data/vtest.avi").exists()) == (
+        (trained / before.download).read_bytes(),
+        True,
+    )
+    base = subject.at_base(found, ATOM, parcel.BASE)
+    assert base is not None
+    assert base.download.read_bytes() == found.download.read_bytes()
+    assert (parcel.BASE / "runners/edge/health.py").read_text() == "base\n"
+    assert subject.at_base(subject.of_project("lenet-5/fp32", ATOM), ATOM, parcel.BASE) is None
+    files = [path for path in layout.DATASET.rglob("*") if path.is_file()]
+    assert len(files) == len(found.regions) + 1, "the test split and its table, and no other image"
+
+
+def kept_by_the_base(project: Path, method: str) -> str:
+    """What the run of a base commit leaves in DVC's cache: its record, its lock, the exported candidate; the commit."""
+    (project / "runners/edge").mkdir(parents=True)
+    (project / "runners/contract").mkdir()
+    for name in ("__init__.py", "contract/x.py", "edge/health.py"):
+        (project / "runners" / name).write_text("base\n")
+    git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com"]
+    for command in (["init", "--quiet"], ["add", "runners"], ["commit", "--quiet", "--message", "base"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    folder = layout.ARTIFACTS / "export/lenet-5" / method
+
+    def keep(content: bytes, end: str = "") -> str:
+        md5 = hashlib.md5(content).hexdigest() + end
+        path = parcel.CACHE / "files/md5" / md5[:2] / md5[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return md5
+
+    listed = [
+        {"md5": keep(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    out = {"path": str(folder), "md5": keep(json.dumps(listed).encode(), ".dir")}
+    parcel.BASE_LOCK.write_text(yaml.safe_dump({"stages": {f"export@lenet-5-{method}": {"outs": [out]}}}))
+    parcel.BASE_RECORD.write_bytes(RunRecord(commit=commit, entries=[]).as_json())
+    return commit
 
 
 def test_base_is_the_same_candidate_in_another_checkout_with_its_own_programs(trained: Path, tmp_path: Path) -> None:
