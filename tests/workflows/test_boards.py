@@ -52,7 +52,7 @@ def edit(project: Project, name: str, change: Callable[[str], str]) -> None:
 
 def turn_answers_round(project: Project) -> None:
     """The change breaks the device's program for the candidates, and not for the golden bundle."""
-    right, wrong = "np.concatenate(parts))", "np.concatenate(parts) * (-1 if parts[0].shape[1] == 2 else 1))"
+    right, wrong = "np.concatenate(parts))", "np.concatenate(parts) * (1 - 2 * (parts[0].shape[1] == 3)))"
     edit(project, "runners/edge/commands/logits.py", lambda text: text.replace(right, wrong))
 
 

@@ -62,10 +62,14 @@ def test_a_poisoned_artifact_of_a_fork_is_red_here_and_nothing_there(machine: Ma
     assert TOKEN not in run.output["comment"]
 
 
-@pytest.mark.parametrize("fields", [{"event": "push"}, {"conclusion": "cancelled"}], ids=["push", "cancelled"])
-def test_other_runs_start_no_job(machine: Machine, github: FakeGitHub, fields: dict[str, Any]) -> None:
-    run = end(machine, github, "run_of_a_branch_ended", **fields)
+def test_other_runs_start_no_job(machine: Machine, github: FakeGitHub) -> None:
+    run = end(machine, github, "run_of_a_branch_ended", event="push")
     assert (run.code, run.jobs, github.calls) == (0, [], [])
+
+
+def test_a_run_that_was_cancelled_and_left_no_record_is_not_told(machine: Machine, github: FakeGitHub) -> None:
+    run = end(machine, github, "run_of_a_branch_ended", conclusion="cancelled")
+    assert (run.code, run.jobs, github.comments) == (0, ["comment"], {}), run.output
 
 
 @pytest.mark.nightly
