@@ -80,7 +80,7 @@ board_points() {
 
 packages() {
   can_run_a_runner || return 0
-  printf '%s\n' ca-certificates curl git jq openssh-client procps python3-venv
+  printf '%s\n' ca-certificates curl git jq make openssh-client procps python3-venv
 }
 
 packages_are_there() {

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from pipeline.ci import handover, run_record
 from pipeline.ci.annotations import line_of
+from pipeline.ci.board_outcome import Outcome
 from pipeline.cli import cli
 from pipeline.project import layout
 from pipeline.records.results import Result
@@ -159,6 +160,32 @@ def test_not_measured_is_a_warning_on_a_green_job_and_never_a_pass(project: Path
     assert told[-1][1]["title"] == "Verdict: not measured"
     assert "no pass" in told[-1][2]
     assert "PASS" not in output
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "required", "code", "title"),
+    [
+        ("measured", "pass", True, 0, None),
+        ("measured", "fail", True, 1, None),
+        ("measured", "fail", False, 0, None),
+        ("away", "not_measured", True, 0, "Verdict: not measured"),
+        ("away", "not_measured", False, 0, None),
+    ],
+)
+def test_a_required_board_has_a_say_and_an_advisory_one_has_none(
+    project: Path, state: str, verdict: str, required: bool, code: int, title: str | None
+) -> None:
+    put("fp32", ATOM, **emulated(target=10, cloud=10, rate=90.0))
+    put("int8", ATOM, **emulated(target=11, cloud=11, rate=200.0))
+    given = {"board": "atom-1", "target": ATOM, "required": required, "state": state, "verdict": verdict}
+    Outcome.model_validate(given).write()
+    found, told, output = call("gate")
+    assert found == code
+    assert [about["title"] for _, about, _ in told] == ([title] if title else [])
+    assert f"atom-1 ({ATOM}, {'required' if required else 'advisory'}): " in output
+    assert call("summary")[0] == 0
+    [kept] = run_record.read(Path("artifacts/ci/summary.json").read_bytes()).boards
+    assert (kept.board, kept.verdict) == ("atom-1", verdict)
 
 
 def test_an_error_comes_before_the_warnings_of_other_targets(project: Path) -> None:
