@@ -6,10 +6,12 @@ Nothing here waits for ever: ssh gives a silent connection up after 45 s, `timeo
 import logging
 import math
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,12 @@ class OverSsh(Access):
 
     def put(self, file: Path, name: str) -> None:
         """Copy a file there under another name, then give it its own."""
-        partial = f"{self.board.folder}/{name}.part"
+        unfinished = f"{self.board.folder}/{name}.part"
         try:
-            self._driver.put(str(file), partial)
+            self._driver.put(str(file), unfinished)
         except ExecutionError as error:
             raise Away(f"{self.board.name}: {file.name} could not be copied there") from error
-        self._ask(f"mv -f {shlex.quote(partial)} {shlex.quote(partial.removesuffix('.part'))}", SHORT_S)
+        self._ask(f"mv -f {shlex.quote(unfinished)} {shlex.quote(unfinished.removesuffix('.part'))}", SHORT_S)
 
     def get(self, name: str, file: Path) -> None:
         """Copy a file from there."""
@@ -90,6 +92,7 @@ class OverSsh(Access):
 
     def _connect(self, within_s: float) -> None:
         logging.getLogger(self._driver.logger.name).setLevel(logging.CRITICAL)  # the reason is ours to tell
+        self._driver._start_own_master_once = partial(_once, self._driver, self._driver._start_own_master_once)
         self._driver.connection_timeout = float(within_s)
         try:
             self._target.activate(self._driver)
@@ -124,6 +127,19 @@ class OverSsh(Access):
         script.write_text(f'#!/bin/sh\nexec ssh {options} "$@"\n', encoding="utf-8")
         script.chmod(0o700)
         return str(script)
+
+
+def _once(driver: Any, connect: Callable[[int], str], timeout_s: int) -> str:
+    """One of labgrid's tries to connect: it makes a folder for each, and deletes none of those that came to nothing."""
+    try:
+        return connect(timeout_s)
+    except BaseException:
+        if process := getattr(driver, "process", None):  # none where there is no ssh
+            process.kill()  # one that was too slow
+            process.wait()
+            process.stdout.close()
+        shutil.rmtree(getattr(driver, "tmpdir", ""), ignore_errors=True)
+        raise
 
 
 def power_cycle(board: Board) -> bool:

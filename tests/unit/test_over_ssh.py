@@ -49,6 +49,17 @@ def room() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is made where temporary files belong is gone when a connection has ended or come to nothing."""
+    tmp_path_factory.getbasetemp()  # all other tests' folders are elsewhere
+    with tempfile.TemporaryDirectory(prefix="edgeproof-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
+        assert [path.name for path in Path(folder).iterdir() if not path.name.startswith("pytest-of-")] == []
+
+
 @pytest.fixture
 def board(room: Path) -> Iterator[Loopback]:
     with loopback(room, {"target": "atom-x5-e3940", "soc": soc()}) as found:
@@ -103,7 +114,8 @@ def test_a_board_that_is_away_is_switched_off_and_on_and_then_answers(board: Loo
     access.close()
 
 
-def test_a_board_that_stays_away_is_away_in_bounded_time(board: Loopback) -> None:
+def test_a_board_that_stays_away_is_away_in_bounded_time(board: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.lab.presence.WITHIN_S", 0.5)
     board.stop()
     content = yaml.safe_load(board.file.read_text())
     content["board"]["answer_s"] = 0.5
