@@ -82,7 +82,7 @@ def test_a_stage_ends_when_its_dvc_is_killed(endless: Path, how: signal.Signals,
     assert training(endless)
     dvc.send_signal(how)
     dvc.wait()
-    assert within(10, lambda: not training(endless))
+    assert within(60, lambda: not training(endless))
 
 
 def test_what_was_started_by_hand_may_outlive_its_shell(endless: Path) -> None:

@@ -305,7 +305,10 @@ def test_nothing_grows_however_often_a_camera_is_lost(opened: Callable[..., Watc
     assert all(is_gone(process) for process in door.started)
 
 
-def test_a_closed_camera_ends_at_once_whatever_it_does(opened: Callable[..., Watched]) -> None:
+def test_a_closed_camera_ends_at_once_whatever_it_does(
+    opened: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runners.edge.camera.reader.WAIT_S", 60.0)
     waits = opened([SIZE, ["frames", 30]], source="clip.mkv", every_frame=True)  # for the program to take a frame
     stalls = opened([["stall"]])
     wait_for(lambda: waits.camera.counts.received == 1)
@@ -313,7 +316,7 @@ def test_a_closed_camera_ends_at_once_whatever_it_does(opened: Callable[..., Wat
     began_s = time.monotonic()
     waits.camera.close()
     stalls.camera.close()
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 30
 
 
 def test_a_file_is_read_with_opencv_where_nothing_else_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

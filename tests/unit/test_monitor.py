@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -93,7 +94,7 @@ class TestMonitor:
         time.sleep(0.05)
         try:
             with Monitor("rapl", ["package-0"], hz=20, root=str(root)) as watching, watching.state("run"):
-                let_pass(watching, 9)
+                let_pass(watching, 20)
         finally:
             done.set()
             counter.join()
@@ -101,7 +102,7 @@ class TestMonitor:
         assert watts(watching.recording, watching.states["run"]) == pytest.approx(8, rel=0.25)
 
     def test_a_rail_that_vanishes_and_comes_back(self, orin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(energy, "MOST_GAP_S", 0.3)
+        monkeypatch.setattr(energy, "MOST_GAP_S", 0.8)
         rail, gone = orin / ORIN_INA / "in1_input", orin / "gone"
         with Monitor("ina3221", ["VDD_IN"], hz=50, root=str(orin)) as watching:
             with watching.state("before"):
@@ -109,7 +110,7 @@ class TestMonitor:
             with watching.state("run"):
                 let_pass(watching, 1)
                 rail.rename(gone)
-                time.sleep(0.5)
+                time.sleep(1.2)
                 gone.rename(rail)
                 let_pass(watching, 2)
             with watching.state("after"):
@@ -117,7 +118,7 @@ class TestMonitor:
         found = figures(watching.recording, watching.states)
         assert found.power is not None
         assert found.power["by_state_w"].keys() == {"before", "after"}
-        assert "no reading for 0." in found.not_measured["power.run"]
+        assert re.search(r"no reading for \d", found.not_measured["power.run"])
         assert "in1_input: No such file or directory" in found.not_measured["power.run"]
         assert len(watching.recording.failures) == 1  # said once, not at every turn
 
