@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from pipeline.cli import cli
@@ -136,6 +137,12 @@ def test_rounds_narrow_down_to_a_best_one(ready: tuple[Params, Dataset]) -> None
     assert found.best is not None
     assert found.best.rung == 2
     assert found.best.number == max(one.number for one in found.rounds[-1])
+    # GitHub makes as many, one after the other.
+    workflow = yaml.safe_load((Path(__file__).parents[2] / ".github/workflows/search.yml").read_text())
+    names = [name for name, job in workflow["jobs"].items() if "search-round.yml" in job.get("uses", "")]
+    assert len(names) == len(found.rounds)
+    needs = {name: workflow["jobs"][name]["needs"] for name in [*names, "report"]}
+    assert needs == dict(zip([*names, "report"], ["parents", *names], strict=True))
 
 
 def test_what_the_first_half_shows_decides_the_second(ready: tuple[Params, Dataset]) -> None:
