@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help gateway install develop emulators demo device-test test nightly test-runners test-base bench check docs \
+.PHONY: help gateway install develop emulators demo device-test test nightly workflows test-runners test-base bench check docs \
   lock clean
 
 help: ## list the verbs
@@ -67,6 +67,9 @@ test: emulators ## pass all tests that must stay green
 
 nightly: emulators ## pass the tests that take too long for every change, and the random ones on new examples
 	@pytest -q -m "nightly or hypothesis" --hypothesis-profile="new examples"
+
+workflows: emulators ## run the workflows of .github/ on this machine, with act, for every change that the tests know
+	@pytest -q -m "" tests/workflows
 
 test-runners: develop ## pass the tests of what runs on devices, on this machine's own architecture
 	@pytest -q tests/loop tests/provision $$(grep -lE '^(from|import) runners' tests/unit/*.py)
