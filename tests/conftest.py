@@ -10,7 +10,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tests run side by side. With more threads than cores most of the time goes into waiting for one another, busily.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("GITHUB_ACTIONS", None)  # what tests check is no news for the run that they are part of
 
 # A change is judged by the same examples on every machine; each night looks for new ones (`make nightly`).
