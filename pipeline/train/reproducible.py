@@ -15,7 +15,7 @@ def make_deterministic(seed: int) -> None:
     """The same seed gives the same network on the same machine."""
     # cuBLAS is deterministic only with a fixed workspace; the variable must be set before the first CUDA call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # the same, without importing a compiler that nothing here uses
     # Nothing here reads memory before it writes it; filling it would take a sixth of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)
