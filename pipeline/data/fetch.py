@@ -114,7 +114,13 @@ def fetch_clip(clip: Path, refusals: Sequence[str] = ()) -> str:
 
 
 def _from_dvc_remote() -> None:
-    if not Path("data.dvc").exists() or not _dvc("remote", "list").strip():
+    from dvc.config import Config, ConfigError
+
+    try:
+        configured = Path("data.dvc").exists() and Config(".dvc")["remote"]
+    except ConfigError as error:
+        raise Unavailable(f"DVC's configuration cannot be read ({_last_line(str(error))})") from error
+    if not configured:
         raise Unavailable("none is configured")
     _dvc("pull", "data.dvc")
 
