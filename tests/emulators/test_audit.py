@@ -39,23 +39,34 @@ class Noise:
 LAYER = Layer(np.random.default_rng(0).integers(-127, 128, (1, 16, 32, 3, 3), np.int32), padding=1, zero_point=90)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return LAYER.write(tmp_path / "model.xml", SHAPE)
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return LAYER.write(tmp_path_factory.mktemp("audited") / "model.xml", SHAPE)
 
 
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits are made anew; the emulators stay where they are installed."""
-    monkeypatch.setattr(audit, "cache", SimpleNamespace(folder=lambda name: tmp_path / name))
+    keep_audits_in(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def found(model: Path) -> Emulation:
+    """The layer as it is emulated; what QEMU answered is kept beside its file."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep_audits_in(model.parent, patch)
+        return emulated(model)
+
+
+def keep_audits_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(audit, "cache", SimpleNamespace(folder=lambda name: folder / name))
 
 
 def emulated(model: Path, target: Target = ATOM) -> Emulation:
     return emulate(model, "int8", Noise(LAYER), SHAPE, target)
 
 
-def test_the_capped_run_is_the_target_s_own_arithmetic_in_every_bit(model: Path) -> None:
-    found = emulated(model)
+def test_the_capped_run_is_the_target_s_own_arithmetic_in_every_bit(found: Emulation) -> None:
     assert found.grade == "exact"
     assert found.audit is not None
     assert (found.audit.samples, found.audit.agrees, found.audit.largest_difference) == (8, True, 0)
@@ -95,8 +106,10 @@ def test_another_arithmetic_is_caught_and_the_layer_is_named(model: Path) -> Non
     assert found.first_difference == "layer"
 
 
-def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = emulated(model).target
+def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(
+    model: Path, found: Emulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = found.target
     monkeypatch.setattr(capped_isa, "target_place", lambda target: capped_isa.host_place(target, saturating=False))
     found = emulated(model)
     assert found.grade == "exact"
@@ -111,11 +124,11 @@ def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(model: Path, mo
     assert reason.endswith("did not end within 1 second; give more")
 
 
-def test_what_qemu_answered_is_kept(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = emulated(model)
+def test_what_qemu_answered_is_kept(model: Path, found: Emulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_audits_in(model.parent, monkeypatch)
     monkeypatch.setattr(emulators, "launcher", lambda name: ["/nowhere/qemu"])
     again = emulated(model)
-    assert again.audit == first.audit
+    assert again.audit == found.audit
 
 
 def test_without_qemu_the_result_is_unaudited_and_says_how_to_get_it(

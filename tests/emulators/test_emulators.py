@@ -64,7 +64,7 @@ class TestDenverton:
         assert features["X86_V2"]
         assert not features["X86_V3"]
 
-    @pytest.mark.parametrize("threads", [1, 4])
+    @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.nightly), 4])
     def test_openvino_runs_a_model_in_it(self, tmp_path: Path, threads: int) -> None:
         rng = np.random.default_rng(0)
         # Whole numbers are added up exactly, in whatever order.
@@ -87,7 +87,7 @@ class TestCortexA57:
         assert features["ASIMD"]
         assert not [name for name in ("ASIMDDP", "ASIMDHP", "SVE") if features[name]]
 
-    @pytest.mark.parametrize("threads", [1, 4])
+    @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.nightly), 4])
     def test_onnx_runtime_multiplies_8_bit_numbers_exactly(self, tmp_path: Path, threads: int) -> None:
         rng = np.random.default_rng(0)
         weights = rng.integers(-128, 128, (64, 48)).astype(np.int8)
