@@ -69,7 +69,7 @@ def _stop(context: click.Context, message: str) -> NoReturn:
 
 def _tell_runner(context: click.Context, line: str) -> None:
     # A group of its own tells it, so that it is told once.
-    if context.invoked_subcommand == "check" or context.info_name == "ci":
+    if context.invoked_subcommand == "check" or context.info_name in ("ci", "release"):
         from pipeline.system import workflow_commands
 
         workflow_commands.refused(line)

@@ -19,7 +19,7 @@ class DeviceStatus(NamedTuple):
 
     `self_test` is of the bundle's samples on this device: equal to the expected answers, not, or never run. `fps`,
     `watts` and `throttled` are the camera program's, null where nobody measured them. `time_s` is the device's own
-    clock, in seconds since 1970, which may be wrong.
+    clock, in seconds since 1970, which may be wrong. `channel` is the one it follows, null where it does not say.
     """
 
     device: str
@@ -35,6 +35,7 @@ class DeviceStatus(NamedTuple):
     fps: Optional[float] = None
     watts: Optional[float] = None
     throttled: Optional[bool] = None
+    channel: Optional[str] = None
 
 
 def file_name(status: DeviceStatus) -> str:
@@ -52,8 +53,10 @@ def from_json(content: Mapping[str, Any]) -> DeviceStatus:
     kinds = {"device": str, "target": str, "agent": str, "time_s": float, "state": str, "self_test": str}  # type: Any
     kinds.update(dict.fromkeys(("version", "sha256", "failed", "reason"), (str, nothing)))
     kinds.update(fps=(float, nothing), watts=(float, nothing), throttled=(bool, nothing))
-    found = DeviceStatus(**records.checked(content, kinds))
-    names = [found.device, found.target, found.agent] + [name for name in (found.version, found.failed) if name]
+    kinds["channel"] = (str, nothing)
+    found = DeviceStatus(**records.checked(dict({"channel": None}, **content), kinds))
+    optional = (found.version, found.failed, found.channel)
+    names = [found.device, found.target, found.agent] + [name for name in optional if name]
     if not all(map(records.is_name, names)) or (found.sha256 and not records.is_sha256(found.sha256)):
         raise ValueError("a name in it is not taken")
     if found.state not in STATES or found.self_test not in VERDICTS or len(found.reason or "") > MOST_REASON:

@@ -1,0 +1,102 @@
+"""A bundle's samples for the self-test: regions of the test split, and what the emulated lane answers to them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arithmetic import kinds
+from pipeline.boards.samples import Floats
+from pipeline.data.dataset import open_dataset
+from pipeline.project import layout
+from pipeline.project.candidate import Candidate
+from pipeline.records.results import Result
+from pipeline.records.targets import Target
+from pipeline.retest.audit import FP32_TOLERANCE
+from pipeline.retest.emulate import Emulation, emulate
+from pipeline.system.errors import Missing
+from runners.contract import model_input
+from runners.edge.loop.regions import normalise
+
+MOST, LEAST, MOST_BYTES = 16, 4, 2 << 20  # regions are as large as the network takes them; the download stays small
+# Of the largest score. A GPU adds up in an order of its own: what FP32 and FP16 sums of the known network were seen to
+# differ by on sound boards (docs/device-tests.md), where the emulation gives no wider interval.
+ON_GPU = {"fp32": 1e-4, "fp16": 2e-2, "int8": 2e-2}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """`regions` (N, 3, S, S) float32, `scores` (N, K) float32, and how far a device's may be, see `Manifest`."""
+
+    regions: Floats
+    scores: Floats
+    tolerance: float
+    classes: list[str]
+
+
+class _Given:
+    """Inputs as they are."""
+
+    def __init__(self, inputs: Floats) -> None:
+        self._inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def batches(self, size: int) -> Iterator[Floats]:
+        """Batches (n <= size, 3, S, S)."""
+        return (self._inputs[start : start + size] for start in range(0, len(self._inputs), size))
+
+
+def expected(candidate: Candidate, target: Target, result: Result) -> Expected:
+    """Answer a few regions of the test split as the re-test does; `result` says how exact that is.
+
+    Raises:
+        InputError: the candidate's files or the data set are missing, or the target cannot be emulated here.
+    """
+    file = candidate.loaded_by(target.runtime.name)
+    try:
+        wanted = model_input.read(str(file.parent / model_input.NAME))
+    except ValueError as error:
+        raise Missing(f"{error}; run `dvc repro`") from error
+    images, _ = open_dataset(layout.DATASET).load("test", wanted.size)
+    if not len(images):
+        raise Missing("the data set has no test split, so that there is nothing to test a device by")
+    regions = normalise(images[_rows(len(images), wanted.size)], wanted.mean, wanted.std)
+    calculated = candidate.graph if kinds.of(target).refusal(file, target) else file
+    shape = (target.objective.regions_per_frame, 3, wanted.size, wanted.size)
+    emulation = emulate(calculated, candidate.precision, _Given(regions), shape, target, proven=False)
+    scores, width = _scores(emulation, target)
+    return Expected(regions, scores, _tolerance(result, target, width), list(wanted.classes))
+
+
+def _rows(count: int, size: int) -> NDArray[np.int64]:
+    """As many rows as there is room for, at even distances."""
+    room = max(LEAST, min(MOST, MOST_BYTES // (3 * size * size * 4)))
+    return np.unique(np.linspace(0, count - 1, min(room, count)).round().astype(np.int64))
+
+
+def _scores(emulation: Emulation, target: Target) -> tuple[Floats, float]:
+    """The scores (N, K), and how wide the interval around them is as a share of the largest; 0 for exact ones."""
+    if emulation.target is not None:
+        return np.ascontiguousarray(emulation.target, np.float32), 0.0
+    ends = list(emulation.bounds.values())
+    if not ends:
+        why = emulation.not_measured.get("accuracy.target", "the emulation gave no answers")
+        raise Missing(f"{target.name}: what a device should answer cannot be calculated here: {why}")
+    low, high = np.minimum.reduce(ends).astype(np.float64), np.maximum.reduce(ends).astype(np.float64)
+    middle = ((low + high) / 2).astype(np.float32)
+    return middle, float((high - low).max() / max(float(np.abs(middle).max()), 1e-30))
+
+
+def _tolerance(result: Result, target: Target, width: float) -> float:
+    """No bit on a CPU in INT8, unless layers are calculated in floating point, whose order of sums is a runtime's.
+
+    Of an interval the device may be as far from its middle as the interval is wide: within it, or outside by half.
+    """
+    if target.gpu is not None:
+        return max(ON_GPU[result.precision], width)
+    if result.precision == "int8":
+        return result.audit.tolerance if result.audit else 0.0
+    return FP32_TOLERANCE

@@ -1,0 +1,70 @@
+"""What devices say of a version: the newest status record of each, from an inbox that anybody may have written to."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.system.errors import Missing, Refused
+from runners.contract import device_status, records
+from runners.contract.device_status import DeviceStatus
+
+MOST_DEVICES = 1_000_000
+TRIED = 16  # records of a device, from the newest: one that cannot be read hides no older one
+RECORD = re.compile(r"\d{15}\.json")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The newest record of each device by its name, and how many records were none."""
+
+    devices: Mapping[str, DeviceStatus]
+    refused: int
+
+
+def read_fleet(inbox: Path) -> Fleet:
+    """Read `status/DEVICE/TIME.json` below a folder. Links, other files and damaged records are left alone.
+
+    Raises:
+        Missing: the folder is not there.
+        Refused: it has more devices than any fleet of ours.
+    """
+    folder = inbox / device_status.FOLDER
+    if not inbox.is_dir():
+        raise Missing(f"{inbox}: no such folder; give what the devices' inbox was copied to")
+    devices: dict[str, DeviceStatus] = {}
+    refused = 0
+    for name in _folders(folder):
+        found, bad = _newest(folder / name, name)
+        refused += bad
+        if found is not None:
+            devices[name] = found
+        if len(devices) > MOST_DEVICES:
+            raise Refused(f"{folder}: more than {MOST_DEVICES:,} devices; somebody fills the inbox")
+    return Fleet(devices, refused)
+
+
+def _folders(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:  # nobody has reported yet
+        return
+
+
+def _newest(folder: Path, device: str) -> tuple[DeviceStatus | None, int]:
+    """A device's newest record that is one, and how many newer ones are none."""
+    if not records.is_name(device):
+        return None, 1
+    with os.scandir(folder) as entries:
+        regular = (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+        names = sorted((name for name in regular if RECORD.fullmatch(name)), reverse=True)
+    for bad, name in enumerate(names[:TRIED]):
+        try:
+            status = device_status.from_json(records.load(str(folder / name), device_status.MOST_BYTES))
+        except ValueError:
+            continue
+        if device_status.file_name(status) == f"{device_status.FOLDER}/{device}/{name}":
+            return status, bad
+    return None, min(len(names), TRIED)

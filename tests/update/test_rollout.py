@@ -1,0 +1,242 @@
+"""A rollout goes on by what devices report, and is taken back before it reaches many."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.release import publishing, rollout_step
+from pipeline.release.fleet_reports import Fleet, read_fleet
+from pipeline.release.release_settings import Phases, load_settings
+from pipeline.release.rollout_step import standing
+from pipeline.release.tuf_registry import Registry
+from pipeline.system.errors import InputError, Missing
+from runners.contract import device_status, rollout
+from runners.contract.bundle import NEXT, Offer
+from runners.contract.device_status import DeviceStatus
+from runners.contract.rollout import Rollout
+from tests.update import fleet
+from tests.update.conftest import START, TARGET, Signed
+
+PATH, VERSION, NOW = f"stable/{TARGET}", "v1.1.0", START.timestamp()
+PHASES = Phases()
+OFFER = Offer(TARGET, VERSION, VERSION, "a.tar", 1, "0" * 64, Rollout(10, int(NOW) - 7 * 3600, 6))
+IN_STEP = [name for name in map(str, range(1000)) if rollout.place(name, VERSION) < 10]
+OUTSIDE = [name for name in map(str, range(1000)) if rollout.place(name, VERSION) >= 10]
+
+
+def status(device: str, **fields: object) -> DeviceStatus:
+    known = {"state": "running", "version": "v1.0.0", "self_test": "pass", "time_s": NOW, **fields}
+    return DeviceStatus(device=device, target=TARGET, agent="1", **known)
+
+
+def passed(device: str, **fields: object) -> DeviceStatus:
+    return status(device, **{"version": VERSION, **fields})
+
+
+def failed(device: str) -> DeviceStatus:
+    return status(device, state="rolled_back", failed=VERSION)
+
+
+def judged(*reports: DeviceStatus, offer: Offer = OFFER, now_s: float = NOW) -> rollout_step.Standing:
+    return standing(PATH, offer, Fleet({report.device: report for report in reports}, 0), PHASES, now_s)
+
+
+def decision(*reports: DeviceStatus, **when: object) -> str:
+    return judged(*reports, **when).decision
+
+
+def test_what_passes_goes_on() -> None:
+    assert decision(*map(passed, IN_STEP)) == "promote"
+    assert judged(*map(passed, IN_STEP[:20])).sentence == (
+        f"{PATH}: {VERSION} at 10 %: promote: the step's time has passed, and its devices run it "
+        "(20 pass, 0 fail, 20 due)"
+    )
+
+
+def test_nothing_goes_on_before_the_step_s_time() -> None:
+    assert decision(*map(passed, IN_STEP), now_s=NOW - 2 * 3600) == "wait"
+
+
+def test_what_fails_is_taken_back_at_once() -> None:
+    assert decision(*map(failed, IN_STEP[:1]), now_s=NOW - 6.5 * 3600) == "halt"
+    assert decision(*map(failed, IN_STEP[:2]), *map(passed, IN_STEP[2:20])) == "halt"
+    assert decision(status(IN_STEP[0], version=VERSION, state="trial", self_test="fail")) == "halt"
+    assert decision(*map(failed, IN_STEP[:1]), *map(passed, IN_STEP[1:40])) == "promote"  # 2.5 %
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"version": "v1.0.0"},
+        {"version": VERSION, "state": "trial"},
+        {"version": VERSION, "self_test": "not_measured"},
+        {"version": VERSION, "state": "no_model"},
+    ],
+    ids=str,
+)
+def test_what_is_not_known_to_run_is_no_success(report: dict[str, str]) -> None:
+    assert decision(*(status(name, **report) for name in IN_STEP)) == "hold"
+
+
+def test_silence_holds_a_rollout() -> None:
+    quiet = [status(name) for name in IN_STEP[20:]]
+    assert decision(*map(passed, IN_STEP[:20]), *quiet) == "hold"
+    long_gone = [status(name, time_s=NOW - 3 * 24 * 3600) for name in IN_STEP[20:]]
+    assert decision(*map(passed, IN_STEP[:20]), *long_gone) == "promote"
+    assert decision() == "hold"
+
+
+def test_a_small_fleet_needs_all_of_its_few_devices() -> None:
+    assert decision(*map(passed, IN_STEP[:2])) == "promote"
+    assert decision(*map(passed, IN_STEP[:1]), status(IN_STEP[1])) == "hold"
+    assert judged(*map(status, OUTSIDE[:50])).why == "no device that is known is in this step"
+
+
+def test_only_devices_whose_turn_it_is_have_a_say() -> None:
+    assert judged(*map(failed, OUTSIDE), *map(passed, IN_STEP[:9])).failed == 0
+    others = [passed(name, channel="beta") for name in IN_STEP]
+    assert judged(*others).passed == 0
+    assert judged(*[one._replace(target="jetson-tx2-maxq") for one in map(passed, IN_STEP)]).passed == 0
+
+
+# The inbox is hostile.
+
+
+def write(inbox: Path, report: DeviceStatus, content: bytes | None = None) -> Path:
+    path = inbox / device_status.file_name(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(json.dumps(device_status.as_json(report)).encode() if content is None else content)
+    return path
+
+
+def test_the_newest_record_of_each_device_counts(tmp_path: Path) -> None:
+    write(tmp_path, passed("a", time_s=1))
+    write(tmp_path, failed("a"))
+    write(tmp_path, passed("b"))
+    found = read_fleet(tmp_path)
+    assert ({name: one.failed for name, one in found.devices.items()}, found.refused) == ({"a": VERSION, "b": None}, 0)
+    assert read_fleet(tmp_path / "status").devices == {}
+    with pytest.raises(Missing):
+        read_fleet(tmp_path / "nowhere")
+
+
+def test_a_record_that_is_none_hides_no_older_one(tmp_path: Path) -> None:
+    write(tmp_path, failed("a"))
+    for more, content in enumerate((b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"device": NaN}', b" " * 20_000), 1):
+        write(tmp_path, status("a", time_s=NOW + more), content)
+    write(tmp_path, status("a", time_s=NOW + 99), json.dumps(device_status.as_json(passed("b"))).encode())
+    found = read_fleet(tmp_path)
+    assert (found.devices["a"].failed, found.refused) == (VERSION, 8)
+
+
+def test_links_and_what_is_no_file_are_left_alone(tmp_path: Path) -> None:
+    secret = write(tmp_path / "elsewhere", passed("a"))
+    inbox = tmp_path / "inbox"
+    (inbox / "status").mkdir(parents=True)
+    (inbox / "status/linked").symlink_to(secret.parent)
+    (inbox / "status/a").mkdir()
+    (inbox / "status/a" / secret.name).symlink_to(secret)
+    (inbox / "status/b").mkdir()
+    os.mkfifo(inbox / "status/b/000000000000001.json")
+    (inbox / "status/c/000000000000001.json").mkdir(parents=True)
+    (inbox / "status/-- d\n").mkdir()
+    found = read_fleet(inbox)
+    assert (found.devices, found.refused) == ({}, 1)
+
+
+@given(content=st.binary(max_size=300) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
+def test_no_record_whatever_it_holds_ends_the_reading(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes | str
+) -> None:
+    inbox = tmp_path_factory.getbasetemp() / "any-record"  # one folder for all examples: making one takes longer
+    write(inbox, passed("a"), content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    assert read_fleet(inbox).devices == {}
+
+
+# A whole fleet.
+
+
+@pytest.mark.parametrize("version", ["v1.1.0", "v1.2.0", "v1.3.0"])
+def test_a_bad_version_infects_at_most_its_first_step_of_200_devices(
+    signed: Signed, release: Callable[..., Path], version: str
+) -> None:
+    fleet.start(signed, release("v1.0.0"), release(version), PHASES)
+    day = fleet.simulate(signed, version, 200, lambda index: False, PHASES, 30)
+    assert 1 <= day.ever <= fleet.first_step(200, version, PHASES)
+    assert [what.split()[0] for _, what in day.moments][-1] == "halt"
+    assert {path: offer.version for path, offer in signed.at().offers().items()} == {PATH: "v1.0.0"}
+    assert day.running == 0
+
+
+def test_a_version_that_kills_devices_never_leaves_its_first_step(signed: Signed, release: Callable[..., Path]) -> None:
+    fleet.start(signed, release("v1.0.0"), release(VERSION), PHASES)
+    day = fleet.simulate(signed, VERSION, 200, lambda index: None, PHASES, 30)
+    assert 1 <= day.ever <= fleet.first_step(200, VERSION, PHASES)
+    assert signed.at().offers()[PATH].version == "v1.0.0"
+
+
+def test_a_good_version_reaches_all(signed: Signed, release: Callable[..., Path]) -> None:
+    fleet.start(signed, release("v1.0.0"), release(VERSION), PHASES)
+    day = fleet.simulate(signed, VERSION, 200, lambda index: True, PHASES, 30)
+    assert (day.ever, day.running) == (200, 200)
+    assert [what for _, what in day.moments] == [f"promote {percent}" for percent in PHASES.steps]
+    assert {path: offer.version for path, offer in signed.at().offers().items()} == {PATH: VERSION}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("good", [True, False])
+def test_a_day_of_100_000_devices(
+    signed: Signed, release: Callable[..., Path], capsys: pytest.CaptureFixture[str], good: bool
+) -> None:
+    fleet.start(signed, release("v1.0.0"), release(VERSION, model=os.urandom(4 << 20)), PHASES)
+    day = fleet.simulate(signed, VERSION, 100_000, lambda index: good, PHASES, 36)
+    with capsys.disabled():
+        print(f"\n{'good' if good else 'bad'} version, 100,000 devices, 36 h: {day.requests:,} requests,", end=" ")
+        print(f"{day.bytes_sent / 1e9:.2f} GB, at most {day.busiest_per_s:.0f} requests/s,", end=" ")
+        print(f"{day.ever:,} devices took it; all run it after {fleet.hours(day.all_s)};", end=" ")
+        print("; ".join(f"{fleet.hours(when)} {what} %" for when, what in day.moments))
+    if good:
+        assert day.running == 100_000
+    else:
+        assert day.ever <= fleet.first_step(100_000, VERSION, PHASES)
+
+
+# release.yaml.
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("rollout: {steps: [1, 10]}", "end with 100"),
+        ("rollout: {steps: [10, 1, 100]}", "rising"),
+        ("rollout: {hours: -1}", "greater than or equal to 0"),
+        ("lanes: [moon]", "emulated"),
+        ("lanes: []", "at least 1"),
+        ("speed: 1", "Extra inputs"),
+        ("[", "YAML"),
+        ("- 1", "dictionary"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "release.yaml").write_text(text)
+    with pytest.raises(InputError, match=why):
+        load_settings(tmp_path / "release.yaml")
+    assert load_settings(tmp_path / "none.yaml").rollout.steps == [1, 10, 50, 100]
+
+
+def test_a_rollout_by_the_inbox_of_a_folder(signed: Signed, release: Callable[..., Path], tmp_path: Path) -> None:
+    fleet.start(signed, release("v1.0.0"), release(VERSION), PHASES)
+    publishing.promote(Registry(signed.folder, START), signed.online_key, PHASES, [PATH])
+    for name in IN_STEP[:1]:
+        write(tmp_path / "inbox", failed(name))
+    registry = Registry(signed.folder, START)
+    assert rollout_step.decide(registry, None, read_fleet(tmp_path / "inbox"), PHASES)[0].decision == "halt"
+    assert PATH + NEXT in registry.offers()  # a dry run
+    found = rollout_step.decide(registry, signed.online_key, read_fleet(tmp_path / "inbox"), PHASES)
+    assert (rollout_step.verdict(found), list(registry.offers())) == ("fail", [PATH])
+    assert rollout_step.verdict(rollout_step.decide(registry, None, Fleet({}, 0), PHASES)) == "pass"
