@@ -1,5 +1,6 @@
 """edgeproof release: from results that pass to what devices download, and back."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def build(
     for one, bundle in made:
         click.echo(f"{bundle.offer.target}: {one.result.candidate}, {bundle.length:,} bytes, {bundle.sha256}")
     workflow_commands.output("release", parsed.release)
-    workflow_commands.output("targets", _as_list([bundle.offer.target for _, bundle in made]))
+    bundles = [{"target": bundle.offer.target, "file": bundle.file_name} for _, bundle in made]
+    workflow_commands.output("bundles", json.dumps(bundles))
     workflow_commands.summarize(notes)
 
 
@@ -158,6 +160,16 @@ def rollout(registry: Path, online_key: Path | None, channel: str | None, inbox:
     click.echo(f"{len(fleet.devices):,} devices; {fleet.refused:,} records are none")
     _tell([one.sentence for one in found] or ["nothing is being rolled out"])
     sys.exit(EXIT_CODES[rollout_step.verdict(found)])
+
+
+@release.command()
+@click.argument("folder", type=FILE)
+@click.option("--inbox", envvar="EDGEPROOF_INBOX", required=True, help="Its address; by default EDGEPROOF_INBOX.")
+def reports(folder: Path, inbox: str) -> None:
+    """Copy the newest status records of all devices from the inbox (file, sftp, webdav, s3) to a FOLDER."""
+    from pipeline.release import fleet_reports
+
+    click.echo(f"{fleet_reports.fetch(inbox, folder):,} records")
 
 
 @release.command()
@@ -253,12 +265,6 @@ def _new_password() -> str:
 
     given = os.environ.get("EDGEPROOF_KEY_PASSWORD")
     return given or str(click.prompt("Password of the root key", hide_input=True, confirmation_prompt=True))
-
-
-def _as_list(values: list[str]) -> str:
-    import json
-
-    return json.dumps(values)
 
 
 def _tell(sentences: list[str]) -> None:

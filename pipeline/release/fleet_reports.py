@@ -5,8 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from pipeline.system.errors import Missing, Refused
+from pipeline.system import files
+from pipeline.system.errors import InputError, Missing, Refused
 from runners.contract import device_status, records
 from runners.contract.device_status import DeviceStatus
 
@@ -45,6 +48,60 @@ def read_fleet(inbox: Path) -> Fleet:
     return Fleet(devices, refused)
 
 
+def fetch(address: str, folder: Path) -> int:
+    """Copy the newest record of each device that is one to `folder`, from an inbox that fsspec reaches; how many.
+
+    Raises:
+        InputError: the inbox cannot be read, or the folder is there already. No message shows the address's password.
+    """
+    import fsspec
+
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; name a new folder")
+    place = urlsplit(address)
+    shown = f"{place.scheme}://{place.hostname or ''}" if place.scheme else address
+    copied = 0
+    with files.replacing_folder(folder) as temporary:
+        try:
+            system, root = fsspec.url_to_fs(address)
+            for device in _listed(system, f"{root.rstrip('/')}/{device_status.FOLDER}", "directory"):
+                if not records.is_name(name := device.rsplit("/", 1)[-1]):
+                    continue
+                found = [path for path in _listed(system, device, "file") if RECORD.fullmatch(path.rsplit("/", 1)[-1])]
+                for path in sorted(found, reverse=True)[:TRIED]:
+                    content = system.cat_file(path, end=device_status.MOST_BYTES + 1)
+                    if _valid(content, name, path.rsplit("/", 1)[-1]) is not None:
+                        files.write_bytes(temporary / device_status.FOLDER / name / path.rsplit("/", 1)[-1], content)
+                        copied += 1
+                        break
+                if copied > MOST_DEVICES:
+                    raise Refused(f"{shown}: more than {MOST_DEVICES:,} devices; somebody fills the inbox")
+        except ImportError as error:
+            raise Missing(f"{shown}: {error.msg}") from None
+        except InputError:
+            raise
+        except Exception as error:  # each protocol's library has its own, and their texts may quote the password
+            raise InputError(f"{shown}: the inbox cannot be read ({type(error).__name__})") from None
+    return copied
+
+
+def _listed(system: Any, folder: str, kind: str) -> list[str]:
+    """The paths of one kind in a folder; none where there is no such folder."""
+    try:
+        return [str(entry["name"]).rstrip("/") for entry in system.ls(folder, detail=True) if entry["type"] == kind]
+    except FileNotFoundError:
+        return []
+
+
+def _valid(content: bytes, device: str, name: str) -> DeviceStatus | None:
+    """The record, if it is one and lies where it says."""
+    try:
+        status = device_status.from_json(records.parse(content, device_status.MOST_BYTES))
+    except ValueError:
+        return None
+    return status if device_status.file_name(status) == f"{device_status.FOLDER}/{device}/{name}" else None
+
+
 def _folders(folder: Path) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
@@ -61,10 +118,8 @@ def _newest(folder: Path, device: str) -> tuple[DeviceStatus | None, int]:
         regular = (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
         names = sorted((name for name in regular if RECORD.fullmatch(name)), reverse=True)
     for bad, name in enumerate(names[:TRIED]):
-        try:
-            status = device_status.from_json(records.load(str(folder / name), device_status.MOST_BYTES))
-        except ValueError:
-            continue
-        if device_status.file_name(status) == f"{device_status.FOLDER}/{device}/{name}":
+        with (folder / name).open("rb") as stream:
+            status = _valid(stream.read(device_status.MOST_BYTES + 1), device, name)
+        if status is not None:
             return status, bad
     return None, min(len(names), TRIED)

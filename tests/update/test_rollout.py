@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.release import publishing, rollout_step
+from pipeline.release import fleet_reports, publishing, rollout_step
 from pipeline.release.fleet_reports import Fleet, read_fleet
 from pipeline.release.release_settings import Phases, load_settings
 from pipeline.release.rollout_step import standing
@@ -149,6 +149,7 @@ def test_links_and_what_is_no_file_are_left_alone(tmp_path: Path) -> None:
     assert (found.devices, found.refused) == ({}, 1)
 
 
+@settings(max_examples=40)
 @given(content=st.binary(max_size=300) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_no_record_whatever_it_holds_ends_the_reading(
     tmp_path_factory: pytest.TempPathFactory, content: bytes | str
@@ -240,3 +241,19 @@ def test_a_rollout_by_the_inbox_of_a_folder(signed: Signed, release: Callable[..
     found = rollout_step.decide(registry, signed.online_key, read_fleet(tmp_path / "inbox"), PHASES)
     assert (rollout_step.verdict(found), list(registry.offers())) == ("fail", [PATH])
     assert rollout_step.verdict(rollout_step.decide(registry, None, Fleet({}, 0), PHASES)) == "pass"
+
+
+def test_the_inbox_is_copied_from_where_it_is(tmp_path: Path) -> None:
+    for report in (passed("a", time_s=1), failed("a"), passed("b")):
+        write(tmp_path / "inbox", report)
+    write(tmp_path / "inbox", status("a", time_s=NOW + 9), b"{")
+    write(tmp_path / "inbox", status("a b"), b"{}")
+    assert fleet_reports.fetch((tmp_path / "inbox").as_uri(), tmp_path / "copy") == 2
+    assert read_fleet(tmp_path / "copy").devices == read_fleet(tmp_path / "inbox").devices
+    assert fleet_reports.fetch(str(tmp_path / "nowhere"), tmp_path / "none") == 0
+    with pytest.raises(InputError, match="exists already"):
+        fleet_reports.fetch(str(tmp_path / "inbox"), tmp_path / "copy")
+    with pytest.raises(InputError) as told:
+        fleet_reports.fetch("sftp://fleet:secret@127.0.0.1:9/inbox", tmp_path / "more")
+    assert "secret" not in str(told.value)
+    assert not (tmp_path / "more").exists()

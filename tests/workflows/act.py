@@ -42,6 +42,11 @@ class Machine:
     folder: Path
     environment: Mapping[str, str]
 
+    @property
+    def releases(self) -> Path:
+        """The releases on GitHub, a folder each."""
+        return self.folder / "github-releases"
+
     def run(
         self,
         project: Path,
@@ -50,11 +55,12 @@ class Machine:
         workflow: str = "pr.yml",
         actions: Mapping[str, Path] = MappingProxyType({}),
         github: FakeGitHub | None = None,
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> Run:
         """Run one workflow of `project`, at the commit that is checked out there, for an event.
 
         `actions` are the repositories of other people's actions that it uses, by `owner/repository@ref`, `github` is
-        where its jobs find the API, with a token of theirs.
+        where its jobs find the API, with a token of theirs, `secrets` are those of all environments.
         """
         here = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
         (here / "artifacts").mkdir(parents=True)
@@ -62,11 +68,13 @@ class Machine:
         (self.folder / "cache").mkdir(exist_ok=True)
         variables: dict[str, Any] = {"ACT_ARTIFACTS": here / "artifacts", "ACT_CACHE": self.folder / "cache"}
         variables |= {"GITHUB_REPOSITORY": FAKE, **({"GITHUB_API_URL": github.url} if github else {})}
+        variables["ACT_RELEASES"] = self.releases
         command = [TOOLS / "act", event, "--json", "--no-cache-server", "--action-cache-path", here / "jobs"]
         command += ["--workflows", f".github/workflows/{workflow}", "--eventpath", here / "event.json"]
         for machine in (HOSTED, f"{HOSTED}-arm", OWN):
             command += ["--platform", f"{machine}=-self-hosted"]
-        command += ["--secret", f"GITHUB_TOKEN={TOKEN}"] if github else []
+        command += ["--secret", f"GITHUB_TOKEN={TOKEN}"] if github or secrets else []
+        command += [part for name in secrets for part in ("--secret", name)]
         found = dict(actions)
         for repository in (project, *actions.values()):
             found |= standins(repository)
@@ -75,7 +83,12 @@ class Machine:
         for name, value in variables.items():
             command += ["--env", f"{name}={value}"]
         done = subprocess.run(
-            command, cwd=project, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=project,
+            env={**self.environment, **secrets},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         (here / "log").write_text(done.stdout)
         assert "Skipping unsupported platform" not in done.stdout

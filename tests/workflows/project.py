@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from act import REPOSITORY, TOOLS, Machine, Run
+from act import REPOSITORY, STANDINS, TOOLS, Machine, Run
 
 from tests.conftest import write_images
 
@@ -97,7 +97,7 @@ def environment(folder: Path) -> dict[str, str]:
     """The variables that project and jobs run with: nothing of this user's settings, all that is kept in `folder`."""
     return {
         **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-        "PATH": f"{TOOLS}:{os.environ['PATH']}",
+        "PATH": f"{STANDINS / 'bin'}:{TOOLS}:{os.environ['PATH']}",
         "PYTHONPATH": ".",  # `edgeproof` is installed from another checkout
         "OMP_NUM_THREADS": "1",  # jobs run side by side
         "VENV": str(folder / "venv"),
@@ -138,3 +138,20 @@ def ready_venv(venv: Path, project: Path) -> None:
 def _make_small(params: dict) -> None:
     params.update(models=["lenet-5"], methods=["fp32", "int8"], targets=["atom-x5-e3940"], recipes=RECIPES)
     params["train"].update(TRAINING)
+
+
+def with_origin(project: Path) -> Path:
+    """Make a folder a repository whose main branch is pushed to a bare one beside it, which is the answer."""
+    origin = project.with_name("origin.git")
+    who = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+    for command in (
+        ("init", "--quiet", "--initial-branch", "main"),
+        ("add", "--all"),
+        (*who, "commit", "--quiet", "--message", "first"),
+        ("init", "--quiet", "--bare", "--initial-branch", "main", str(origin)),
+        ("remote", "add", "origin", str(origin)),
+        ("push", "--quiet", "origin", "main"),
+        ("fetch", "--quiet", "origin"),
+    ):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    return origin

@@ -83,7 +83,11 @@ def test_a_token_that_may_write_is_given_to_the_default_branch_s_code_alone() ->
         if "write" in {may for given in permissions for may in given.values()}:
             writing.add(path.name)
             assert "ref:" not in path.read_text(), "the default branch is checked out"
-            assert set(workflow[True]) <= {"workflow_run", "schedule", "workflow_dispatch"}
+            assert set(workflow[True]) <= {"workflow_run", "schedule", "workflow_dispatch", "workflow_call", "push"}
+            if "push" in workflow[True]:  # a tag is set by who may write; the environment says who may release it
+                assert set(workflow[True]["push"]) == {"tags"}
+                writers = [job for job in workflow["jobs"].values() if job["permissions"].get("contents") == "write"]
+                assert all("environment" in job for job in writers)
             assert workflow["permissions"] == {}, "each job has what it needs"
     assert writing >= {"comment.yml"}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from act import Machine, Run
-from project import copy_repository, environment, ready_venv
+from project import copy_repository, environment, ready_venv, with_origin
 
 from tests.fake_github import TOKEN, FakeGitHub, ago, packed, serving
 from tests.unit.test_comment import BASE, BASE_RUN, HEAD, RUN, artifact, ended, entry, pull, run_of
@@ -19,6 +19,7 @@ EVENTS = Path(__file__).parent / "events"
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     folder = tmp_path_factory.mktemp("comment")
     copy_repository(folder / "project")
+    with_origin(folder / "project")
     ready_venv(folder / "venv", folder / "project")
     return Machine(folder, environment(folder))
 
