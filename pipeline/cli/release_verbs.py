@@ -164,7 +164,7 @@ def rollout(registry: Path, online_key: Path | None, channel: str | None, inbox:
 
 @release.command()
 @click.argument("folder", type=FILE)
-@click.option("--inbox", envvar="EDGEPROOF_INBOX", required=True, help="Its address; by default EDGEPROOF_INBOX.")
+@click.option("--inbox", envvar="EDGEPROOF_INBOX", show_envvar=True, required=True, help="Its address.")
 def reports(folder: Path, inbox: str) -> None:
     """Copy the newest status records of all devices from the inbox (file, sftp, webdav, s3) to a FOLDER."""
     from pipeline.release import fleet_reports

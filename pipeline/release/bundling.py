@@ -165,7 +165,7 @@ def _bundle(chosen: Chosen, tag: Tag, when: int, folder: Path) -> Built:
         about=_about(chosen),
     )
     contents[bundle.MANIFEST] = _json_bytes(bundle.as_json(manifest))
-    name = f"{target.name}-{tag.version}.tar"
+    name = f"{target.name}-{tag.version}.tar".replace("+", "-")  # which GitHub would do to an asset's name
     made = folder / name
     write_tar(made, contents)
     sha256, length = files.sha256(made), made.stat().st_size

@@ -6,7 +6,8 @@ that decides is the real thing: the contract's places and times, the registry, a
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -40,8 +41,8 @@ class Outcome:
     ever: int = 0
     running: int = 0
     moments: list[tuple[float, str]] = field(default_factory=list)
-    last_back_s: float | None = None
     all_s: float | None = None
+    first_day: tuple[int, int] = (0, 0)  # requests, bytes
 
 
 def simulate(signed: Signed, version: str, devices: int, works: Works, phases: Phases, hours: float) -> Outcome:
@@ -77,9 +78,7 @@ def simulate(signed: Signed, version: str, devices: int, works: Works, phases: P
         for index in taking:
             state[index] = 4  # trying
             waiting.append((now_s + SELF_TEST_S, index))
-        if back:
-            found.last_back_s = now_s
-            state[back] = 2
+        state[back] = 2
         polls[asking] = now_s + POLL_S * random.uniform(1 - JITTER, 1 + JITTER, len(asking))
         if now_s and now_s % LOOK_S == 0:
             registry = _registry(signed, now_s)
@@ -95,13 +94,15 @@ def simulate(signed: Signed, version: str, devices: int, works: Works, phases: P
                     else:
                         ended = registry.offers()[PATH].version == version
                         due = np.zeros(devices) if ended else np.full(devices, np.inf)
+        if now_s == 24 * 3600:
+            found.first_day = found.requests, found.bytes_sent
         if found.all_s is None and (state == 1).all():
             found.all_s = now_s
     found.running = int((state == 1).sum())
     return found
 
 
-def start(signed: Signed, old, new, phases: Phases) -> None:
+def start(signed: Signed, old: Path, new: Path, phases: Phases) -> None:
     """Everybody runs `old`, and `new` begins its first step, as of START."""
     publishing.publish(Registry(signed.folder, START), signed.online_key, old, phases)
     publishing.publish(Registry(signed.folder, START), signed.online_key, new, phases)
@@ -149,10 +150,10 @@ def _sizes(signed: Signed) -> dict[str, int]:
     }
 
 
-def _number(path) -> int:
+def _number(path: Path) -> int:
     return int(path.name.split(".")[0])
 
 
-def hours(moment: float | datetime | None) -> str:
+def hours(moment: float | None) -> str:
     """A time of the simulation for people."""
     return "never" if moment is None else f"{moment / 3600:.1f} h"

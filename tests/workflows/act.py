@@ -56,11 +56,13 @@ class Machine:
         actions: Mapping[str, Path] = MappingProxyType({}),
         github: FakeGitHub | None = None,
         secrets: Mapping[str, str] = MappingProxyType({}),
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Run:
         """Run one workflow of `project`, at the commit that is checked out there, for an event.
 
         `actions` are the repositories of other people's actions that it uses, by `owner/repository@ref`, `github` is
-        where its jobs find the API, with a token of theirs, `secrets` are those of all environments.
+        where its jobs find the API, with a token of theirs, `secrets` are those of all environments, `settings` the
+        repository's variables.
         """
         here = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
         (here / "artifacts").mkdir(parents=True)
@@ -75,6 +77,7 @@ class Machine:
             command += ["--platform", f"{machine}=-self-hosted"]
         command += ["--secret", f"GITHUB_TOKEN={TOKEN}"] if github or secrets else []
         command += [part for name in secrets for part in ("--secret", name)]
+        command += [part for setting in settings.items() for part in ("--var", "=".join(setting))]
         found = dict(actions)
         for repository in (project, *actions.values()):
             found |= standins(repository)

@@ -21,6 +21,7 @@ from runners.contract.device_status import DeviceStatus
 from tests.update.conftest import TARGET, write_release
 
 PATH = f"stable/{TARGET}"
+SETTINGS = {"REGISTRY_BRANCH": "main"}
 EVENT = {"repository": {"default_branch": "main"}}
 
 
@@ -42,7 +43,9 @@ class Origin:
 
     def run(self, workflow: str, event: str = "schedule", **payload: Any) -> Run:
         """Run a workflow."""
-        return self.machine.run(self.project, event, {**EVENT, **payload}, workflow, secrets=self.secrets)
+        return self.machine.run(
+            self.project, event, {**EVENT, **payload}, workflow, secrets=self.secrets, settings=SETTINGS
+        )
 
     def git(self, *arguments: str) -> str:
         """Call Git in the project."""

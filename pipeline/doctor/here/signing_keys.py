@@ -32,7 +32,7 @@ def look(subject: Subject) -> Iterator[Finding]:
             expires = datetime.fromisoformat(str(body["expires"]).replace("Z", "+00:00"))
             left = expires - subject.now
         except (KeyError, ValueError, TypeError):
-            yield not_measured(f"{path} does not say when it expires", "sign it again with a tool of TUF")
+            yield not_measured(f"{path} does not say when it expires", "restore it from Git")
             continue
         if left > SOON.get(role, LATER):
             yield well(f"{path} is valid until {expires:%Y-%m-%d}")
@@ -41,7 +41,7 @@ def look(subject: Subject) -> Iterator[Finding]:
             yield wrong(
                 f"{path} {ends} on {expires:%Y-%m-%d}",
                 "devices take no update that expired metadata names",
-                f"sign the role {role} again, with a later date",
+                "edgeproof release rotate --root-key FILE" if role == "root" else "edgeproof release resign",
             )
 
 
