@@ -1,12 +1,14 @@
 """A bundle's samples for the self-test: regions of the test split, and what the emulated lane answers to them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic import kinds
+from pipeline.boards.child import run
 from pipeline.boards.samples import Floats
 from pipeline.data.dataset import open_dataset
 from pipeline.project import layout
@@ -14,7 +16,8 @@ from pipeline.project.candidate import Candidate
 from pipeline.records.results import Result
 from pipeline.records.targets import Target
 from pipeline.retest.audit import FP32_TOLERANCE
-from pipeline.retest.emulate import Emulation, emulate
+from pipeline.retest.emulate import PATIENT
+from pipeline.retest.proof import Job, replay
 from pipeline.system.errors import Missing
 from runners.contract import model_input
 from runners.edge.loop.regions import normalise
@@ -66,8 +69,7 @@ def expected(candidate: Candidate, target: Target, result: Result) -> Expected:
     regions = normalise(images[_rows(len(images), wanted.size)], wanted.mean, wanted.std)
     calculated = candidate.graph if kinds.of(target).refusal(file, target) else file
     shape = (target.objective.regions_per_frame, 3, wanted.size, wanted.size)
-    emulation = emulate(calculated, candidate.precision, _Given(regions), shape, target, proven=False)
-    scores, width = _scores(emulation, target)
+    scores, width = _scores(calculated, _Given(regions), shape, target, result)
     return Expected(regions, scores, _tolerance(result, target, width), list(wanted.classes))
 
 
@@ -77,14 +79,21 @@ def _rows(count: int, size: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(room, count)).round().astype(np.int64))
 
 
-def _scores(emulation: Emulation, target: Target) -> tuple[Floats, float]:
+def _scores(model: Path, samples: _Given, shape: Sequence[int], target: Target, result: Result) -> tuple[Floats, float]:
     """The scores (N, K), and how wide the interval around them is as a share of the largest; 0 for exact ones."""
-    if emulation.target is not None:
-        return np.ascontiguousarray(emulation.target, np.float32), 0.0
-    ends = list(emulation.bounds.values())
-    if not ends:
-        why = emulation.not_measured.get("accuracy.target", "the emulation gave no answers")
-        raise Missing(f"{target.name}: what a device should answer cannot be calculated here: {why}")
+    kind, precision = kinds.of(target), result.precision
+    plan = kind.plan(target, precision)
+    # Where the re-test found that a cap of the instruction set is not the CPU, it asked the emulated CPU instead.
+    disproved = result.grade == "exact" and not (result.audit and result.audit.agrees)
+    if kind.replays_everything or disproved:
+        emulated = plan.target if kind.replays_everything else plan.audit
+        assert emulated is not None
+        proof = replay(Job(model, shape, target, precision, samples, emulated, PATIENT))
+        if proof.outputs is None:
+            raise Missing(f"{target.name}: what a device should answer cannot be calculated here: {proof.reason}")
+        return proof.outputs, 0.0
+    places = [plan.target] if plan.target else list(plan.bounds.values())
+    ends = [found.values for found in run(model, samples.batches(shape[0]), len(samples), shape, places)]
     low, high = np.minimum.reduce(ends).astype(np.float64), np.maximum.reduce(ends).astype(np.float64)
     middle = ((low + high) / 2).astype(np.float32)
     return middle, float((high - low).max() / max(float(np.abs(middle).max()), 1e-30))

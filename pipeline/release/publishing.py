@@ -65,7 +65,7 @@ def promote(
         InputError: nothing is rolled out there.
     """
     with registry.changing(key) as targets:
-        return [sentence for path in paths for sentence in _promoted(registry, targets, phases, path, to_all)]
+        return [step_on(registry, targets, phases, path, to_all=to_all) for path in paths]
 
 
 def roll_back(registry: Registry, key: CryptoSigner, paths: Sequence[str], to: str | None = None) -> list[str]:
@@ -106,7 +106,8 @@ def _paths(offers: dict[str, Offer], channel: str | None, target: str | None) ->
             yield path
 
 
-def _promoted(registry: Registry, targets: Targets, phases: Phases, path: str, to_all: bool) -> Iterator[str]:
+def step_on(registry: Registry, targets: Targets, phases: Phases, path: str, *, to_all: bool = False) -> str:
+    """The same in the `targets` that are being changed; what was done, in a sentence."""
     if path + NEXT not in targets:
         raise InputError(f"{path}: nothing is being rolled out")
     coming = targets[path + NEXT]
@@ -115,10 +116,9 @@ def _promoted(registry: Registry, targets: Targets, phases: Phases, path: str, t
     if to_all or step is None:
         del targets[path + NEXT]
         targets[path] = _offering(coming, path, offer._replace(rollout=None))
-        yield f"{path}: {offer.version} is what everybody runs"
-    else:
-        targets[path + NEXT] = _offering(coming, path + NEXT, offer._replace(rollout=_step(registry, step, phases)))
-        yield f"{path}: {offer.version} for {step} % of the devices"
+        return f"{path}: {offer.version} is what everybody runs"
+    targets[path + NEXT] = _offering(coming, path + NEXT, offer._replace(rollout=_step(registry, step, phases)))
+    return f"{path}: {offer.version} for {step} % of the devices"
 
 
 def _step(registry: Registry, percent: int, phases: Phases) -> Rollout:

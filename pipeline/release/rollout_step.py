@@ -5,18 +5,19 @@ cannot vote with names of his choice for long. What nobody reported is never a s
 not carry one on by himself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import TargetFile
 
 from pipeline.records.gates import Verdict, worst
 from pipeline.release.fleet_reports import Fleet
-from pipeline.release.publishing import promote, roll_back, rolled_out
+from pipeline.release.publishing import step_on
 from pipeline.release.release_settings import Phases
-from pipeline.release.tuf_registry import Registry
+from pipeline.release.tuf_registry import Registry, base_of, offer_of
 from runners.contract.bundle import NEXT, Offer
 from runners.contract.device_status import DeviceStatus
 from runners.contract.rollout import place
@@ -68,16 +69,27 @@ def decide(
     Raises:
         InputError: the registry cannot be read, or the key is not its own.
     """
-    offers, now_s = registry.offers(), registry.now.timestamp()
-    paths = [path for path in rolled_out(registry, channel) if offers[path + NEXT].rollout]
-    found = [standing(path, offers[path + NEXT], fleet, phases, now_s) for path in paths]
-    if key is not None:
+    if key is None:
+        return _standings(registry, registry.targets().signed.targets, fleet, phases, channel)
+    with registry.changing(key) as targets:  # nobody else can go a step on meanwhile
+        found = _standings(registry, targets, fleet, phases, channel)
         for one in found:
             if one.decision == "promote":
-                promote(registry, key, phases, [one.path])
+                step_on(registry, targets, phases, one.path)
             elif one.decision == "halt":
-                roll_back(registry, key, [one.path])
+                del targets[one.path + NEXT]
     return found
+
+
+def _standings(
+    registry: Registry, targets: Mapping[str, TargetFile], fleet: Fleet, phases: Phases, channel: str | None
+) -> list[Standing]:
+    offers = {path: offer_of(target) for path, target in sorted(targets.items()) if path.endswith(NEXT)}
+    return [
+        standing(base_of(path), offer, fleet, phases, registry.now.timestamp())
+        for path, offer in offers.items()
+        if offer.rollout and channel in (None, path.split("/")[0])
+    ]
 
 
 def verdict(found: list[Standing]) -> Verdict:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
@@ -86,6 +86,7 @@ class Registry:
         """
         if root_key.public_key.keyid == online_key.public_key.keyid:
             raise InputError("the root key and the online key are the same: whoever steals the one has both")
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self.check_new()
             root = Root(version=1, expires=self._expires(Root.type), consistent_snapshot=True)
@@ -141,6 +142,7 @@ class Registry:
         Raises:
             InputError: the key is not the root's online key, or the registry is missing or damaged.
         """
+        self.root()  # before a lock is left in a folder that is none
         with self._locked():
             self._check_online(online_key)
             targets = dict(self.targets().signed.targets)
@@ -155,6 +157,7 @@ class Registry:
         Raises:
             InputError: see `changing`.
         """
+        self.root()
         with self._locked():
             self._check_online(online_key)
             old = [role for role, md in (("targets", self.targets()), ("snapshot", self.snapshot())) if self.late(md)]
@@ -185,6 +188,7 @@ class Registry:
         Raises:
             InputError: a signature of a key that has no say, or one of the online key's files is damaged.
         """
+        self.root()
         with self._locked():
             root, staged = self.root(), self.metadata / "next.root.json"
             if staged.exists():
@@ -297,9 +301,11 @@ class Registry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock", timeout=WAIT_S):
-            yield
+        try:
+            with FileLock(self.folder / ".lock", timeout=WAIT_S):
+                yield
+        except Timeout:
+            raise InputError(f"{self.folder}: somebody else has been changing it for {WAIT_S:g} s; try again") from None
 
 
 def offer_of(target: TargetFile) -> Offer:

@@ -100,6 +100,7 @@ def test_a_bundle_answers_its_samples_as_the_emulated_lane_does(trained: Path, t
     assert tools["onnx"]
 
 
+@pytest.mark.nightly
 def test_a_bound_gives_the_middle_and_a_tolerance(trained: Path, tmp_path: Path) -> None:
     assert release("build", "v1.2.3", "--target", TX2, "--candidate", "lenet-5/fp16").exit_code == 0
     folder = unpacked(TX2, tmp_path / "device")

@@ -294,11 +294,10 @@ def test_verify_tells_what_a_device_would_refuse(signed: Signed, release: Callab
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("more", [-1, 0, 1])
-def test_a_signature_covers_a_whole_file_around_2_gib(signed: Signed, tmp_path: Path, more: int) -> None:
+def test_a_signature_covers_the_whole_of_more_than_2_gib(signed: Signed, tmp_path: Path) -> None:
     model = tmp_path / "model"
     with model.open("wb") as stream:
-        stream.truncate((1 << 31) + more)  # sparse
+        stream.truncate((1 << 31) + 1)  # sparse
     built = write_release(tmp_path / "built/v1.0.0", "v1.0.0", TARGET, "stable", model)
     assert built.length > 1 << 31
     publishing.publish(signed.at(), signed.online_key, tmp_path / "built/v1.0.0", PHASES)
@@ -308,3 +307,5 @@ def test_a_signature_covers_a_whole_file_around_2_gib(signed: Signed, tmp_path: 
         stream.seek(-1600, os.SEEK_END)
         stream.write(b"\1")
     assert verdicts(signed.at())[PATH] == "fail"
+    for large in (file, tmp_path / "built/v1.0.0" / built.file_name):
+        large.unlink()

@@ -147,7 +147,7 @@ def with_origin(project: Path) -> Path:
     for command in (
         ("init", "--quiet", "--initial-branch", "main"),
         ("add", "--all"),
-        (*who, "commit", "--quiet", "--message", "first"),
+        (*who, "commit", "--quiet", "--allow-empty", "--message", "first"),
         ("init", "--quiet", "--bare", "--initial-branch", "main", str(origin)),
         ("remote", "add", "origin", str(origin)),
         ("push", "--quiet", "origin", "main"),
