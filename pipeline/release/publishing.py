@@ -7,7 +7,7 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
-from pipeline.release.bundling import listed
+from pipeline.release.bundling import Built, listed
 from pipeline.release.release_settings import Phases
 from pipeline.release.tuf_registry import Registry, base_of, offer_of, target_of
 from pipeline.system import files
@@ -37,9 +37,12 @@ def publish(
         raise InputError(f"the channel {channel!r} is not taken: use letters, digits and -_.+")
     done = []
     with registry.changing(key) as targets:
+        _check_new(registry, bundles)
         for one in bundles:
             path = f"{channel}/{one.offer.target}"
-            _check_free(targets, path, one.offer, one.sha256)
+            if path + NEXT in targets and not _is(targets[path + NEXT], one.sha256):
+                version = offer_of(targets[path + NEXT]).version
+                raise Refused(f"{path}: {version} is being rolled out; promote it to all or roll it back first")
         for one in bundles:  # all or none, so after every check
             offer, path = one.offer, f"{channel}/{one.offer.target}"
             _copy(folder / one.file_name, registry.file(offer, one.sha256), one.sha256)
@@ -139,16 +142,15 @@ def _earlier(registry: Registry, path: str, version: str) -> TargetFile:
     raise InputError(f"{path}: {version} was never offered; there were {', '.join(known) or 'none'}")
 
 
-def _check_free(targets: Targets, path: str, offer: Offer, sha256: str) -> None:
-    for name in (path, path + NEXT):
-        there = targets.get(name)
-        if there is None or _is(there, sha256):
-            continue
-        version = offer_of(there).version
-        if version == offer.version:
-            raise Refused(f"{path}: {version} was published with other bytes; a version is given once, take a new one")
-        if name.endswith(NEXT):
-            raise Refused(f"{path}: {version} is being rolled out; promote it to all or roll it back first")
+def _check_new(registry: Registry, bundles: Sequence[Built]) -> None:
+    """A version is given once for a target, in whatever channel it was ever offered."""
+    for targets in (registry.targets().signed.targets, *registry.past()):
+        given = {(offer_of(found).target, offer_of(found).version): found for found in targets.values()}
+        for one in bundles:
+            there = given.get((one.offer.target, one.offer.version))
+            if there is not None and not _is(there, one.sha256):
+                named = f"{one.offer.target}: {one.offer.version}"
+                raise Refused(f"{named} was published with other bytes; a version is given once, take a new one")
 
 
 def _is(target: TargetFile | None, sha256: str) -> bool:

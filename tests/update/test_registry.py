@@ -100,8 +100,9 @@ def test_the_same_again_changes_nothing_and_other_bytes_are_refused(
     before = {path: path.read_bytes() for path in signed.folder.rglob("*") if path.is_file()}
     assert "already" in publishing.publish(signed.at(), signed.online_key, folder, PHASES)[0]
     write_release(tmp_path / "other", "v1.0.0", TARGET, "stable", b"other weights")
-    with pytest.raises(Refused, match="published with other bytes"):
-        publishing.publish(signed.at(), signed.online_key, tmp_path / "other", PHASES)
+    for channel in ("stable", "beta"):
+        with pytest.raises(Refused, match="published with other bytes"):
+            publishing.publish(signed.at(), signed.online_key, tmp_path / "other", PHASES, channel)
     assert {path: path.read_bytes() for path in signed.folder.rglob("*") if path.is_file()} == before
 
 
