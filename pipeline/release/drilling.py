@@ -55,10 +55,12 @@ def drill(registry: Registry, key: CryptoSigner, target: str, channel: str = "st
                 evidence=files.sha256(evidence),
                 rollout=Rollout(100, int(registry.now.timestamp()), 0),
             )
-            files.write_bytes(registry.file(bad, sha256), made.read_bytes())
+            lies = registry.file(bad, sha256)
+            files.write_bytes(lies, made.read_bytes())
         targets[there] = target_of(offer._replace(rollout=None), there, good.length, good.hashes["sha256"])
         targets[there + NEXT] = target_of(bad, there + NEXT, length, sha256)
     return [
+        f"{lies}: the bad bundle; where bundles lie on another host, put it into {offer.release} there",
         f"{there}: {version} is offered to every device that follows the channel {CHANNEL}; its self-test must fail",
         f"each of them must go on with what it runs and report failed: {version}, self_test: fail or rolled_back",
         "`edgeproof release rollout --inbox FOLDER` must then halt it; other channels have seen nothing of it",

