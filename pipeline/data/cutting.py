@@ -1,6 +1,7 @@
 """From data/ to the data set: the labelled regions are cut out and split.
 
-`data/` is either the default clip with its labels (boxes in frames) or a user's own images with a manifest.
+`data/` is either the default clip with its labels (boxes in frames) or a user's own images with a manifest; either may
+have captured regions beside it.
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, model_validator
 from tqdm import tqdm
 
+from pipeline.data import captured
 from pipeline.data.clip import CLIP_NAME, read_frames
 from pipeline.data.dataset import COLUMNS, SPLITS, Quarantined, Sample, SplitName, check_classes, rows, split_name
 from pipeline.data.images import read_image, write_png
@@ -41,7 +43,7 @@ def build(data: Path, out: Path, split: Split) -> tuple[list[Sample], list[Quara
 
     Raises:
         InputError: `data` holds neither the clip with labels nor a manifest, the clip is shorter than its labels,
-            or a split has no samples.
+            a split has no samples, or captured regions have a class that nothing else has.
     """
     with files.replacing_folder(out) as folder:
         (folder / "regions").mkdir()
@@ -52,6 +54,11 @@ def build(data: Path, out: Path, split: Split) -> tuple[list[Sample], list[Quara
         else:
             raise BadData(f"{data}/ holds no data: run `edgeproof data fetch` or `edgeproof data import DIR`")
         check_classes(samples)
+        captures, facts = captured.read(data), {}
+        if captures:
+            facts["captured"] = captured.statistics(samples, captures)
+            more, unusable = _from_captures(data / captured.FOLDER, folder, captures, {one.label for one in samples})
+            samples, quarantined = samples + more, quarantined + unusable
         for name in SPLITS:
             if not any(sample.split == name for sample in samples):
                 raise BadData(f"{data}/: the {name} split has no usable images")
@@ -59,7 +66,9 @@ def build(data: Path, out: Path, split: Split) -> tuple[list[Sample], list[Quara
         write_table(folder / "quarantine.csv", ["file", "reason"], ((q.file, q.reason) for q in quarantined))
         counts = {name: dict(sorted(Counter(s.label for s in samples if s.split == name).items())) for name in SPLITS}
         groups = {name: len({s.group for s in samples if s.split == name} - {""}) for name in SPLITS}
-        files.write_json(folder / "summary.json", {**counts, "groups": groups, "quarantined": len(quarantined)})
+        files.write_json(
+            folder / "summary.json", {**counts, "groups": groups, "quarantined": len(quarantined), **facts}
+        )
     return samples, quarantined
 
 
@@ -98,6 +107,25 @@ def _from_manifest(data: Path, folder: Path) -> tuple[list[Sample], list[Quarant
         file = f"regions/{index:06d}.png"
         write_png(folder / file, region)
         samples.append(Sample(file, row["class"], split_name(row["split"], data), row.get("group", "")))
+    return samples, quarantined
+
+
+def _from_captures(
+    source: Path, folder: Path, captures: list[captured.Captured], classes: set[str]
+) -> tuple[list[Sample], list[Quarantined]]:
+    samples, quarantined = [], []
+    for one in captures:
+        if one.label not in classes:
+            raise BadData(f"{source}: {one.name} is {one.label!r}, a class that the rest of the data has not")
+        try:
+            region = regions.squared(read_image(source / one.file))
+        except InputError as error:
+            quarantined.append(Quarantined(f"{source.name}/{one.file}", str(error)))
+            continue
+        file = f"{captured.REGIONS}{one.name}.png"
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        write_png(folder / file, region)
+        samples.append(Sample(file, one.label, one.split, one.group))
     return samples, quarantined
 
 

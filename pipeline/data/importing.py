@@ -1,13 +1,15 @@
 """A user's own images become the project's data/."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
+from pipeline.data import captured
 from pipeline.data.dataset import COLUMNS, Quarantined, Sample, check_classes, rows
-from pipeline.data.folders import Found, read_folders
+from pipeline.data.folders import Entry, Found, read_folders
 from pipeline.data.images import read_image
 from pipeline.data.manifests import read_manifest
 from pipeline.data.splits import hold_out, in_two_splits, parted_groups, split_of
@@ -55,6 +57,8 @@ def import_data(source: Path, data: Path) -> Imported:
 def read_source(source: Path) -> Found:
     """What a manifest, a folder with a `manifest.csv`, or a folder of class folders says of its images.
 
+    Captured regions that an imported folder has beside them count with it.
+
     Raises:
         InputError: `source` is none of them, or is not clear.
     """
@@ -63,6 +67,11 @@ def read_source(source: Path) -> Found:
         found = read_manifest(manifest, manifest.parent) if manifest.is_file() else read_folders(source)
     except OSError as error:
         raise BadData(f"{source}: cannot be read ({error.strerror or error})") from error
+    more = [
+        Entry(f"{captured.FOLDER}/{one.file}", one.label, one.split, one.group)
+        for one in (captured.read(source) if (source / MARK).is_file() else [])
+    ]
+    found = replace(found, entries=[*found.entries, *more])
     if found.entries and not found.names:
         raise BadData(f"{source}: holds {len(found.entries):,} files and no class folders; give every class a folder")
     return found

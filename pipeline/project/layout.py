@@ -15,6 +15,7 @@ REPORT = ARTIFACTS / "report"
 METRICS = ARTIFACTS / "metrics.json"
 SEARCH = ARTIFACTS / "search"
 REPEAT = ARTIFACTS / "repeat"
+INGEST = ARTIFACTS / "ingest"
 CHECKPOINTS = ARTIFACTS / "checkpoints"  # no stage's output, so that a kill loses nothing of a training
 
 

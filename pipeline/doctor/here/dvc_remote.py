@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from pipeline.data import captured
 from pipeline.doctor.examined import Subject, dvc
 from pipeline.doctor.finding import Finding, Unasked, well, wrong
 from pipeline.doctor.here.project_data import POINTER
@@ -14,10 +15,11 @@ WHY = "GitHub's machines and colleagues cannot get your images: `edgeproof data 
 def look(subject: Subject) -> Iterator[Finding]:
     """The remote has to answer and to hold all of data/. The default clip needs none: it is public."""
     own = (layout.DATA / "manifest.csv").exists()
+    captures = (layout.DATA / captured.FOLDER).exists()
     if not dvc("remote", "list").strip():
-        if own:
+        if own or captures:
             yield wrong(
-                "data/ is your own, and no DVC remote is configured",
+                f"data/ {'is your own' if own else 'has captures'}, and no DVC remote is configured",
                 WHY,
                 "dvc remote add -d NAME URL && dvc push, then commit .dvc/config",
             )
