@@ -42,7 +42,7 @@ $(GATEWAY): requirements.lock pyproject.toml
 	@$(call install_extras,boards)
 
 $(DEVELOP): requirements.lock pyproject.toml
-	@$(call install_extras,cloud$(comma)cluster$(comma)dev)
+	@$(call install_extras,cloud$(comma)cluster$(comma)ingest$(comma)dev)
 	@cp $@ $(INSTALLED)
 
 demo: install ## train, compress, export, re-test and gate a real model on real video regions
@@ -101,7 +101,7 @@ lock: ## resolve pyproject.toml anew and write requirements.lock
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf '"$$fresh" EXIT; \
 	$(PYTHON) -m venv $$fresh; \
 	$$fresh/bin/pip install --quiet torch==2.13.0; \
-	$$fresh/bin/pip install --quiet -e '.[cloud,cluster,boards,dev]'; \
+	$$fresh/bin/pip install --quiet -e '.[cloud,cluster,boards,ingest,dev]'; \
 	{ echo "# Written by 'make lock' from pyproject.toml."; \
 	  $$fresh/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > requirements.lock
 
