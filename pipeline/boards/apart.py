@@ -26,16 +26,18 @@ from pipeline.system import errors
 from pipeline.system.errors import BadModel, InputError, shown
 
 DONE = b"done"
+ADVICE = "simplify its graph (onnxslim), or export it again with another opset"
 
 
 @contextmanager
 def done_apart(
-    source: Path, work: Callable[..., Any], *arguments: Any, cpu_limit_s: float
+    source: Path, work: Callable[..., Any], *arguments: Any, cpu_limit_s: float, advice: str = ADVICE
 ) -> Iterator[tuple[Path, Any]]:
     """What `work(folder, *arguments)` answered, and that folder with what it wrote, which is there for the block.
 
     `work` is a function at the top of a module; its arguments and its answer can be pickled. Its progress is seen, and
-    what it raises is raised here. It may use `cpu_limit_s` of CPU time, which is said before it begins.
+    what it raises is raised here. It may use `cpu_limit_s` of CPU time, which is said before it begins. `advice` says
+    what to do about a file that it crashes over.
 
     Raises:
         InputError: it did, or it crashed, stopped working or ran out of time or memory over the file `source`.
@@ -51,9 +53,9 @@ def done_apart(
         try:
             process.read(math.inf, cpu_limit_s)
         except Stuck as stuck:
-            raise BadModel(f"{source}: working on it stopped ({stuck.how}); {_ADVICE}") from None
+            raise BadModel(f"{source}: working on it stopped ({stuck.how}); {advice}") from None
         except Ended as ended:
-            _fail(source, ended.code)
+            _fail(source, ended.code, advice)
         finally:
             process.close()
         answer, error = pickle.loads((room / "answer").read_bytes())
@@ -62,14 +64,11 @@ def done_apart(
         yield made, answer
 
 
-_ADVICE = "simplify its graph (onnxslim), or export it again with another opset"
-
-
-def _fail(source: Path, code: int) -> NoReturn:
+def _fail(source: Path, code: int, advice: str) -> NoReturn:
     if code == -signal.SIGKILL:
         raise BadModel(f"{source}: working on it was killed, most likely since the memory ran out")
     how = SIGNALS.get(-code, f"signal {-code}") if code < 0 else f"ended with {code}"
-    raise BadModel(f"{source}: a library crashed over it ({how}); {_ADVICE}")
+    raise BadModel(f"{source}: a library crashed over it ({how}); {advice}")
 
 
 def main(room: Path) -> None:
