@@ -6,6 +6,7 @@
     worst_layers.py  which layers the target's arithmetic harms, and what would help
     table.py         one table of words, which the terminal, the page and Markdown each draw in their own way
     terminal.py page.py markdown.py metrics.py    the four ways to draw it
+    from_devices.py  what devices captured of the data
     plots.py examples.py training.py              what only the page shows
 
 The same records give the same bytes: DVC hashes the report like any other output.

@@ -7,7 +7,7 @@ and mention nobody.
 from pathlib import Path
 
 from pipeline.records.words import GRADES, VERDICTS, broken
-from pipeline.report import table
+from pipeline.report import from_devices, table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected
 from pipeline.system.console import escape_markdown
@@ -22,6 +22,7 @@ def render(collected: Collected) -> str:
         columns=table.COLUMNS,
         answer=answer(collected),
         broken=broken,
+        captured=from_devices.read(),
         grades=GRADES,
         layers=[layers for section in words.sections for layers in section.layers],
         verdicts=VERDICTS,

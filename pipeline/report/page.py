@@ -8,7 +8,7 @@ from pipeline.data import dataset
 from pipeline.project import layout
 from pipeline.records.results import Result
 from pipeline.records.words import GRADES, POWER, VERDICTS, broken, number
-from pipeline.report import plots, table
+from pipeline.report import from_devices, plots, table
 from pipeline.report.answer import answer
 from pipeline.report.collect import Collected, OnTarget
 from pipeline.report.examples import Example, examples
@@ -56,6 +56,7 @@ def render(collected: Collected) -> str:
     return template(Path(__file__).with_name("page.html.j2")).render(
         answer=answer(collected),
         broken=broken,
+        captured=from_devices.read(),
         columns=table.COLUMNS,
         curves=[
             (curves.model, plots.losses(curves), plots.validation_accuracy(curves))
