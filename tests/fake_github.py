@@ -122,6 +122,7 @@ class FakeGitHub:
     reserved: set[str] = field(default_factory=set)
     first: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # statuses and headers before any answer
     most_per_page: int = 100
+    dispatched: list[tuple[str, str]] = field(default_factory=list)  # workflow and branch
     calls: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -241,6 +242,27 @@ class FakeGitHub:
                 return name
         return ""
 
+    @route("POST", "pulls")
+    def _propose(self, body: dict[str, Any]) -> Any:
+        if not {"title", "head", "base", "body"} <= set(body) or body["head"] not in self.branches:
+            return unprocessable("head")
+        number = 1 + max((pull["number"] for pull in self.pulls), default=0)
+        self.pulls.append({**body, "number": number, "state": "open", "html_url": f"https://github.com/pull/{number}"})
+        return 201, self.pulls[-1]
+
+    @route("POST", r"actions/workflows/([\w.-]+)/dispatches")
+    def _dispatch(self, body: dict[str, Any], workflow: str) -> Any:
+        if body.get("ref") not in self.branches:
+            return unprocessable(f"No ref found for: {body.get('ref')}")
+        self.dispatched.append((workflow, body["ref"]))
+        return 204, b""
+
+    @route("GET", r"git/commits/(\w+)")
+    def _get_commit(self, query: dict[str, str], sha: str) -> Any:
+        if sha not in self.commits:
+            return NOT_FOUND
+        return 200, {"sha": sha, "tree": {"sha": self.commits[sha]["tree"]}}
+
     @route("GET", r"issues/(\d+)/comments")
     def _list_comments(self, query: dict[str, str], number: str) -> Any:
         return 200, self.comments.get(int(number), [])
@@ -324,8 +346,10 @@ class FakeGitHub:
     def _tree(self, body: dict[str, Any]) -> Any:
         if not all({"path", "mode", "type", "content"} == set(one) for one in body["tree"]):
             return unprocessable("Must supply a valid tree.sha or content")
+        if (base := body.get("base_tree", "")) and base not in self.trees:
+            return unprocessable("base_tree is not a valid tree oid")
         sha = f"{len(self.trees) + 1:040x}"
-        self.trees[sha] = {one["path"]: one["content"] for one in body["tree"]}
+        self.trees[sha] = self.trees.get(base, {}) | {one["path"]: one["content"] for one in body["tree"]}
         return 201, {"sha": sha}
 
     @route("POST", "git/commits")

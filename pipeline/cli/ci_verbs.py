@@ -285,4 +285,44 @@ def watchdog() -> None:
     click.echo(watchdog.watch(GitHub.of_environment(), preflight.declared(), server, datetime.now(timezone.utc)))
 
 
+@ci.command()
+@click.argument("branch")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("decisions.json"), show_default=True)
+def decisions(branch: str, out: Path) -> None:
+    """Fetch decisions.json, which the review page saved, from a BRANCH that nobody checks out.
+
+    Wants GITHUB_TOKEN with `contents: read`. `edgeproof ingest apply` takes the file for hostile.
+    """
+    from pipeline.ci import data_proposal
+    from pipeline.system.github_api import GitHub
+
+    data_proposal.fetch_decisions(GitHub.of_environment(), branch, out)
+    click.echo(f"{out}: {out.stat().st_size:,} bytes")
+
+
+@ci.command("propose-data")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--main", default="main", show_default=True, help="The branch that it is proposed to.")
+def propose_data(folder: Path, main: str) -> None:
+    """Open a pull request with the data.dvc that is in FOLDER, and start pr.yml on it; applied.txt says what changed.
+
+    Wants GITHUB_TOKEN with `contents`, `pull-requests` and `actions: write`. What is in FOLDER is taken for hostile.
+    """
+    import os
+
+    from pipeline.ci import data_proposal
+    from pipeline.system import workflow_commands
+    from pipeline.system.errors import BadData
+    from pipeline.system.github_api import GitHub
+
+    workflow_commands.stop()
+    try:
+        content = (folder / data_proposal.POINTER).read_bytes()
+        text = (folder / "applied.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadData(f"{error.filename}: cannot be read ({error.strerror})") from error
+    run = f"{os.environ.get('GITHUB_RUN_ID', '0')}-{os.environ.get('GITHUB_RUN_ATTEMPT', '1')}"
+    click.echo(data_proposal.propose(GitHub.of_environment(), main, content, text, run))
+
+
 COMMANDS = [ci]

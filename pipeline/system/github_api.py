@@ -121,6 +121,11 @@ class GitHub:
         """POST, PATCH or PUT a body; the JSON of the answer."""
         return _json(self._call(method, self._url(path), json=body, allow_redirects=False))
 
+    def start(self, workflow: str, branch: str) -> None:
+        """Start a workflow, which has `workflow_dispatch`, on a branch."""
+        url = self._url(f"actions/workflows/{workflow}/dispatches")
+        self._call("POST", url, json={"ref": branch}, allow_redirects=False)
+
     def fetch(self, path: str, most_bytes: int, *, raw: bool = False) -> bytes:
         """A file, which GitHub may keep at another host; `raw` asks for one of the repository as it is.
 
