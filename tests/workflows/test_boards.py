@@ -72,7 +72,7 @@ def test_all_pass_with_base_and_head_by_turns(repository: Project) -> None:
     said = run.output["board"]
     assert "16 passed" in said.replace("\x1b[32m", "").replace("\x1b[1m", ""), said
     assert said.count("base and head ") == 2, "both candidates are the base's, too"
-    assert "speed 62" in said or "(predicted), limit" in said
+    assert said.count("(predicted), limit 30") == 2, "an emulated board's speed is nobody's measurement"
     kept = run.artifacts / f"board-{EMULATED}" / EMULATED
     assert json.loads((kept / "outcome.json").read_text())["state"] == "measured"
     assert {one["group"] for one in json.loads((kept / "numbers.json").read_text())["benchmarks"]}
