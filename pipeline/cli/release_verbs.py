@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -242,13 +243,13 @@ def drill(registry: Path, online_key: Path | None, target: str, channel: str) ->
     _tell(drilling.drill(_registry(registry), _online(online_key), target, channel))
 
 
-def _registry(folder: Path):  # type: ignore[no-untyped-def]
+def _registry(folder: Path) -> Any:
     from pipeline.release.tuf_registry import Registry
 
     return Registry(folder)
 
 
-def _online(path: Path | None):  # type: ignore[no-untyped-def]
+def _online(path: Path | None) -> Any:
     from pipeline.release import signing
 
     return signing.online(path, _password)

@@ -97,6 +97,13 @@ def test_the_timestamp_is_signed_anew_and_published(origin: Origin) -> None:
     assert "PRIVATE KEY" not in "".join(run.output.values())
 
 
+def somebody_is_faster(origin: Origin) -> None:
+    """The Git server refuses the next push, and takes those after it."""
+    hook = origin.origin / "hooks/pre-receive"
+    hook.write_text(f"#!/bin/sh\nrm {hook}\necho somebody was faster\nexit 1\n")
+    hook.chmod(0o755)
+
+
 def report(origin: Origin, device: str, **fields: Any) -> None:
     status = DeviceStatus(device, TARGET, "1", datetime.now(timezone.utc).timestamp(), **fields)
     path = origin.machine.folder / "inbox" / device_status.file_name(status)
@@ -110,8 +117,10 @@ def test_a_rollout_goes_on_and_is_taken_back(origin: Origin) -> None:
     first = [name for name in map(str, range(999)) if rollout.place(name, "v1.1.0") < 1]
     for name in first:
         report(origin, name, state="running", version="v1.1.0", self_test="pass")
+    somebody_is_faster(origin)
     run = origin.run("rollout.yml")
     assert (run.code, run.jobs[:2]) == (0, ["active", "decide"]), run.output
+    assert not (origin.origin / "hooks/pre-receive").exists()
     assert origin.fetched().offers()[PATH + NEXT].rollout.percent == 10
     report(origin, first[0], state="rolled_back", version="v1.0.0", self_test="pass", failed="v1.1.0")
     for name in first[1:]:
