@@ -114,8 +114,11 @@ def test_a_board_that_is_away_is_switched_off_and_on_and_then_answers(board: Loo
     access.close()
 
 
-def test_a_board_that_stays_away_is_away_in_bounded_time(board: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_that_stays_away_is_away_in_bounded_time(
+    board: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.lab.presence.WITHIN_S", 0.5)
+    monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path / "cache"))  # what is remembered of a board is nobody else's
     board.stop()
     content = yaml.safe_load(board.file.read_text())
     content["board"]["answer_s"] = 0.5
@@ -135,7 +138,6 @@ def test_a_board_that_stays_away_is_away_in_bounded_time(board: Loopback, monkey
     assert json.loads(record.read_text())["verdict"] == "not_measured"
     # Not one of the processes that the tests themselves run in, in which pytest-benchmark measures nothing.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    environment["EDGEPROOF_CACHE"] = str(board.folder / "cache")
     done = subprocess.run(
         [*command, "tests/device", "--board", str(board.file), "--candidate", str(candidate),
          "--benchmark-json", str(board.folder / "numbers.json")],
