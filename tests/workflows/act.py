@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STANDINS = Path(__file__).parent / "standins"
 TOOLS = Path(sys.executable).parent
 HOSTED, OWN = "ubuntu-24.04", "self-hosted"  # the machines that this one stands for
+STAGES = "stages-took"
+# The shell's `times` tells its own CPU time and that of its children.
+CLOCK = """#!/bin/sh
+[ "$1" = stage ] || exec {real} "$@"
+{real} "$@"
+code=$?
+times >> {kept}
+exit $code
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Run:
     codes: Mapping[str, int]  # of the steps that failed, by id
     summary: str
     artifacts: Path
+    machinery_s: float  # CPU time of all jobs and of act, without that of DVC's stages
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ class Machine:
             command += ["--local-repository", f"{action}={folder}"]
         for name, value in variables.items():
             command += ["--env", f"{name}={value}"]
+        before_s = _spent_s() - self._stages_s()
         done = subprocess.run(
             command,
             cwd=project,
@@ -96,7 +108,26 @@ class Machine:
         (here / "log").write_text(done.stdout)
         assert "Skipping unsupported platform" not in done.stdout
         shutil.rmtree(here / "jobs", ignore_errors=True)
-        return _read(done, here / "artifacts")
+        return _read(done, here / "artifacts", _spent_s() - self._stages_s() - before_s)
+
+    def _stages_s(self) -> float:
+        """CPU time of all stages so far, where the machine's `edgeproof` keeps it (`clock_stages`)."""
+        clock = self.folder / STAGES
+        times = re.findall(r"(\d+)m([\d.]+)s", clock.read_text()) if clock.exists() else []
+        return sum(60 * int(minutes) + float(seconds) for minutes, seconds in times)
+
+
+def clock_stages(venv: Path, kept: Path) -> None:
+    """Let the environment's `edgeproof` write down the CPU time of each stage that it runs."""
+    programs = (venv / "bin").resolve()
+    (venv / "bin").unlink()
+    (venv / "bin").mkdir()
+    for program in programs.iterdir():
+        if program.name != "edgeproof":
+            (venv / "bin" / program.name).symlink_to(program)
+    real = programs / "edgeproof"
+    (venv / "bin/edgeproof").write_text(CLOCK.format(real=real, kept=kept / STAGES))
+    (venv / "bin/edgeproof").chmod(0o755)
 
 
 def standins(project: Path) -> dict[str, Path]:
@@ -106,7 +137,13 @@ def standins(project: Path) -> dict[str, Path]:
     return {f"actions/{name}@{commit}": STANDINS / name for name, commit in sorted(pinned) if name != "checkout"}
 
 
-def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
+def _spent_s() -> float:
+    """CPU time of all processes that this one started and that have ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def _read(done: subprocess.CompletedProcess[str], artifacts: Path, machinery_s: float) -> Run:
     jobs: list[str] = []
     output: defaultdict[str, str] = defaultdict(str)
     codes: dict[str, int] = {}
@@ -128,4 +165,4 @@ def _read(done: subprocess.CompletedProcess[str], artifacts: Path) -> Run:
             codes[record["stepID"][0]] = int(failed[1])
         if "jobResult" in record:
             jobs.append(job)
-    return Run(done.returncode, jobs, output, warnings, errors, codes, summary, artifacts)
+    return Run(done.returncode, jobs, output, warnings, errors, codes, summary, artifacts, machinery_s)

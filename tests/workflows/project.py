@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from act import REPOSITORY, STANDINS, TOOLS, Machine, Run
+from act import REPOSITORY, STANDINS, TOOLS, Machine, Run, clock_stages
 
+from pipeline.system import cache
 from tests.conftest import write_images
 
 RECIPES = {"fp32": [], "int8": [{"quantize": {"calibration_samples": 16}}]}
@@ -71,8 +72,11 @@ def make_project(folder: Path) -> Project:
     project = Project(folder / "project", Machine(folder, environment(folder)))
     copy_repository(project.folder)
     ready_venv(folder / "venv", project.folder)
+    clock_stages(folder / "venv", folder)
     shrink(project.folder / "params.yaml")
     write_images(folder / "images")
+    (folder / "downloads").mkdir()
+    (folder / "downloads/emulators").symlink_to(cache.folder("emulators"))  # `make emulators` has fetched them
     project.call("git", "init", "--quiet", "--initial-branch", "main")
     project.call("dvc", "remote", "add", "--default", "store", str(folder / "store"))
     project.call("edgeproof", "data", "import", str(folder / "images"))

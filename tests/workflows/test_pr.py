@@ -45,6 +45,12 @@ def test_first_run_gives_what_a_laptop_gives(both: Both) -> None:
     assert (report / "dvc.lock").read_text() == (both.laptop / "dvc.lock").read_text()
 
 
+def test_all_but_its_stages_takes_a_run_less_than_a_minute(both: Both) -> None:
+    """CPU time of seven jobs together: what a busy machine makes them wait is not theirs."""
+    print(f"{both.run.machinery_s:.1f} s")
+    assert 1 < both.run.machinery_s < 60
+
+
 def test_jobs_hand_on_only_what_they_added(both: Both) -> None:
     (handed_on,) = both.run.artifacts.glob("*-int8-atom-x5-e3940/*.tar")
     with tarfile.open(handed_on) as archive:
@@ -60,16 +66,17 @@ def test_documentation_runs_nothing(both: Both, project: Project) -> None:
 
 def test_change_runs_what_it_affects_and_not_measured_is_a_warning(both: Both, project: Project) -> None:
     def edit(params: dict) -> None:
-        params["targets"] += ["jetson-tx2-maxq", "tegra-parker-a57"]  # nobody has published a speed of the latter
+        params["targets"] = ["jetson-tx2-maxq", "tegra-parker-a57"]  # nobody has published a speed of the latter
         params["recipes"]["int8"][0]["quantize"]["calibration_samples"] = 12
 
     project.edit_params(edit)
-    run = project.propose("another target and recipe")
+    run = project.propose("other targets and another recipe")
     assert run.code == 0, run.output
     assert run.jobs[:2] == ["plan", "candidate lenet-5 int8"]
-    expected = ["int8 atom-x5-e3940", "fp32 jetson-tx2-maxq", "int8 tegra-parker-a57", "fp32 tegra-parker-a57"]
-    assert set(run.jobs[2:6]) == {f"retest lenet-5 {pair}" for pair in expected}
-    assert run.jobs[6:] == ["report"]
+    expected = ["fp32 jetson-tx2-maxq", "int8 tegra-parker-a57", "fp32 tegra-parker-a57"]
+    assert set(run.jobs[2:5]) == {f"retest lenet-5 {pair}" for pair in expected}
+    assert run.jobs[5:] == ["report"]
+    assert run.machinery_s < 60
     made = ["resolve@int8", "compress@lenet-5-int8", "export@lenet-5-int8"]
     assert stages_run(run.output["candidate lenet-5 int8"]) == made
     assert stages_run(run.output["report"]) == ["retest@lenet-5-int8-jetson-tx2-maxq", "report"], (
