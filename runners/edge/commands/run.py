@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--summary", metavar="FILE", help="at the end, write speed and counts here, as JSON")
     parser.add_argument("--record", metavar="FILE.avi", help="write a video with boxes and answers (default: none)")
     parser.add_argument("--live", type=int, metavar="PORT", help="show it at http://127.0.0.1:PORT (default: nowhere)")
+    parser.add_argument("--capture", metavar="FILE.json", help="keep regions worth learning from (default: none)")
     parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="of frames (default: as each camera sends them)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")

@@ -2,6 +2,9 @@
 
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
+import numpy as np
+
+from runners.edge.capture.keeper import Cut, Keeper
 from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box
 from runners.edge.program.classifier import Answer, Classifier
 from runners.edge.program.costs import Costs
@@ -53,12 +56,14 @@ class Busiest:
 
 
 class Rounds:
-    """Asks the network about one batch after another, and hands its answers to the views."""
+    """Asks the network about one batch after another, and hands its answers to the views, and to `keeper` if any."""
 
-    def __init__(self, classifier: Classifier, choose: Choose, costs: Costs) -> None:
+    def __init__(self, classifier: Classifier, choose: Choose, costs: Costs, keeper: Optional[Keeper] = None) -> None:
         self.regions = 0
-        self._classifier, self._choose, self._costs = classifier, choose, costs
+        self._classifier, self._choose, self._costs, self._keeper = classifier, choose, costs, keeper
         self._asked: List[Look] = []
+        self._batch = np.zeros((0, 3, 1, 1), np.float32)
+        self._cuts: List[Optional[Cut]] = []  # as the pictures were then
 
     @property
     def is_free(self) -> bool:
@@ -70,8 +75,10 @@ class Rounds:
         self._asked = self._choose(views) if views else []
         if self._asked:
             with self._costs.part("crop"):
-                batch = self._classifier.cut([(look.view.picture, look.box) for look in self._asked])
-            self._classifier.start(batch)
+                self._batch = self._classifier.cut([(look.view.picture, look.box) for look in self._asked])
+            self._classifier.start(self._batch)
+            if self._keeper is not None:
+                self._cuts = [self._keeper.cut(look.view.picture, look.box, look.view.boxes) for look in self._asked]
             self.regions += len(self._asked)
 
     def hear(self, wait: bool = False) -> None:
@@ -83,10 +90,15 @@ class Rounds:
 
     def _learn(self, answer: Answer) -> None:
         self._costs.took("classify", answer.wall_s)
+        decided: List[Optional[int]] = []
         with self._costs.part("track"):
             for look, scores in zip(self._asked, answer.scores):
+                label = None if look.track is None else look.view.learn(look.track, look.box, scores, look.time_s)
+                decided.append(label)
+        if self._keeper is not None:
+            for look, cut, seen, scores, label in zip(self._asked, self._cuts, self._batch, answer.scores, decided):
                 if look.track is not None:
-                    look.view.learn(look.track, look.box, scores, look.time_s)
+                    self._keeper.offer(look.view.name, look.track, cut, seen, scores, label)
 
 
 def look_at(view: View, number: int) -> Look:

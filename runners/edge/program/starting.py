@@ -16,6 +16,8 @@ from runners.edge.bell import Bell
 from runners.edge.camera import readers
 from runners.edge.camera.camera import Camera
 from runners.edge.camera.source import Source, parse
+from runners.edge.capture import wanted
+from runners.edge.capture.keeper import Keeper
 from runners.edge.events.writer import Writer
 from runners.edge.health.snapshot import Board
 from runners.edge.program.classifier import Classifier
@@ -43,10 +45,15 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
             sources = [parse(text) for text in given.source]
             size = readers.size_of(given.size) if given.size else None
             chosen = [readers.choose(source, given.reader) for source in sources]
+            captures = wanted.read(given.capture) if given.capture else None
             classifier = Classifier(given.bundle, given.regions, bell, given.device, given.threads)
             ending.callback(classifier.close)
             writer = _opened(given.events, acknowledged)
             ending.callback(_close, writer)
+            keeper = None if captures is None else Keeper(captures, names(sources), writer.put)
+            if keeper is not None:
+                keeper.model(given.bundle, classifier.classes, classifier.temperature)
+                ending.callback(keeper.close)
         except (ValueError, Unusable) as error:
             raise Refused(str(error)) from error
         called, onlookers = names(sources), []  # type: List[str], List[Any]
@@ -62,7 +69,7 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
         for source, name, reader in zip(sources, called, chosen):
             cameras.append(Camera(source, bell, name=name, reader=reader, size=size))
             ending.callback(cameras[-1].close)
-        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put, onlookers)
+        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put, onlookers, keeper)
         why = "it failed"
         try:
             why = program.run(given.seconds)

@@ -66,11 +66,14 @@ class View:
         """The tracks that can be looked at now, and since when each should be."""
         return [Waiting(number, self._known[number].decision.due_s) for number in self.alone]
 
-    def learn(self, number: int, box: Box, scores: np.ndarray, time_s: float) -> None:
-        """Take the scores (K,) of the region `box` of a track at `time_s`; what follows from them is told."""
+    def learn(self, number: int, box: Box, scores: np.ndarray, time_s: float) -> Optional[int]:
+        """Take the scores (K,) of the region `box` of a track at `time_s`; what follows from them is told.
+
+        The class that is decided for the track now, if any.
+        """
         known = self._known.get(number)
         if known is None:  # gone while the network calculated
-            return
+            return None
         answer, was = known.decision.look(scores, time_s), known.told
         if answer.label != was:
             facts, known.told = self._facts(number, known), answer.label
@@ -78,6 +81,7 @@ class View:
                 facts.update({"class": self._classes[answer.label], "confidence": round(answer.confidence, 4)})
             event = "track_undecided" if answer.label is None else "track_decided"
             self._tell(event, was=None if was is None else self._classes[was], box=list(box), **facts)
+        return answer.label
 
     def shown(self) -> Shown:
         """A copy of the picture with what is known of everybody in it, for people to look at."""

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from runners.contract.loop_figures import LoopFigures
 from runners.edge.bell import Bell
 from runners.edge.camera.camera import Camera
+from runners.edge.capture.keeper import Keeper
 from runners.edge.procfs import age_s, peak_memory_mib
 from runners.edge.program.classifier import Classifier
 from runners.edge.program.costs import Costs
@@ -24,19 +25,20 @@ LOOK_S = 0.5  # how often something else than a frame is looked for
 class Watch:
     """Looks through `cameras` with one classifier, at most `most` regions at a time; `tell` takes what happens.
 
-    The cameras, the classifier and `stop` ring `bell`. Onlookers are shown each view's picture after it was looked at.
+    The cameras, the classifier and `stop` ring `bell`. Onlookers are shown each view's picture after it was looked at;
+    `keeper` is offered what the network answered about.
     """
 
     def __init__(
         self, cameras: Sequence[Camera], bell: Bell, stop: Stop, classifier: Classifier, most: int, tell: Tell,
-        onlookers: Sequence[Any] = (),
+        onlookers: Sequence[Any] = (), keeper: Optional[Keeper] = None,
     ) -> None:  # fmt: skip
         self._cameras, self._bell, self._stop, self._classifier, self._tell = cameras, bell, stop, classifier, tell
         self._onlookers = onlookers
         self._costs = Costs()
         self._views = [self._view(camera.name) for camera in cameras]
         self._drops = [Drops() for _ in cameras]
-        self._rounds = Rounds(classifier, Due(most), self._costs)
+        self._rounds = Rounds(classifier, Due(most), self._costs, keeper)
         self._new: List[View] = []  # of whose newest picture nothing was classified yet
         self._frames = 0
         self._network_began_s = 0.0
