@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from threading import Thread
 from typing import Any
 
@@ -17,9 +18,11 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def listening(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[int]:
-    """Serve until the block ends; the port."""
+def listening(handler: Callable[..., BaseHTTPRequestHandler], tls: SSLContext | None = None) -> Iterator[int]:
+    """Serve until the block ends, by HTTPS if asked; the port."""
     with Server(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

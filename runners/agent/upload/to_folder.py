@@ -1,0 +1,42 @@
+"""Into a folder: a disk that is carried away, or a share that is mounted. Synced, so that it may be pulled out then."""
+
+import os
+from contextlib import suppress
+
+from runners.agent.upload.delivery import Delivery, Group, Item, Undelivered, beside, blocks, folders_of
+from runners.edge import durable
+
+
+class ToFolder(Delivery):
+    """The folder must be there: what should be mounted and is not is no place to write to."""
+
+    def bring(self, group: Group) -> None:
+        """See `Delivery`."""
+        if not os.path.isdir(self.inbox.path):
+            raise Undelivered("there is no such folder; is it mounted?")
+        for folder in folders_of([item.name for item in group]):
+            path = os.path.join(self.inbox.path, folder)
+            if not os.path.isdir(path):
+                os.mkdir(path)
+                durable.sync(os.path.dirname(path))
+        for item in group:
+            self._write(item)
+
+    def _write(self, item: Item) -> None:
+        path, part = (os.path.join(self.inbox.path, name) for name in (item.name, beside(item.name)))
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                for block in blocks(item, self.inbox.kib_per_second):
+                    left = memoryview(block)
+                    while left:
+                        left = left[os.write(handle, left) :]
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(part, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(part)
+            raise
+        durable.sync(os.path.dirname(path))
