@@ -4,8 +4,11 @@
     slots/0a1b2c3d4e5f/               an unpacked bundle (bundle.py), named by its SHA-256; never changed
     camera/                           written by the camera program alone
         state.json                    what it says of itself (camera_state.py)
-        spool/                        captures (capture.py)
+        spool/                        captures (capture_facts.py)
+        captured.json                 how many were made lately, so that a restart does not begin to count anew
     agent/                            written by the agent alone
+        outbox/                       its own files for the inbox, each at the path that it gets there
+        acknowledged.json             {"captures": [ID, ...]}: need not be kept any longer; the camera program deletes
 
 Each is written by one user and read by the other, so that the network's side cannot write what the camera's side runs
 on, except as a whole verified bundle.
@@ -16,6 +19,9 @@ import os
 CURRENT, SLOTS, CAMERA, AGENT = "current", "slots", "camera", "agent"
 STATE = os.path.join(CAMERA, "state.json")
 SPOOL = os.path.join(CAMERA, "spool")
+CAPTURED = os.path.join(CAMERA, "captured.json")
+OUTBOX = os.path.join(AGENT, "outbox")
+ACKNOWLEDGED = os.path.join(AGENT, "acknowledged.json")
 SLOT_DIGITS = 12
 
 

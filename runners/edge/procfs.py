@@ -52,3 +52,17 @@ def threads_cpu_s(numbers: Iterable[int]) -> float:
         except FileNotFoundError:  # it has ended, or the kernel counts in ticks only
             total_s += cpu_s("self/task/{}".format(number))
     return total_s
+
+
+def boot() -> str:
+    """Tells one start of this machine from another."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            return stream.read(8)
+    except OSError:
+        return "unknown"
+
+
+def be_last() -> None:
+    """Let every other process of this machine go first."""
+    os.nice(10)

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from runners.contract.event import Event, to_line
+from runners.edge import procfs
 from runners.edge.bell import Bell
 from runners.edge.events.journal import MOST_BYTES, Journal
 
@@ -51,7 +52,7 @@ class Writer:
         """
         self._journal = Journal(folder, most_bytes)
         self._acknowledged, self._most_waiting, self._retry_s = acknowledged, most_waiting, retry_s
-        self._boot = _boot()
+        self._boot = procfs.boot()
         self._last = self._journal.last
         self._waiting: Deque[_Line] = deque()
         self._lock, self._bell = threading.Lock(), Bell()
@@ -149,12 +150,3 @@ class Writer:
 
     def _say(self, what: str) -> None:
         print("events in {}: {}".format(self._journal.folder, what), file=sys.stderr, flush=True)
-
-
-def _boot() -> str:
-    """Tells one start of this machine from another."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            return stream.read(8)
-    except OSError:
-        return "unknown"

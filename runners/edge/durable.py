@@ -1,0 +1,58 @@
+"""Files that are whole after a power cut: written beside, synced, renamed, and the folder synced.
+
+Python 3.6 and the standard library.
+"""
+
+import os
+import shutil
+
+PART = ".part"
+GONE = ".gone-"
+
+
+def write(path: str, content: bytes, *, survives: bool = True) -> None:
+    """Replace a file in one step. Unless it `survives`, a power cut may undo it, and the disk is written to less."""
+    beside = path + PART
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(handle, left) :]
+        if survives:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(beside, path)
+    if survives:
+        sync(os.path.dirname(path) or ".")
+
+
+def point(link: str, to: str) -> None:
+    """Let a symbolic link lead elsewhere, in one step."""
+    beside = link + PART
+    if os.path.lexists(beside):
+        os.unlink(beside)
+    os.symlink(to, beside)
+    os.replace(beside, link)
+    sync(os.path.dirname(link))
+
+
+def remove(folder: str) -> None:
+    """Delete a folder, which is never seen with a part of its files gone."""
+    parent, name = os.path.split(folder)
+    gone = folder
+    if not name.startswith(GONE):
+        gone = os.path.join(parent, GONE + name)
+        shutil.rmtree(gone, ignore_errors=True)
+        os.rename(folder, gone)
+        sync(parent)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def sync(folder: str) -> None:
+    """Which names a folder has is on the disk when this returns."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
