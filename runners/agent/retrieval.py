@@ -75,7 +75,10 @@ def _append(url: str, file: str, have: int, length: int, read: Any, pace: Pace) 
     synced = have
     with open(file, "ab") as stream:
         while True:
-            block = read(min(pace.block, length - have + 1))
+            try:
+                block = read(min(pace.block, length - have + 1))
+            except urllib3.exceptions.ProtocolError:  # the line broke; what came is good
+                block = b""
             if not block:
                 break
             if have + len(block) > length:

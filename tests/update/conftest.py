@@ -1,6 +1,7 @@
 """What the tests of updates share: a registry, a device's folder, and an agent for it."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,12 @@ from runners.contract.camera_state import CameraState
 from runners.edge import procfs
 from tests.update import bundles
 from tests.update.registry import BASE, CHANNEL, TARGET, Registry, offer_of
+
+
+@pytest.fixture(autouse=True)
+def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody needs to wait for the disk here; what a sync is for is tested by `power_cuts.py`."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

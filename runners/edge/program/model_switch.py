@@ -20,7 +20,7 @@ from runners.edge.backends.unusable import Unusable, in_one_line
 from runners.edge.bell import Bell
 from runners.edge.program.classifier import Classifier
 
-LOOK_S = 1.0  # how often `current` is looked at
+LOOK_S = 0.5  # how often `current` is looked at
 SAY_S, OVER_S = 2.0, 10.0  # how often the state is written, and over how long frames a second are counted
 SLOT = re.compile("[0-9a-f]{%d}" % device_folder.SLOT_DIGITS)
 
@@ -105,12 +105,12 @@ class Models:
         raise Unusable(self._why or "")
 
     def _work(self) -> None:
-        said_s = -SAY_S
+        said_s, said = -SAY_S, None  # type: float, Any
         while not self._is_over:
             now_s = time.monotonic()
             self._look()
-            if now_s - said_s >= SAY_S:
-                said_s = now_s
+            if now_s - said_s >= SAY_S or said != (self.slot, self._refused):
+                said_s, said = now_s, (self.slot, self._refused)
                 with suppress(OSError):  # a full disk stops nothing
                     self._say(now_s)
             while self._old:
