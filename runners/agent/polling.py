@@ -43,9 +43,11 @@ def _look(device: Device) -> Looked:
     if signed is None:
         return Looked(FINE, "nothing is signed for {} in {}".format(device.config.target, device.config.channel))
     version = signed.offer.version
+    given_up = device.why_not(signed)
+    if device.is_running(signed) or given_up is not None:
+        device.make_room()  # a power cut may have brought back what was deleted
     if device.is_running(signed):
         return Looked(FINE, "{} is up to date".format(version))
-    given_up = device.why_not(signed)
     if given_up is not None:
         return Looked(REFUSED, "{} was tried and given up: {}".format(version, given_up))
     later = device.why_later()

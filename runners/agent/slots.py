@@ -57,7 +57,6 @@ class Slots:
             return slot
         fresh = self.path(UNPACKING + slot)
         try:
-            os.makedirs(self._folder, exist_ok=True)
             shutil.rmtree(fresh, ignore_errors=True)
             _unpack(file, fresh, plain=True)
             _check(fresh, signed)
@@ -79,11 +78,17 @@ class Slots:
         durable.point(self._link, os.path.join(device_folder.SLOTS, slot))
 
     def collect(self, keep: Iterable[Optional[str]]) -> None:
-        """Delete every slot but these and the current one, and what was left of unpacking."""
-        kept = {name for name in [*keep, self._aim] if name}
-        for name in os.listdir(self._folder) if os.path.isdir(self._folder) else []:
+        """Delete every slot but these and the current one."""
+        kept = {*keep, self._aim}
+        for name in os.listdir(self._folder):
             if name not in kept:
                 durable.remove(self.path(name))
+
+    def tidy(self) -> None:
+        """Delete what an end in between has left of unpacking and of deleting."""
+        for name in os.listdir(self._folder):
+            if name.startswith("."):
+                shutil.rmtree(self.path(name), ignore_errors=True)
 
     @property
     def _aim(self) -> Optional[str]:

@@ -128,8 +128,8 @@ class Device:
         name = "{}.{}".format(signed.sha256, offer.name)
         url = url or "{}/{}/{}".format(self.config.targets_url.rstrip("/"), offer.release, name)
         part = os.path.join(self.home, SPOOL, signed.sha256)
-        self._make_room(keep=part)
         slot = self._slot(signed)
+        self.make_room(slot, part)
         try:
             if self.slots.manifest(slot) is None:
                 log("{}: fetching {}, {} bytes".format(offer.version, url, signed.length))
@@ -193,7 +193,7 @@ class Device:
         )
         log("{}: good".format(trial.version))
         self.tell()
-        self._make_room()
+        self.make_room()
 
     def roll_back(self, why: str) -> None:
         """The bundle on trial is not good; what ran before runs again, if there was anything.
@@ -214,6 +214,7 @@ class Device:
             self._save(self.state._replace(trial=None, rolled_back=True))
             log("{}: not good, back to {}: {}".format(trial.version, manifest.version, why))
         self.tell()
+        self.make_room()
 
     def check_numerics(self) -> None:
         """Once a day, and after each start of the device, test what runs: a driver or a chip may have changed.
@@ -277,6 +278,7 @@ class Device:
 
     def _recover(self) -> None:
         """Put right what an end in between has left."""
+        self.slots.tidy()
         trial, current = self.state.trial, self.slots.current
         if current is None:
             # `current` is replaced in one step, so this is the first start, or somebody else's work. Any whole slot
@@ -307,16 +309,15 @@ class Device:
         log("{}: refused: {}".format(signed.offer.version, why))
         self._save(self.state.with_failed(signed.sha256, signed.digest, signed.offer.version, why[:MOST_REASON]))
         self.tell()
-        self._make_room()
+        self.make_room()
 
-    def _make_room(self, keep: str = "") -> None:
-        """Delete slots that are neither current nor to go back to, and downloads of bundles that are not wanted."""
+    def make_room(self, slot: Optional[str] = None, part: str = "") -> None:
+        """Delete slots that are neither current nor to go back to, and downloads, but what is begun of this bundle."""
         trial = self.state.trial
-        previous = trial.previous if trial is not None else self.state.previous
-        self.slots.collect([previous])
+        self.slots.collect([slot, trial.previous if trial is not None else self.state.previous])
         spool = os.path.join(self.home, SPOOL)
         for name in os.listdir(spool):
-            if os.path.join(spool, name) != keep:
+            if os.path.join(spool, name) != part:
                 os.unlink(os.path.join(spool, name))
 
     def _today(self) -> str:
