@@ -9,6 +9,7 @@ from runners.agent.updating import Device, log
 from runners.edge.bell import Bell
 
 LOOK_S = 5.0  # how often a trial is looked at
+WAKE_S = 60.0  # how often it looks what somebody did by hand, and whether a day has begun
 MOST_BACKOFF = 4  # times the interval, where the host is not there or not to be trusted
 JITTER = 0.2  # of the interval, so that a fleet that got power at once does not ask at once
 FINE, REFUSED, NOT_NOW = 0, 1, 3
@@ -73,9 +74,7 @@ class Poller:
                     self._step()
             except Unavailable as error:  # somebody installs by hand
                 self._say(str(error))
-            wait_s = self._next_s - time.monotonic()
-            if self._device.state.trial is not None:
-                wait_s = min(wait_s, LOOK_S)
+            wait_s = min(self._next_s - time.monotonic(), WAKE_S if self._device.state.trial is None else LOOK_S)
             if self._bell.wait(max(wait_s, LOOK_S / 5)):
                 return
 

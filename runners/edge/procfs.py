@@ -49,7 +49,7 @@ def threads_cpu_s(numbers: Iterable[int]) -> float:
         try:
             with open("/proc/self/task/{}/schedstat".format(number), encoding="ascii") as stream:
                 total_s += int(stream.read().split()[0]) / 1e9
-        except FileNotFoundError:  # it has ended, or the kernel counts in ticks only
+        except (FileNotFoundError, ProcessLookupError):  # it has ended, or the kernel counts in ticks only
             total_s += cpu_s("self/task/{}".format(number))
     return total_s
 

@@ -15,7 +15,7 @@ from runners.contract import bundle
 from runners.edge.backends.onnxruntime_session import OnnxRuntimeSession
 from runners.edge.update import unpack
 from tests import clips
-from tests.update.registry import TARGET
+from tests.agent.registry import TARGET
 
 BUILT_S = 1790000000
 

@@ -16,8 +16,8 @@ from runners.agent.updating import Device
 from runners.contract import camera_state, device_folder, device_status
 from runners.contract.camera_state import CameraState
 from runners.edge import procfs
-from tests.update import bundles
-from tests.update.registry import BASE, CHANNEL, TARGET, Registry, offer_of
+from tests.agent import bundles
+from tests.agent.registry import BASE, CHANNEL, TARGET, Registry, offer_of
 
 
 @pytest.fixture(autouse=True)

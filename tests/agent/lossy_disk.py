@@ -172,8 +172,8 @@ class Disk:
         self.said: list[list[Any]] = []
 
     def play(self, log: Path) -> None:
-        """Everything that was written down in a log, the last line of which may be torn."""
-        for line in log.read_text().split("\n")[:-1]:
+        """Everything that was written down in a log, if there is one yet; its last line may be torn."""
+        for line in (log.read_text() if log.exists() else "").split("\n")[:-1]:
             words = json.loads(line)
             step = getattr(self, "_" + words[0], None)
             if step is None:

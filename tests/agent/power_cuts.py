@@ -21,10 +21,10 @@ from runners.agent import agent_config, polling
 from runners.agent.self_testing import SelfTest
 from runners.agent.updating import Device
 from runners.edge import durable
-from tests.update import bundles
-from tests.update.conftest import camera_says, configured
-from tests.update.lossy_disk import Disk, Recording
-from tests.update.registry import BASE, Registry, offer_of
+from tests.agent import bundles
+from tests.agent.conftest import camera_says, configured
+from tests.agent.lossy_disk import Disk, Recording
+from tests.agent.registry import BASE, Registry, offer_of
 
 AGAIN = 0.3
 ENDS = ("good", "bad trial", "bad self-test")
@@ -190,6 +190,8 @@ def restore(home: Path, of: Path) -> None:
 
 
 def steps_in(log: Path) -> int:
+    if not log.exists():
+        return 0
     lines = [json.loads(line)[0] for line in log.read_text().split("\n")[:-1]]
     return sum(word not in ("accepted", "gave up") for word in lines)
 

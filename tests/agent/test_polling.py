@@ -10,26 +10,27 @@ from runners.agent import agent_config, polling
 from runners.agent.agent_config import is_within
 from runners.agent.updating import Device
 from runners.edge.refused import Refused
-from tests.update.conftest import Start, camera_says, configured, records_of, release
-from tests.update.registry import Registry
+from tests.agent.conftest import Start, camera_says, configured, records_of, release
+from tests.agent.registry import Registry
 
 
 class Clock:
-    """Monotonic time that passes while the agent waits, and the end after some waits."""
+    """Monotonic time that passes while the agent waits, and the end after so many seconds."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, waits: int) -> None:
-        self.now_s, self.waits, self.waited = time.monotonic(), waits, list[float]()
+    def __init__(self, patch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.now_s, self.waited = time.monotonic(), list[float]()
+        self.end_s = self.now_s + seconds
         patch.setattr(time, "monotonic", lambda: self.now_s)
 
     def wait(self, seconds: float) -> bool:
         self.waited.append(seconds)
         self.now_s += seconds
-        return len(self.waited) > self.waits
+        return self.now_s > self.end_s
 
 
-def polled(device: Device, patch: pytest.MonkeyPatch, waits: int) -> list[float]:
-    """How long it waited before each look; its trials, if any, are not waited for."""
-    clock = Clock(patch, waits)
+def polled(device: Device, patch: pytest.MonkeyPatch, hours: float) -> list[float]:
+    """How long it waited before each look but the first."""
+    clock = Clock(patch, hours * 3600)
     looks: list[float] = []
     look = polling.look
 
@@ -47,7 +48,7 @@ def test_a_host_that_is_away_is_asked_less_often(
 ) -> None:
     device = start(interval_minutes=60)
     registry.metadata.rename(registry.folder / "away")
-    waited = [seconds / 3600 for seconds in polled(device, monkeypatch, 6)]
+    waited = [seconds / 3600 for seconds in polled(device, monkeypatch, 20)]
     assert len(set(waited)) == len(waited), "a fleet does not ask all at once"
     for hours, expected in zip(waited, (2, 4, 4, 4, 4), strict=False):
         assert 0.9 * expected <= hours <= 1.1 * expected
@@ -62,7 +63,7 @@ def test_a_trial_is_looked_after_every_few_seconds_until_it_is_good(
     start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = start(interval_minutes=60, trial_minutes=1)
-    clock = Clock(monkeypatch, 30)
+    clock = Clock(monkeypatch, 600)
     wait = clock.wait
 
     def says(seconds: float) -> bool:

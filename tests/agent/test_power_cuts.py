@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def cut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, REPOSITORY / "tests/update/power_cuts.py", folder / "cuts", *arguments]
+    command = [sys.executable, REPOSITORY / "tests/agent/power_cuts.py", folder / "cuts", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(REPOSITORY)})
 
 

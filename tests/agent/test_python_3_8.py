@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.conftest import configured, release
+from tests.agent.registry import Registry
 from tests.old_python import python_3_8
-from tests.update.conftest import configured, release
-from tests.update.registry import Registry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WANTED = REPOSITORY / "runners/agent/requirements.txt"

@@ -12,9 +12,9 @@ from runners.agent.self_testing import SelfTest
 from runners.agent.updating import Device
 from runners.contract import bundle, device_folder
 from runners.contract.rollout import Rollout
-from tests.update import bundles
-from tests.update.conftest import Start, camera_says, configured, records_of, release
-from tests.update.registry import BASE, NEWER, Registry, offer_of
+from tests.agent import bundles
+from tests.agent.conftest import Start, camera_says, configured, records_of, release
+from tests.agent.registry import BASE, NEWER, Registry, offer_of
 
 
 def looked(device: Device) -> polling.Looked:

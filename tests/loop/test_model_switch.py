@@ -1,5 +1,6 @@
 """The model of the device's folder changes while the camera program runs, or cannot, and the camera goes on."""
 
+import io
 import json
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from pipeline.system import files
 from runners.contract import bundle, camera_state, device_folder
 from runners.contract.camera_state import CameraState
-from runners.edge import durable
+from runners.edge import durable, procfs
 from runners.edge.backends.unusable import Unusable
 from runners.edge.bell import Bell
 from runners.edge.program.classifier import Classifier
@@ -185,3 +186,14 @@ def test_other_classes_begin_what_is_believed_anew() -> None:
     assert view._known[tracks[0]].decision is believed
     view.begin_model(["a", "b", "c"], 1.0)
     view.learn(tracks[0], view.alone[tracks[0]], np.array([0.0, 0.0, 9.0], np.float32), 2.0)
+
+
+def test_a_thread_that_ends_while_it_is_asked_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks take their threads along, and the kernel says so only when the file is read."""
+
+    class Ended(io.StringIO):
+        def read(self, *_: Any) -> str:
+            raise ProcessLookupError(3, "No such process")
+
+    monkeypatch.setattr(procfs, "open", lambda *_, **__: Ended(), raising=False)
+    assert procfs.threads_cpu_s([1, 2]) == 0.0

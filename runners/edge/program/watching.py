@@ -88,11 +88,15 @@ class Watch:
         fresh = self._models.fresh() if self._models is not None else None
         if fresh is None:
             return
-        self._network_before_s += self._classifier.cpu_s - self._network_began_s
+        self._network_before_s = self._network_s()
         self._classifier, self._network_began_s = fresh, fresh.cpu_s
         self._rounds.take(fresh)
         for view in self._views:
             view.begin_model(fresh.classes, fresh.temperature)
+
+    def _network_s(self) -> float:
+        """CPU time of the networks so far; a thread that ended has taken its own along."""
+        return self._network_before_s + max(0.0, self._classifier.cpu_s - self._network_began_s)
 
     def _tell_news(self) -> None:
         now_s = time.monotonic()
@@ -122,7 +126,7 @@ class Watch:
             parts=self._costs.parts(
                 self._frames,
                 sum(one.cpu_s for one in spent),
-                self._network_before_s + self._classifier.cpu_s - self._network_began_s,
+                self._network_s(),
             ),
             classifier_p50_ms=None,
             classifier_p99_ms=None,
