@@ -32,11 +32,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         device = Device(given.home, agent_config.read(given.config))
         return int(given.start(device, given))
-    except (Refused, Untrusted, Rejected, Unavailable) as error:
+    except (Refused, Untrusted, Rejected, Unavailable, OSError) as error:
         log("agent {}: {}".format(given.verb, error))
         if isinstance(error, Refused):
             return 2
-        return polling.NOT_NOW if isinstance(error, Unavailable) else polling.REFUSED
+        return polling.REFUSED if isinstance(error, (Untrusted, Rejected)) else polling.NOT_NOW
 
 
 def _parser() -> argparse.ArgumentParser:

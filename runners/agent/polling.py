@@ -40,6 +40,8 @@ def look(device: Device) -> Looked:
 
 
 def _look(device: Device) -> Looked:
+    if device.state.trial is not None and device.state.trial.by_hand:
+        return Looked(FINE, "{} is on trial until somebody confirms it".format(device.state.trial.version))
     signed = device.wanted(device.offers())
     if signed is None:
         return Looked(FINE, "nothing is signed for {} in {}".format(device.config.target, device.config.channel))
@@ -72,7 +74,7 @@ class Poller:
             try:
                 with self._device.alone():
                     self._step()
-            except Unavailable as error:  # somebody installs by hand
+            except (Unavailable, OSError) as error:  # somebody installs by hand, or the disk is full
                 self._say(str(error))
             wait_s = min(self._next_s - time.monotonic(), WAKE_S if self._device.state.trial is None else LOOK_S)
             if self._bell.wait(max(wait_s, LOOK_S / 5)):

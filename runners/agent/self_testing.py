@@ -31,11 +31,13 @@ def self_test(python: Sequence[str], slot: str, device: str = "") -> SelfTest:
         Unavailable: nobody could be asked, so nothing is known.
     """
     command = [*python, "-m", "runners.edge", "selftest", "--bundle", slot, "--device", device]
+    # The agent's own packages may be for another Python than the camera's.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
         try:
             status = subprocess.run(
                 command, cwd=HOUSE, stdin=subprocess.DEVNULL, stdout=answer, stderr=said, timeout=LIMIT_S,
-                preexec_fn=procfs.be_last,
+                preexec_fn=procfs.be_last, env=environment,
             ).returncode  # fmt: skip
         except subprocess.TimeoutExpired:
             return SelfTest("fail", "the self-test took longer than {:g} s".format(LIMIT_S))

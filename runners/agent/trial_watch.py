@@ -49,7 +49,7 @@ def judge(
     if state.slot != slot:
         if since_s > TAKE_S:
             return Judgement(False, "the camera program has not taken it within {:.0f} s".format(TAKE_S))
-        return Judgement(None, "the camera program still runs {}".format(state.slot))
+        return Judgement(None, "the camera program still runs {}".format(state.slot[:40]))
     if trial.seen_s is None or now_s - trial.seen_s < trial_s or not state.frames:
         return Judgement(None, "it is on trial")
     if trial.fps and state.fps <= 0:

@@ -9,6 +9,7 @@ import pytest
 from runners.agent import agent_config, polling
 from runners.agent.agent_config import is_within
 from runners.agent.updating import Device
+from runners.edge import durable
 from runners.edge.refused import Refused
 from tests.agent.conftest import Start, camera_says, configured, records_of, release
 from tests.agent.registry import Registry
@@ -93,6 +94,22 @@ def test_it_tells_once_that_metadata_is_expired_and_once_a_day_how_it_is(start: 
         device._today = lambda day=day: day  # type: ignore[method-assign,misc]
         device.tell_daily()
     assert len(records_of(device)) == 3
+
+
+def test_a_full_disk_is_said_and_survived(
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = start(interval_minutes=60)
+
+    def full(path: str, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write", full)
+        polled(device, patch, 3)
+    assert "No space left on device" in capsys.readouterr().err
+    with device.alone():
+        assert polling.look(device).said == "1.0 is on trial"
 
 
 def test_two_agents_do_not_work_in_one_folder(start: Start) -> None:

@@ -214,6 +214,7 @@ def test_by_hand_from_a_stick_to_confirm_or_take_back(registry: Registry, tmp_pa
     assert main([*agent, "status"]) == 3
     assert main([*agent, "install", str(registry.folder), "--confirm-later"]) == 0
     assert main([*agent, "status"]) == 3
+    assert main([*agent, "once"]) == 0, "it is left alone until somebody confirms it"
     assert main([*agent, "confirm"]) == 0
     assert main([*agent, "status"]) == 0
     assert main([*agent, "confirm"]) == 2, "nothing is on trial"

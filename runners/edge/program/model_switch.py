@@ -114,7 +114,8 @@ class Models:
                 with suppress(OSError):  # a full disk stops nothing
                     self._say(now_s)
             while self._old:
-                self._old.pop().close()
+                with suppress(Exception):  # of the runtime's own kinds; another model runs by now
+                    self._old.pop().close()
             self._bell.wait(LOOK_S)
 
     def _look(self) -> None:
@@ -164,7 +165,10 @@ class Models:
     def _others(self, aim: str) -> List[str]:
         """The other slots, the oldest first: the newest may be one that the agent has not yet tried."""
         folder = os.path.join(self._home, device_folder.SLOTS)
-        names = [name for name in os.listdir(folder) if SLOT.fullmatch(name) and name != aim]
+        try:
+            names = [name for name in os.listdir(folder) if SLOT.fullmatch(name) and name != aim]
+        except OSError:
+            return []
         return sorted(names, key=lambda name: os.stat(os.path.join(folder, name)).st_mtime)
 
     def _folder(self, slot: str) -> str:
