@@ -19,7 +19,8 @@ class DeviceStatus(NamedTuple):
 
     `self_test` is of the bundle's samples on this device: equal to the expected answers, not, or never run. `fps`,
     `watts` and `throttled` are the camera program's, null where nobody measured them. `time_s` is the device's own
-    clock, in seconds since 1970, which may be wrong.
+    clock, in seconds since 1970, which may be wrong. `channel` is the one it follows, null where it does not say.
+    `trouble` is why the last look for updates had no answer that can be trusted: expired metadata, no host.
     """
 
     device: str
@@ -35,6 +36,8 @@ class DeviceStatus(NamedTuple):
     fps: Optional[float] = None
     watts: Optional[float] = None
     throttled: Optional[bool] = None
+    channel: Optional[str] = None
+    trouble: Optional[str] = None
 
 
 def file_name(status: DeviceStatus) -> str:
@@ -51,12 +54,17 @@ def from_json(content: Mapping[str, Any]) -> DeviceStatus:
     nothing = type(None)
     kinds = {"device": str, "target": str, "agent": str, "time_s": float, "state": str, "self_test": str}  # type: Any
     kinds.update(dict.fromkeys(("version", "sha256", "failed", "reason"), (str, nothing)))
+    kinds.update(channel=(str, nothing), trouble=(str, nothing))
     kinds.update(fps=(float, nothing), watts=(float, nothing), throttled=(bool, nothing))
+    if isinstance(content, dict):
+        content = dict({"channel": None, "trouble": None}, **content)  # younger than the rest
     found = DeviceStatus(**records.checked(content, kinds))
-    names = [found.device, found.target, found.agent] + [name for name in (found.version, found.failed) if name]
+    optional = (found.version, found.failed, found.channel)
+    names = [found.device, found.target, found.agent] + [name for name in optional if name]
     if not all(map(records.is_name, names)) or (found.sha256 and not records.is_sha256(found.sha256)):
         raise ValueError("a name in it is not taken")
-    if found.state not in STATES or found.self_test not in VERDICTS or len(found.reason or "") > MOST_REASON:
+    longest = max(len(found.reason or ""), len(found.trouble or ""))
+    if found.state not in STATES or found.self_test not in VERDICTS or longest > MOST_REASON:
         raise ValueError("a value in it is none that a status has")
     return found
 

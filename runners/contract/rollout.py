@@ -13,11 +13,11 @@ from runners.contract import records
 
 
 class Rollout(NamedTuple):
-    """`start_s` is when this step began, in seconds since 1970."""
+    """`start_s` is when this step began, in seconds since 1970. All are whole: what is signed knows no fractions."""
 
     percent: int
     start_s: int
-    hours: float
+    hours: int
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Rollout":
@@ -26,7 +26,7 @@ class Rollout(NamedTuple):
         Raises:
             ValueError: a value is missing, of another kind or out of its range.
         """
-        found = cls(**records.checked(content, {"percent": int, "start_s": int, "hours": float}))
+        found = cls(**records.checked(content, {"percent": int, "start_s": int, "hours": int}))
         if not 0 <= found.percent <= 100 or found.start_s < 0 or found.hours < 0:
             raise ValueError("a value of the rollout is out of its range")
         return found

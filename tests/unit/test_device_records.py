@@ -20,7 +20,7 @@ MANIFEST = bundle.Manifest(
     {"model.tar.xz": DIGEST}, {"data": "v1"},
 )  # fmt: skip
 OFFER = bundle.Offer(
-    "atom-x5-e3940", "1.2.3", "v1.2.3", "a.tar", 1790000000, DIGEST, rollout.Rollout(10, 1790000000, 6.0)
+    "atom-x5-e3940", "1.2.3", "v1.2.3", "a.tar", 1790000000, DIGEST, rollout.Rollout(10, 1790000000, 6)
 )
 CAMERA = camera_state.CameraState("0123456789ab", "boot", 12.5, 300, 29.9, 1)
 STATUS = device_status.DeviceStatus("camera-17", "atom-x5-e3940", "0.1.0", 1790000000.5, "trial", "1.2.3", DIGEST)
@@ -118,7 +118,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, content: bytes, w
 def test_a_rollout_reaches_its_share_first_and_everybody_in_the_end() -> None:
     devices = [f"camera-{number}" for number in range(2000)]
     for percent in (0, 1, 10, 50, 100):
-        step = rollout.Rollout(percent, 1000, 6.0)
+        step = rollout.Rollout(percent, 1000, 6)
         due = [rollout.due_s(step, device, "1.2.3") for device in devices]
         now = [time for time in due if math.isfinite(time)]
         assert len(now) == pytest.approx(20 * percent, abs=60)
