@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runners.agent.upload import delivery, over_http, over_sftp, uploading
+from runners.agent.upload import delivery, over_http, over_sftp, sender, uploading
 from runners.agent.upload.inbox_url import parse
 from runners.agent.upload.uploading import Outcome, Uploads
 from runners.contract import capture_facts, device_folder
@@ -356,6 +356,35 @@ def test_pauses_grow_after_failures_and_end_with_them(home: Path, spool: Spool, 
     assert uploads.step(now_s) == Outcome(captures=1)
     assert uploads.step(now_s + 40) is None
     assert uploads.step(now_s + 80) == Outcome()
+
+
+def test_beside_the_agent_it_sends_and_tells_each_trouble_once(
+    home: Path, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(spool, 1)
+    monkeypatch.setattr(sender, "LOOK_S", 0.01)
+    for name in ("FIRST_S", "LONGEST_S", "AGAIN_S"):
+        monkeypatch.setattr(uploading, name, 0.01)
+    told: list[str] = []
+    sending = sender.Sender(Uploads(str(home), DEVICE, parse(f"file://{tmp_path}/stick")), told.append).start()
+
+    def wait(lines: int) -> None:
+        limit_s = time.monotonic() + 30
+        while len(told) < lines:
+            assert time.monotonic() < limit_s, told
+            time.sleep(0.01)
+
+    wait(1)
+    time.sleep(0.2)  # for some more tries
+    assert told == [f"upload: file://{tmp_path}/stick: there is no such folder; is it mounted?"]
+    (tmp_path / "stick").mkdir()
+    wait(2)
+    assert told[1:] == ["upload: all is sent"]
+    assert len(arrived(tmp_path / "stick")) == 1
+    sending.close()
+    fill(spool, 2)
+    time.sleep(0.1)
+    assert len(arrived(tmp_path / "stick")) == 1, "nothing new is begun"
 
 
 def test_the_line_is_used_no_more_than_allowed(home: Path, spool: Spool, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 class Uploads:
-    """Of one device to one inbox. The agent calls `step` now and then, from a thread of its own if it likes."""
+    """Of one device to one inbox. `step` is called now and then, `once` by hand."""
 
     def __init__(self, home: str, device: str, inbox: Inbox) -> None:
         self._home, self._device, self._inbox = home, device, inbox
