@@ -19,6 +19,9 @@ sys.path[:] = [HOUSE] + [folder for folder in sys.path if folder != HOUSE]
 from runners.agent import agent_config, by_hand, polling  # noqa: E402 (found by its place, as in runners/edge)
 from runners.agent.troubles import Rejected, Unavailable, Untrusted  # noqa: E402
 from runners.agent.updating import Device, log  # noqa: E402
+from runners.agent.upload import inbox_url  # noqa: E402
+from runners.agent.upload.sender import Sender  # noqa: E402
+from runners.agent.upload.uploading import Uploads  # noqa: E402
 from runners.contract import device_status  # noqa: E402
 from runners.edge.bell import Bell  # noqa: E402
 from runners.edge.refused import Refused  # noqa: E402
@@ -64,11 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(device: Device, _: argparse.Namespace) -> int:
+def _run(device: Device, given: argparse.Namespace) -> int:
     bell = Bell()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: bell.ring())
+    sender = None
+    if device.config.inbox is not None:
+        uploads = Uploads(given.home, device.config.device, inbox_url.parse(device.config.inbox))
+        sender = Sender(uploads, log).start()
     polling.Poller(device, bell).run()
+    if sender is not None:
+        sender.close()
     return 0
 
 

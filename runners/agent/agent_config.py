@@ -8,8 +8,9 @@ Any key of `Config` may stand beside these.
 
 import os
 import re
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
+from runners.agent.upload import inbox_url
 from runners.contract import records
 from runners.edge.refused import Refused
 
@@ -26,7 +27,8 @@ class Config(NamedTuple):
     while there is no file `inhibit`. `kib_per_second` bounds downloads. `camera_python` is the Python of the camera
     program, which has its runtime, `camera_device` the runtime's name of where the model is to calculate. A new model
     is on trial for `trial_minutes`, in which fewer than `least_fps` of the frames a second before (a share) is a
-    failure. `inbox` is where the device sends its records: a URL; without one nothing is sent.
+    failure. `inbox` is where the device sends its records and captures (upload/inbox_url.py); without one nothing is
+    sent.
     """
 
     metadata_url: str
@@ -43,7 +45,7 @@ class Config(NamedTuple):
     camera_device: str = ""
     trial_minutes: float = 10.0
     least_fps: float = 0.5
-    inbox: Optional[str] = None
+    inbox: Union[str, Dict[str, Any], None] = None
 
     @property
     def offers(self) -> Tuple[str, str]:
@@ -56,7 +58,8 @@ _NOTHING = type(None)
 KINDS: records.Kinds = {
     "metadata_url": str, "targets_url": str, "channel": str, "target": str, "device": str, "root": str,
     "interval_minutes": float, "window": (str, _NOTHING), "inhibit": str, "kib_per_second": (int, _NOTHING),
-    "camera_python": list, "camera_device": str, "trial_minutes": float, "least_fps": float, "inbox": (str, _NOTHING),
+    "camera_python": list, "camera_device": str, "trial_minutes": float, "least_fps": float,
+    "inbox": (str, dict, _NOTHING),
 }  # fmt: skip
 
 
@@ -96,6 +99,8 @@ def _check(config: Config) -> None:
         raise ValueError("least_fps: give a share, 0 to 1")
     if not config.camera_python or not all(isinstance(word, str) for word in config.camera_python):
         raise ValueError("camera_python: give a command as a list of words")
+    if config.inbox is not None:
+        inbox_url.parse(config.inbox)
     if not os.path.isfile(config.root):
         raise ValueError("root: {} is missing; copy the root.json of your releases there".format(config.root))
 
