@@ -87,7 +87,8 @@ check: develop ## formatting, lint, types, floors, device Python, shell, workflo
 	@ruff check .
 	@mypy
 	@found=$$(lint-imports --no-logo --no-cache) || { echo "$$found"; exit 1; }
-	@vermin --quiet --no-tips --target=3.6- --violations runners
+	@vermin --quiet --no-tips --target=3.6- --violations --exclude-regex '/runners/agent/' runners
+	@vermin --quiet --no-tips --target=3.8- --violations runners/agent
 	@shellcheck --external-sources $$(grep -rIlE '^(#!.*bash|# shellcheck shell=bash)' .ci runners tests)
 	@actionlint
 	@check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

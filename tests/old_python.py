@@ -1,4 +1,4 @@
-"""The Python of a Jetson TX2, for tests of what runs there."""
+"""The Pythons of a Jetson TX2, for tests of what runs there."""
 
 import shutil
 import subprocess
@@ -9,9 +9,19 @@ import pytest
 
 def python_3_6() -> Path:
     """Where a Python 3.6 is installed (the folder with bin/ and lib/); skips the test where there is none."""
-    found = shutil.which("python3.6")  # pyenv's is there whatever is installed
-    for program in [*([Path(found)] if found else []), *Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6")]:
+    return _python("3.6")
+
+
+def python_3_8() -> Path:
+    """The same of a Python 3.8, which Ubuntu 18.04 has beside its own."""
+    return _python("3.8")
+
+
+def _python(version: str) -> Path:
+    name = f"python{version}"
+    found = shutil.which(name)  # pyenv's is there whatever is installed
+    for program in [*([Path(found)] if found else []), *Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}")]:
         asked = subprocess.run([program, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True)
         if not asked.returncode:
             return Path(asked.stdout.strip())
-    pytest.skip("there is no Python 3.6 here (python3.6 on the PATH, or pyenv's)")
+    pytest.skip(f"there is no Python {version} here ({name} on the PATH, or pyenv's)")

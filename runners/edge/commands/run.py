@@ -11,7 +11,9 @@ from typing import Any, Callable, Optional
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it is told."""
-    parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an exported model, for one runtime")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--bundle", metavar="FOLDER", help="an exported model, for one runtime")
+    model.add_argument("--home", metavar="FOLDER", help="the device's folder, whose model the agent may change")
     parser.add_argument(
         "--source", required=True, action="append", metavar="SOURCE",
         help="a video file, /dev/videoN or rtsp://HOST/PATH; several times for several cameras",

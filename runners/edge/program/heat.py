@@ -30,6 +30,11 @@ class Heat:
         self._thread.start()
         return self
 
+    @property
+    def is_throttled(self) -> bool:
+        """Whether the board holds itself back now."""
+        return self._is_throttled
+
     def look(self) -> None:
         """Look once, and tell what has changed."""
         self._looks = [*self._looks[1 - LOOKS :], self._board.snapshot()]

@@ -70,6 +70,10 @@ class Rounds:
         """Whether the network can be asked."""
         return not self._classifier.is_busy
 
+    def take(self, classifier: Classifier) -> None:
+        """Ask another network from now on. Only when free."""
+        self._classifier = classifier
+
     def ask(self, views: Sequence[View]) -> None:
         """Start a batch of regions of these views' pictures, if any is due. Only when free."""
         self._asked = self._choose(views) if views else []

@@ -23,6 +23,7 @@ from runners.edge.health.snapshot import Board
 from runners.edge.program.classifier import Classifier
 from runners.edge.program.heat import Heat
 from runners.edge.program.live import Live
+from runners.edge.program.model_switch import Models
 from runners.edge.program.recorder import Recorder
 from runners.edge.program.stop import Stop
 from runners.edge.program.watching import Watch
@@ -39,6 +40,10 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
         Refused: something that it needs is wrong, or an event could not be written in the end.
     """
     bell = Bell()
+
+    def load(folder: str) -> Classifier:
+        return Classifier(folder, given.regions, bell, given.device, given.threads)
+
     with Stop(bell) as stop, ExitStack() as ending:
         try:
             _check(given)
@@ -46,13 +51,16 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
             size = readers.size_of(given.size) if given.size else None
             chosen = [readers.choose(source, given.reader) for source in sources]
             captures = wanted.read(given.capture) if given.capture else None
-            classifier = Classifier(given.bundle, given.regions, bell, given.device, given.threads)
-            ending.callback(classifier.close)
+            if captures is not None and given.home:
+                captures = captures._replace(home=given.home)
+            models = Models(given.home, load) if given.home else None
+            classifier = models.classifier if models else load(given.bundle)
+            ending.callback(models.close if models else classifier.close)
             writer = _opened(given.events, acknowledged)
             ending.callback(_close, writer)
             keeper = None if captures is None else Keeper(captures, names(sources), writer.put)
             if keeper is not None:
-                keeper.model(given.bundle, classifier.classes, classifier.temperature)
+                keeper.model(models.folder if models else given.bundle, classifier.classes, classifier.temperature)
                 ending.callback(keeper.close)
         except (ValueError, Unusable) as error:
             raise Refused(str(error)) from error
@@ -63,13 +71,18 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
         if given.record:
             onlookers.append(Recorder(given.record, called, writer.put))
             ending.callback(onlookers[-1].close)
-        _begin(writer, cameras=called, bundle=given.bundle, classes=classifier.classes, **classifier.facts())
-        ending.callback(Heat(writer.put, Board()).start().close)
+        folder = models.folder if models else given.bundle
+        _begin(writer, cameras=called, bundle=folder, classes=classifier.classes, **classifier.facts())
+        heat = Heat(writer.put, Board()).start()
+        ending.callback(heat.close)
         cameras: List[Camera] = []
         for source, name, reader in zip(sources, called, chosen):
             cameras.append(Camera(source, bell, name=name, reader=reader, size=size))
             ending.callback(cameras[-1].close)
-        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put, onlookers, keeper)
+        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put, onlookers, models, keeper)
+        if models is not None:
+            models.start(writer.put, lambda: (program.progress(), heat.is_throttled))
+            ending.callback(models.stop)
         why = "it failed"
         try:
             why = program.run(given.seconds)

@@ -62,6 +62,13 @@ class View:
             self._known[number].seen_s = time_s
         self._forget()
 
+    def begin_model(self, classes: Sequence[str], temperature: float) -> None:
+        """Another network answers from now on. Where it says the same things, what is believed of tracks stays."""
+        if (list(classes), temperature) != (list(self._classes), self._temperature):
+            self._classes, self._temperature = classes, temperature
+            for known in self._known.values():
+                known.decision, known.told = Decision(len(classes), self.time_s, temperature), None
+
     def waiting(self) -> List[Waiting]:
         """The tracks that can be looked at now, and since when each should be."""
         return [Waiting(number, self._known[number].decision.due_s) for number in self.alone]

@@ -14,6 +14,7 @@ from runners.edge.procfs import age_s, peak_memory_mib
 from runners.edge.program.classifier import Classifier
 from runners.edge.program.costs import Costs
 from runners.edge.program.drops import Drops
+from runners.edge.program.model_switch import Models, Progress
 from runners.edge.program.rounds import Due, Rounds
 from runners.edge.program.stop import Stop
 from runners.edge.program.view import Tell, View
@@ -31,17 +32,17 @@ class Watch:
 
     def __init__(
         self, cameras: Sequence[Camera], bell: Bell, stop: Stop, classifier: Classifier, most: int, tell: Tell,
-        onlookers: Sequence[Any] = (), keeper: Optional[Keeper] = None,
+        onlookers: Sequence[Any] = (), models: Optional[Models] = None, keeper: Optional[Keeper] = None,
     ) -> None:  # fmt: skip
         self._cameras, self._bell, self._stop, self._classifier, self._tell = cameras, bell, stop, classifier, tell
-        self._onlookers = onlookers
+        self._onlookers, self._models, self._keeper = onlookers, models, keeper
         self._costs = Costs()
         self._views = [self._view(camera.name) for camera in cameras]
         self._drops = [Drops() for _ in cameras]
         self._rounds = Rounds(classifier, Due(most), self._costs, keeper)
         self._new: List[View] = []  # of whose newest picture nothing was classified yet
         self._frames = 0
-        self._network_began_s = 0.0
+        self._network_began_s = self._network_before_s = 0.0
         self._began_s = time.monotonic()
         self._start_s = age_s()
 
@@ -80,8 +81,26 @@ class Watch:
         self._tell_news()
         self._rounds.hear()
         if self._rounds.is_free:
+            self._follow()
             self._rounds.ask(self._new)
             self._new = []
+
+    def _follow(self) -> None:
+        """Go on with another model, if one has been loaded meanwhile."""
+        fresh = self._models.fresh() if self._models is not None else None
+        if self._models is None or fresh is None:
+            return
+        if self._keeper is not None:
+            self._keeper.model(self._models.folder, fresh.classes, fresh.temperature)
+        self._network_before_s = self._network_s()
+        self._classifier, self._network_began_s = fresh, fresh.cpu_s
+        self._rounds.take(fresh)
+        for view in self._views:
+            view.begin_model(fresh.classes, fresh.temperature)
+
+    def _network_s(self) -> float:
+        """CPU time of the networks so far; a thread that ended has taken its own along."""
+        return self._network_before_s + max(0.0, self._classifier.cpu_s - self._network_began_s)
 
     def _tell_news(self) -> None:
         now_s = time.monotonic()
@@ -109,7 +128,9 @@ class Watch:
             regions=self._rounds.regions,
             regions_a_frame=None,
             parts=self._costs.parts(
-                self._frames, sum(one.cpu_s for one in spent), self._classifier.cpu_s - self._network_began_s
+                self._frames,
+                sum(one.cpu_s for one in spent),
+                self._network_s(),
             ),
             classifier_p50_ms=None,
             classifier_p99_ms=None,
@@ -123,6 +144,10 @@ class Watch:
             device=self._classifier.facts(),
             cameras=self.counts(),
         )
+
+    def progress(self) -> Progress:
+        """How many frames were looked at and dropped so far; from any thread."""
+        return Progress(self._frames, sum(camera.counts.dropped for camera in self._cameras))
 
     def counts(self) -> Dict[str, Dict[str, int]]:
         """Of each camera."""

@@ -49,8 +49,8 @@ def header(name: str, size: int) -> bytes:
     return HEADER.pack(*fields, b"%06o\0 " % checksum, b"0", b"ustar\x0000")
 
 
-def unpack(file: str, folder: str) -> None:
-    """Make the new folder `folder` of the download `file`, whole or not at all.
+def unpack(file: str, folder: str, *, plain: bool = False) -> None:
+    """Make the new folder `folder` of the download `file`, whole or not at all; `plain` is a tar that is not packed.
 
     Raises:
         PackError: `file` is missing, damaged or no download, or `folder` exists or cannot be written.
@@ -61,13 +61,13 @@ def unpack(file: str, folder: str) -> None:
     temporary = None
     try:
         with open(file, "rb") as source:
-            size = _read(source, None)
+            size = _read(_PlainTar(source) if plain else _Tar(source), None)
             parent, name = os.path.split(folder)
             free = shutil.disk_usage(parent).free
             if size > free:
                 raise PackError("{}: not enough space in {}: {} of {} bytes are free".format(file, parent, free, size))
             temporary = tempfile.mkdtemp(dir=parent, prefix=".{}.".format(name))
-            _read(source, temporary)
+            _read(_PlainTar(source) if plain else _Tar(source), temporary)
         os.chmod(temporary, 0o777 & ~_umask())
         # On the disk before the folder gets its name: power may go at any time.
         for inner, _, _ in os.walk(temporary):
@@ -87,9 +87,8 @@ def unpack(file: str, folder: str) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read(source: IO[bytes], folder: Optional[str]) -> int:
+def _read(tar: "_Tar", folder: Optional[str]) -> int:
     """Read a download to its end; the answer is the bytes of its files, which are written below `folder` if given."""
-    tar = _Tar(source)
     total, names = 0, [""]
     for record in iter(lambda: tar.read(RECORD), bytes(RECORD)):
         name = record[:MOST_PATH].rstrip(b"\0").decode("ascii", "replace")
@@ -150,6 +149,18 @@ class _Tar:
             if hungry and not packed:
                 raise ValueError("it ends too early")
         return b""
+
+
+class _PlainTar(_Tar):
+    """A tar as it is, whose bytes somebody else has checked."""
+
+    def close(self) -> None:
+        """See to it that the tar ends here."""
+        if self.read(RECORD) != bytes(RECORD) or self._source.read(1):
+            raise ValueError("it goes on where it should end")
+
+    def _some(self, most: int) -> bytes:
+        return self._source.read(min(most, BLOCK))
 
 
 def _write(path: str, blocks: Iterator[bytes]) -> None:

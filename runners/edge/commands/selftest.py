@@ -1,0 +1,88 @@
+"""Answers the samples of an unpacked bundle, and compares with what was promised for this target.
+
+    python3 -m runners.edge selftest --bundle /var/lib/edgeproof/current
+
+Where the bundle's tolerance is 0, every answer has to be the same in every bit. Prints one JSON object. Status 0: pass;
+1: the answers are others; 2: the bundle or its runtime will not do.
+"""
+
+import argparse
+import json
+import os
+import sys
+from typing import Any, Dict
+
+from runners.contract import bundle
+from runners.edge.refused import Refused
+
+MOST_SAMPLES = 4096
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an unpacked bundle")
+    parser.add_argument("--device", default="", help="the runtime's name of it; by default what the model is for")
+    parser.add_argument("--threads", type=int, default=0, help="on the CPU (default: all cores)")
+
+
+def run(given: argparse.Namespace) -> int:
+    """The comparison to standard output; the exit status."""
+    import numpy as np
+
+    from runners.contract.engine_recipe import REGIONS
+    from runners.edge.backends import open_backend
+    from runners.edge.backends.unusable import Unusable
+
+    to = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a runtime prints must not mix with the answer
+    most = REGIONS[-1]
+    try:
+        manifest = bundle.read(os.path.join(given.bundle, bundle.MANIFEST))
+        regions, expected = (
+            np.load(os.path.join(given.bundle, name), mmap_mode="r", allow_pickle=False)
+            for name in (bundle.REGIONS, bundle.SCORES)
+        )
+        if regions.dtype != np.float32 or expected.dtype != np.float32 or expected.ndim != 2:
+            raise ValueError("{}: its samples are no float32".format(given.bundle))
+        if not 0 < len(regions) == len(expected) <= MOST_SAMPLES:
+            raise ValueError("{}: has {} regions and {} answers".format(given.bundle, len(regions), len(expected)))
+        backend = open_backend(os.path.join(given.bundle, bundle.MODEL), given.device, given.threads, most)
+        try:
+            parts = [
+                backend.infer(np.ascontiguousarray(regions[first : first + most]))
+                for first in range(0, len(regions), most)
+            ]
+            found = compared(np.concatenate(parts), np.asarray(expected), manifest.tolerance)
+            found["device"] = backend.facts()
+        finally:
+            backend.close()
+    except (OSError, ValueError, EOFError, Unusable) as error:
+        raise Refused(str(error)) from error
+    finally:
+        sys.stdout.flush()
+        os.dup2(to.fileno(), 1)
+    json.dump(found, to)
+    to.write("\n")
+    to.close()
+    return 0 if found["verdict"] == "pass" else 1
+
+
+def compared(answers: Any, expected: Any, tolerance: float) -> Dict[str, Any]:
+    """Answers and what was expected, both (N, K) float32; `tolerance` as in the manifest."""
+    import numpy as np
+
+    if answers.shape != expected.shape:
+        reason = "the model gives answers of the shape {}, and {} was promised".format(answers.shape, expected.shape)
+        return {"verdict": "fail", "reason": reason, "samples": len(expected), "differ": None, "largest": None}
+    different = answers.view(np.uint32) != expected.view(np.uint32)
+    away = np.abs(answers.astype(np.float64) - expected)
+    largest = float(away.max() / (np.abs(expected).max() or 1.0)) if np.isfinite(away).all() else None
+    within = not different.any() if tolerance == 0 else largest is not None and largest <= tolerance
+    count = int(different.any(axis=1).sum())
+    reason = ""
+    if not within:
+        text = "{} of {} samples have other answers than promised, by {} of the largest score; {} is allowed"
+        by = "what is no number" if largest is None else "{:.3g}".format(largest)
+        reason = text.format(count, len(expected), by, "no bit" if tolerance == 0 else "{:g}".format(tolerance))
+    verdict = "pass" if within else "fail"
+    return {"verdict": verdict, "reason": reason, "samples": len(expected), "differ": count, "largest": largest}

@@ -1,0 +1,200 @@
+"""`power_cuts.py FOLDER steps|moments TIMES SEED [careless]`: updates in a process that is killed, again and again.
+
+With `steps` it is killed before every single write, rename, sync and so on, or before TIMES of them; with `moments` at
+TIMES random moments. After each kill the disk is one that there may be after a power cut (`lossy_disk.py`). Then:
+`current` leads to a whole bundle, no version of metadata that was once accepted is forgotten, and the next start of the
+agent brings the newest model that is not known to be bad. With `careless` folders are never synced, which has to be
+found. Prints counts as JSON; forks, so it is a program of its own.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from runners.agent import agent_config, polling
+from runners.agent.self_testing import SelfTest
+from runners.agent.updating import Device
+from runners.edge import durable
+from tests.agent import bundles
+from tests.agent.conftest import camera_says, configured
+from tests.agent.lossy_disk import Disk, Recording
+from tests.agent.registry import BASE, Registry, offer_of
+
+AGAIN = 0.3
+ENDS = ("good", "bad trial", "bad self-test")
+
+
+class Bench:
+    """A registry, and a device's disk as it was when all was well."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home = folder, folder / "home"
+        self.registry = Registry(folder / "registry")
+        self.config = agent_config.read(str(configured(folder / "etc", self.registry, trial_minutes=0)))
+        self.whole: dict[str, dict[str, bytes]] = {}  # by slot
+        self.versions: dict[str, str] = {}
+        for version in ("1.0", "1.1"):
+            self.release(version)
+            run(self.device(), "good", None)
+
+    def release(self, version: str) -> None:
+        content = bundles.files(version)
+        sha256 = self.registry.offer(BASE, bundles.tar(content), offer_of(content))
+        self.registry.publish()
+        self.versions[sha256[:12]] = version
+
+    def device(self, tested: str = "pass") -> Device:
+        return Device(str(self.home), self.config, lambda _: SelfTest(tested, "as the test wants it"))
+
+    def learn(self) -> None:
+        """How whole slots look."""
+        for slot in (self.home / "slots").iterdir():
+            self.whole[slot.name] = content_of(slot)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(device: Device, end: str, recording: Recording | None) -> None:
+    """Look for an update, and bring its trial to an end."""
+    with device.alone():
+        polling.look(device)
+        if recording is not None:
+            recording.say("accepted", device.trusted.versions)
+        if device.state.trial is not None and end == "bad trial":
+            device.roll_back("as the test wants it")
+            if recording is not None:
+                recording.say("gave up")
+        elif device.state.trial is not None:
+            for _ in range(2):
+                camera_says(device)
+                device.watch()
+        device.tell_daily()
+
+
+def attempt(bench: Bench, end: str, kill_at: int, within_s: float, log: Path) -> bool:
+    """Run in a process that is killed before a step, or within a time; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            recording = Recording(bench.home, log, kill_at)
+            with recording.on():
+                run(bench.device("fail" if end == "bad self-test" else "pass"), end, recording)
+            status = 0
+        finally:
+            os._exit(status)
+    if within_s:
+        time.sleep(within_s)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL), status
+    return status == signal.SIGKILL
+
+
+def check(bench: Bench, said: list[list[Any]], newest: str) -> None:
+    """The disk as it is now, and what the next start makes of it."""
+    current = bench.home / "current"
+    assert current.is_symlink(), "current is missing"
+    slot = current.readlink().name
+    assert content_of(bench.home / "slots" / slot) == bench.whole[slot], f"slots/{slot} is not whole"
+    device = bench.device()
+    for words in said:
+        if words[0] == "accepted":
+            behind = {role: n for role, n in words[1].items() if device.trusted.versions.get(role, 0) < n}
+            assert not behind, f"rollback protection is lost: {behind}"
+    gave_up = ["gave up"] in said
+    run(device, "good", None)
+    now = bench.versions[str(device.slots.current)]
+    status = device.status()
+    assert status.state in ("running", "rolled_back"), status
+    if gave_up:
+        assert now != newest, "what was given up came back"
+    assert now == newest or status.failed == newest, (now, status)
+    slots = sorted(path.name for path in (bench.home / "slots").iterdir())
+    assert len(slots) <= 2, slots
+    for name in slots:
+        assert content_of(bench.home / "slots" / name) == bench.whole[name], f"slots/{name} is not whole"
+    assert not list((bench.home / "agent/spool").iterdir())
+
+
+def main(folder: Path, how: str, times: int, seed: int, careless: bool = False) -> dict[str, Any]:
+    """All of it; the counts."""
+    chance = random.Random(seed)
+    bench = Bench(folder)
+    os.fsync = lambda _: None  # what is synced is written down where it counts
+    if careless:
+        durable.sync = lambda _: None
+    bench.release("1.2")
+    newest = "1.2"
+    kept = folder / "kept"
+    shutil.copytree(bench.home, kept, symlinks=True)
+    run(bench.device(), "good", None)
+    bench.learn()
+    for slot in (kept / "slots").iterdir():
+        bench.whole[slot.name] = content_of(slot)
+    disk = Disk(kept)
+    counts: dict[str, Any] = {"kills": 0, "ended before": 0, "changes lost": 0, "steps": {}}
+
+    def once(end: str, kill_at: int, within_s: float) -> int:
+        restore(bench.home, kept)
+        steps, said = cut(end, kill_at, within_s), list(disk.said)
+        while steps and chance.random() < AGAIN:  # power goes again, while the agent puts things right
+            cut(end, chance.randrange(steps), 0.0)
+            said += disk.said
+        try:
+            check(bench, said, newest)
+        except (AssertionError, KeyError, OSError) as error:
+            raise SystemExit(f"{end}, killed at {kill_at} or after {within_s:.4f} s: {error!r}") from error
+        return steps
+
+    def cut(end: str, kill_at: int, within_s: float) -> int:
+        nonlocal disk
+        for old in folder.glob("log*"):
+            old.unlink()
+        disk = Disk(bench.home)
+        killed = attempt(bench, end, kill_at, within_s, folder / "log")
+        counts["kills" if killed else "ended before"] += 1
+        disk.play(folder / "log")
+        counts["changes lost"] += disk.after(folder / "after", chance)
+        restore(bench.home, folder / "after")
+        shutil.rmtree(folder / "after")
+        return steps_in(folder / "log")
+
+    lengths = {end: once(end, -1, 0.0) for end in ENDS}
+    counts["steps"] = lengths
+    if how == "steps":
+        points = [(end, step) for end in ENDS for step in range(lengths[end])]
+        for end, step in points if times >= len(points) else chance.sample(points, times):
+            once(end, step, 0.0)
+    else:
+        restore(bench.home, kept)
+        began_s = time.monotonic()
+        attempt(bench, "good", -1, 0.0, folder / "log")
+        longest_s = time.monotonic() - began_s
+        while counts["kills"] < times:  # some come too late
+            once(chance.choice(ENDS), -1, chance.uniform(0.001, longest_s))
+    return counts
+
+
+def restore(home: Path, of: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(of, home, symlinks=True)
+
+
+def steps_in(log: Path) -> int:
+    if not log.exists():
+        return 0
+    lines = [json.loads(line)[0] for line in log.read_text().split("\n")[:-1]]
+    return sum(word not in ("accepted", "gave up") for word in lines)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), "careless" in sys.argv)))
