@@ -224,12 +224,13 @@ class Device:
         slot = self.slots.current
         if slot is None or self.state.trial is not None or self.state.tested == self._today():
             return
+        self._save(self.state._replace(tested=self._today()))  # once, also where it ends the device
         try:
             found = self._test(self.slots.path(slot))
         except Unavailable as error:
             found = SelfTest("not_measured", str(error))
         changed = found.verdict != self.state.self_test
-        self._save(self.state._replace(self_test=found.verdict, tested=self._today()))
+        self._save(self.state._replace(self_test=found.verdict))
         if changed:
             log("self-test of what runs: {} {}".format(found.verdict, found.reason))
             self.tell()
