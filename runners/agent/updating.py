@@ -86,13 +86,15 @@ class Device:
         return found
 
     def wanted(self, offers: Dict[str, Signed], *, at_once: bool = False) -> Optional[Signed]:
-        """Which is to run: the one that is rolled out, if it is this device's turn (or `at_once`), else the base."""
+        """Which is to run: the one that is rolled out, if it is this device's turn and it was not given up here, or
+        `at_once`; else the base.
+        """
         base, newer = self.config.offers
         signed = offers.get(newer)
         if signed is not None:
             plan, version = signed.offer.rollout, signed.offer.version
             due = plan is None or rollout.due_s(plan, self.config.device, version) <= self.trusted.now_s()
-            if due or at_once or self.is_running(signed):
+            if at_once or ((due or self.is_running(signed)) and self.why_not(signed) is None):
                 return signed
         return offers.get(base)
 
