@@ -71,13 +71,15 @@ class Poller:
     def run(self) -> None:
         """Until the bell rings."""
         while True:
+            least_s = LOOK_S / 5
             try:
                 with self._device.alone():
                     self._step()
             except (Unavailable, OSError) as error:  # somebody installs by hand, or the disk is full
                 self._say(str(error))
+                least_s = WAKE_S
             wait_s = min(self._next_s - time.monotonic(), WAKE_S if self._device.state.trial is None else LOOK_S)
-            if self._bell.wait(max(wait_s, LOOK_S / 5)):
+            if self._bell.wait(max(wait_s, least_s)):
                 return
 
     def _step(self) -> None:
@@ -86,11 +88,14 @@ class Poller:
             self._say("on trial: {}".format(judged.why))
         self._device.check_numerics()
         if time.monotonic() >= self._next_s:
-            found = look(self._device)
+            self._backoff = min(2 * self._backoff, MOST_BACKOFF)
+            try:
+                found = look(self._device)
+                self._backoff = self._backoff if found.status else 1
+            finally:  # also where the disk is full
+                spread = random.uniform(1 - JITTER / 2, 1 + JITTER / 2)
+                self._next_s = time.monotonic() + self._interval_s * self._backoff * spread
             self._say(found.said)
-            self._backoff = min(2 * self._backoff, MOST_BACKOFF) if found.status else 1
-            spread = random.uniform(1 - JITTER / 2, 1 + JITTER / 2)
-            self._next_s = time.monotonic() + self._interval_s * self._backoff * spread
         self._device.tell_daily()
 
     @property

@@ -86,13 +86,15 @@ class Device:
         return found
 
     def wanted(self, offers: Dict[str, Signed], *, at_once: bool = False) -> Optional[Signed]:
-        """Which is to run: the one that is rolled out, if it is this device's turn (or `at_once`), else the base."""
+        """Which is to run: the one that is rolled out, if it is this device's turn and it was not given up here, or
+        `at_once`; else the base.
+        """
         base, newer = self.config.offers
         signed = offers.get(newer)
         if signed is not None:
             plan, version = signed.offer.rollout, signed.offer.version
             due = plan is None or rollout.due_s(plan, self.config.device, version) <= self.trusted.now_s()
-            if due or at_once or self.is_running(signed):
+            if at_once or ((due or self.is_running(signed)) and self.why_not(signed) is None):
                 return signed
         return offers.get(base)
 
@@ -224,12 +226,13 @@ class Device:
         slot = self.slots.current
         if slot is None or self.state.trial is not None or self.state.tested == self._today():
             return
+        self._save(self.state._replace(tested=self._today()))  # once, also where it ends the device
         try:
             found = self._test(self.slots.path(slot))
         except Unavailable as error:
             found = SelfTest("not_measured", str(error))
         changed = found.verdict != self.state.self_test
-        self._save(self.state._replace(self_test=found.verdict, tested=self._today()))
+        self._save(self.state._replace(self_test=found.verdict))
         if changed:
             log("self-test of what runs: {} {}".format(found.verdict, found.reason))
             self.tell()

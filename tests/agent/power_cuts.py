@@ -1,10 +1,10 @@
-"""`power_cuts.py FOLDER steps|moments TIMES SEED [careless]`: updates in a process that is killed, again and again.
+"""`power_cuts.py FOLDER STEPS MOMENTS SEED [careless]`: updates in a process that is killed, again and again.
 
-With `steps` it is killed before every single write, rename, sync and so on, or before TIMES of them; with `moments` at
-TIMES random moments. After each kill the disk is one that there may be after a power cut (`lossy_disk.py`). Then:
-`current` leads to a whole bundle, no version of metadata that was once accepted is forgotten, and the next start of the
-agent brings the newest model that is not known to be bad. With `careless` folders are never synced, which has to be
-found. Prints counts as JSON; forks, so it is a program of its own.
+It is killed before STEPS of its single writes, renames, syncs and so on, or before every one where there are not so
+many, and at MOMENTS random moments. After each kill the disk is one that there may be after a power cut
+(`lossy_disk.py`). Then: `current` leads to a whole bundle, no version of metadata that was once accepted is forgotten,
+and the next start of the agent brings the newest model that is not known to be bad. With `careless` folders are never
+synced, which has to be found. Prints counts as JSON; forks, so it is a program of its own.
 """
 
 import json
@@ -125,7 +125,7 @@ def check(bench: Bench, said: list[list[Any]], newest: str) -> None:
     assert not list((bench.home / "agent/spool").iterdir())
 
 
-def main(folder: Path, how: str, times: int, seed: int, careless: bool = False) -> dict[str, Any]:
+def main(folder: Path, steps: int, moments: int, seed: int, careless: bool = False) -> dict[str, Any]:
     """All of it; the counts."""
     chance = random.Random(seed)
     bench = Bench(folder)
@@ -170,17 +170,18 @@ def main(folder: Path, how: str, times: int, seed: int, careless: bool = False) 
 
     lengths = {end: once(end, -1, 0.0) for end in ENDS}
     counts["steps"] = lengths
-    if how == "steps":
-        points = [(end, step) for end in ENDS for step in range(lengths[end])]
-        for end, step in points if times >= len(points) else chance.sample(points, times):
-            once(end, step, 0.0)
-    else:
-        restore(bench.home, kept)
-        began_s = time.monotonic()
-        attempt(bench, "good", -1, 0.0, folder / "log")
-        longest_s = time.monotonic() - began_s
-        while counts["kills"] < times:  # some come too late
-            once(chance.choice(ENDS), -1, chance.uniform(0.001, longest_s))
+    points = [(end, step) for end in ENDS for step in range(lengths[end])]
+    for end, step in points if steps >= len(points) else chance.sample(points, steps):
+        once(end, step, 0.0)
+    restore(bench.home, kept)
+    began_s = time.monotonic()
+    attempt(bench, "good", -1, 0.0, folder / "log")
+    longest_s, wanted = time.monotonic() - began_s, counts["kills"] + moments
+    while counts["kills"] < wanted:
+        before = counts["kills"]
+        once(chance.choice(ENDS), -1, chance.uniform(0.001, longest_s))
+        if counts["kills"] == before:  # it came too late
+            longest_s = max(0.01, longest_s * 0.9)
     return counts
 
 
@@ -197,4 +198,4 @@ def steps_in(log: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), "careless" in sys.argv)))
+    print(json.dumps(main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), "careless" in sys.argv)))

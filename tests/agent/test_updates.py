@@ -179,6 +179,19 @@ def test_a_rollout_reaches_a_device_when_it_is_due_and_a_halt_brings_it_back(sta
     assert running(device) == "1.0"
 
 
+def test_a_device_that_gave_up_what_is_rolled_out_takes_what_everybody_has(start: Start, registry: Registry) -> None:
+    content = bundles.files("1.1")
+    registry.offer(NEWER, bundles.tar(content), offer_of(content, rollout=Rollout(100, 0, 0)))
+    registry.publish()
+    assert looked(start(SelfTest("fail", "it is a drill"))) == polling.Looked(1, "self-test: it is a drill")
+    device = start(trial_minutes=0)
+    assert device.status().state == "no_model"
+    assert looked(device).said == "1.0 is on trial", "a camera with the older model is more than none"
+    good(device)
+    assert looked(device).said == "1.0 is up to date"
+    assert (device.status().version, device.status().failed) == ("1.0", "1.1")
+
+
 def test_it_waits_for_the_night_and_for_whoever_asks_it_to(start: Start, registry: Registry, tmp_path: Path) -> None:
     hour = time.localtime().tm_hour
     window = f"{(hour + 2) % 24:02d}:00-{(hour + 3) % 24:02d}:00"
