@@ -50,7 +50,7 @@ def init(registry: Path, root_key: Path, online_key: Path, encrypt: bool) -> Non
     made.found(signing.make(root_key, password), signing.make(online_key))
     click.echo(f"{registry}: offers nothing yet; devices are shipped with {registry / 'metadata' / '1.root.json'}")
     click.echo(f"{root_key}: keep it offline; without it lost keys can never be replaced")
-    click.echo(f"{online_key}: gh secret set EDGEPROOF_ONLINE_KEY --env release < {online_key}")
+    click.echo(f"{online_key}: the secret EDGEPROOF_ONLINE_KEY of the environments release and registry")
 
 
 @release.command()

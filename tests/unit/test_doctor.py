@@ -449,7 +449,7 @@ def test_data_and_its_remote_are_what_dvc_says_of_them(github: FakeGitHub, image
 def test_a_workflow_that_boards_are_named_to_asks_for_nothing_where_there_are_none(github: FakeGitHub) -> None:
     called = "on: {workflow_call: {}}\njobs:\n  board: {runs-on: '${{ fromJSON(inputs.labels) }}'}\n"
     Path(".github/workflows/nightly.yml").write_text(called)
-    github.say("actions/runners", {"total_count": 0, "runners": []})
+    github.answer("actions/runners", {"total_count": 0, "runners": []})
     assert ask("device-environment")[0].verdict == "fail"
     assert "asks for one" in ask("lab-runners")[0].what
     emulated = "board: {place: emulated, target: atom-x5-e3940, labels: [ubuntu-24.04]}\n"
