@@ -23,13 +23,13 @@ def ingest() -> None:
 
 
 @ingest.command()
-@click.argument("inbox")
+@click.argument("inbox", envvar="EDGEPROOF_INBOX")
 def pull(inbox: str) -> None:
     """Fetch new captures from INBOX, each taken as hostile; artifacts/ingest/quarantine.csv says what was left out.
 
     INBOX is a folder, or an address: sftp://USER@HOST/FOLDER, https://USER@HOST/FOLDER (WebDAV), s3://BUCKET/FOLDER.
-    A password is taken from EDGEPROOF_INBOX_PASSWORD. Nothing in the inbox is changed. What shows the same as the data
-    set or another capture is left out too.
+    It may stand in EDGEPROOF_INBOX, and a password in EDGEPROOF_INBOX_PASSWORD. Nothing in the inbox is changed. What
+    shows the same as the data set or another capture is left out too.
     """
     from pipeline.ingest import pulled, pulling
     from pipeline.project import layout

@@ -167,7 +167,10 @@ def rollout(registry: Path, online_key: Path | None, channel: str | None, inbox:
 @click.argument("folder", type=FILE)
 @click.option("--inbox", envvar="EDGEPROOF_INBOX", show_envvar=True, required=True, help="Its address.")
 def reports(folder: Path, inbox: str) -> None:
-    """Copy the newest status records of all devices from the inbox (file, sftp, webdav, s3) to a FOLDER."""
+    """Copy the newest status record of each device from the inbox to a new FOLDER.
+
+    The inbox's address, its keys and passwords are as for `edgeproof ingest pull`.
+    """
     from pipeline.release import fleet_reports
 
     click.echo(f"{fleet_reports.fetch(inbox, folder):,} records")

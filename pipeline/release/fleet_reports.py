@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.system import files
-from pipeline.system.errors import InputError, Missing, Refused
+from pipeline.system.errors import BadData, InputError, Missing, Refused
+from pipeline.system.inbox import Inbox
 from runners.contract import device_status, records
 from runners.contract.device_status import DeviceStatus
 
@@ -49,48 +48,37 @@ def read_fleet(inbox: Path) -> Fleet:
 
 
 def fetch(address: str, folder: Path) -> int:
-    """Copy the newest record of each device that is one to `folder`, from an inbox that fsspec reaches; how many.
+    """Copy the newest record of each device that is one to `folder`, from wherever the inbox lies; how many.
 
     Raises:
         InputError: the inbox cannot be read, or the folder is there already. No message shows the address's password.
     """
-    import fsspec
-
     if folder.exists():
         raise InputError(f"{folder}: exists already; name a new folder")
-    place = urlsplit(address)
-    shown = f"{place.scheme}://{place.hostname or ''}" if place.scheme else address
     copied = 0
-    with files.replacing_folder(folder) as temporary:
-        try:
-            system, root = fsspec.url_to_fs(address)
-            for device in _listed(system, f"{root.rstrip('/')}/{device_status.FOLDER}", "directory"):
-                if not records.is_name(name := device.rsplit("/", 1)[-1]):
-                    continue
-                found = [path for path in _listed(system, device, "file") if RECORD.fullmatch(path.rsplit("/", 1)[-1])]
-                for path in sorted(found, reverse=True)[:TRIED]:
-                    content = system.cat_file(path, end=device_status.MOST_BYTES + 1)
-                    if _valid(content, name, path.rsplit("/", 1)[-1]) is not None:
-                        files.write_bytes(temporary / device_status.FOLDER / name / path.rsplit("/", 1)[-1], content)
-                        copied += 1
-                        break
-                if copied > MOST_DEVICES:
-                    raise Refused(f"{shown}: more than {MOST_DEVICES:,} devices; somebody fills the inbox")
-        except ImportError as error:
-            raise Missing(f"{shown}: {error.msg}") from None
-        except InputError:
-            raise
-        except Exception as error:  # each protocol's library has its own, and their texts may quote the password
-            raise InputError(f"{shown}: the inbox cannot be read ({type(error).__name__})") from None
+    with files.replacing_folder(folder) as temporary, Inbox(address) as inbox:
+        for device in inbox.entries(device_status.FOLDER):
+            if device.kind != "directory" or not records.is_name(device.name):
+                continue
+            copied += _copy_newest(inbox, device.name, temporary)
+            if copied > MOST_DEVICES:
+                raise Refused(f"{inbox.place}: more than {MOST_DEVICES:,} devices; somebody fills the inbox")
     return copied
 
 
-def _listed(system: Any, folder: str, kind: str) -> list[str]:
-    """The paths of one kind in a folder; none where there is no such folder."""
-    try:
-        return [str(entry["name"]).rstrip("/") for entry in system.ls(folder, detail=True) if entry["type"] == kind]
-    except FileNotFoundError:
-        return []
+def _copy_newest(inbox: Inbox, device: str, to: Path) -> bool:
+    """Copy the newest record of a device that is one; whether there is any."""
+    place = f"{device_status.FOLDER}/{device}"
+    found = [one.name for one in inbox.entries(place) if one.kind == "file" and RECORD.fullmatch(one.name)]
+    for name in sorted(found, reverse=True)[:TRIED]:
+        try:
+            content = inbox.read(f"{place}/{name}", device_status.MOST_BYTES + 1)
+        except BadData:  # gone by now, or nobody may read it
+            continue
+        if _valid(content, device, name) is not None:
+            files.write_bytes(to / place / name, content)
+            return True
+    return False
 
 
 def _valid(content: bytes, device: str, name: str) -> DeviceStatus | None:

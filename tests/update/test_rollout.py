@@ -19,6 +19,7 @@ from runners.contract import device_status, rollout
 from runners.contract.bundle import NEXT, Offer
 from runners.contract.device_status import DeviceStatus
 from runners.contract.rollout import Rollout
+from tests.inboxes import webdav
 from tests.update import fleet
 from tests.update.conftest import START, TARGET, Signed
 
@@ -251,10 +252,17 @@ def test_the_inbox_is_copied_from_where_it_is(tmp_path: Path) -> None:
     write(tmp_path / "inbox", status("a b"), b"{}")
     assert fleet_reports.fetch((tmp_path / "inbox").as_uri(), tmp_path / "copy") == 2
     assert read_fleet(tmp_path / "copy").devices == read_fleet(tmp_path / "inbox").devices
-    assert fleet_reports.fetch(str(tmp_path / "nowhere"), tmp_path / "none") == 0
+    (tmp_path / "nothing").mkdir()
+    assert fleet_reports.fetch(str(tmp_path / "nothing"), tmp_path / "none") == 0
+    with pytest.raises(InputError, match="there is no such folder"):
+        fleet_reports.fetch(str(tmp_path / "nowhere"), tmp_path / "more")
     with pytest.raises(InputError, match="exists already"):
         fleet_reports.fetch(str(tmp_path / "inbox"), tmp_path / "copy")
     with pytest.raises(InputError) as told:
         fleet_reports.fetch("sftp://fleet:secret@127.0.0.1:9/inbox", tmp_path / "more")
     assert "secret" not in str(told.value)
+    with webdav(tmp_path / "inbox") as address:
+        place = address.replace("//", "//camera-17:secret@")
+        assert fleet_reports.fetch(place, tmp_path / "from webdav") == 2
+    assert read_fleet(tmp_path / "from webdav").devices == read_fleet(tmp_path / "inbox").devices
     assert not (tmp_path / "more").exists()
