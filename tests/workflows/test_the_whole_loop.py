@@ -145,7 +145,7 @@ def test_captures_become_a_model_that_devices_take_and_bad_ones_are_refused(
     agent = subprocess.Popen(b.agent_command("run"), cwd=Path(__file__).parents[2])
     ending.callback(agent.wait)
     ending.callback(agent.terminate)
-    switched = program.until("model_switched")
+    [switched] = until(lambda: program.events("model_switched"))
     paths = [project.folder / "releases" / path[1:] for path, _ in host.asked[mark:]]
     update = {path: path.stat().st_size for path in paths if path.is_file()}
     assert switched.facts["version"] == NEW
@@ -165,14 +165,14 @@ def test_captures_become_a_model_that_devices_take_and_bad_ones_are_refused(
         assert fetched.returncode == os.EX_OK, fetched.stderr
         return asked(project, "edgeproof", "release", "rollout", key, "--inbox", folder, *flags)
 
+    agent.terminate()
+    agent.wait()
     b.upload()
     for step in (1, 2):
         done = reported(f"reports-{step}")
         assert done.returncode == os.EX_OK, done
         assert "promote" in done.stdout
     assert a.agent("once").stderr.splitlines()[-1] == f"{NEW} is on trial"
-    agent.terminate()
-    agent.wait()
 
     # A bundle that is known to be bad: B refuses it by itself, goes on with what it runs, and says so.
     runs = b.slot
@@ -190,11 +190,11 @@ def test_captures_become_a_model_that_devices_take_and_bad_ones_are_refused(
     assert program.process.poll() is None
     onnx = (project.folder / "artifacts/candidates/lenet-5/fp32/model.onnx").stat().st_size
     packed = (project.folder / "artifacts/export/lenet-5/int8/openvino.tar.xz").stat().st_size
-    bundle = max(update.values())
+    tagged_s, built_s = (switched.monotonic_s - moment for moment in (tagged_s, built_s))
     with capsys.disabled():
         print(
-            f"\nan update: {sum(update.values()):,} bytes in {len(paths)} requests: the bundle {bundle:,}, the model in "
-            f"it {packed:,}; the FP32 ONNX file has {onnx:,}\nfrom the tag to the new model "
-            f"{switched.monotonic_s - tagged_s:.1f} s, from publish {switched.monotonic_s - built_s:.1f} s; {dropped} of {frames} frames dropped meanwhile\n"
-            f"{len(decisions)} captures"
+            f"\nan update: {sum(update.values()):,} bytes in {len(paths)} requests, the bundle {max(update.values()):,}"
         )
+        print(f"the model in it {packed:,}, the FP32 ONNX file {onnx:,}; {len(decisions)} captures")
+        print(f"from the tag to the new model {tagged_s:.1f} s, from publish {built_s:.1f} s")
+        print(f"{dropped} of {frames} frames dropped meanwhile")
