@@ -67,9 +67,12 @@ def fetch(address: str, folder: Path) -> int:
 
 
 def _copy_newest(inbox: Inbox, device: str, to: Path) -> bool:
-    """Copy the newest record of a device that is one; whether there is any."""
+    """Copy the newest record of a device that is one; whether there is any that may be read."""
     place = f"{device_status.FOLDER}/{device}"
-    found = [one.name for one in inbox.entries(place) if one.kind == "file" and RECORD.fullmatch(one.name)]
+    try:
+        found = [one.name for one in inbox.entries(place) if one.kind == "file" and RECORD.fullmatch(one.name)]
+    except BadData:  # a device whose folder nobody may list does not stop the others
+        return False
     for name in sorted(found, reverse=True)[:TRIED]:
         try:
             content = inbox.read(f"{place}/{name}", device_status.MOST_BYTES + 1)

@@ -14,7 +14,8 @@ from pipeline.release.fleet_reports import Fleet, read_fleet
 from pipeline.release.release_settings import Phases, load_settings
 from pipeline.release.rollout_step import standing
 from pipeline.release.tuf_registry import Registry
-from pipeline.system.errors import InputError, Missing
+from pipeline.system.errors import BadData, InputError, Missing
+from pipeline.system.inbox import Inbox, Listed
 from runners.contract import device_status, rollout
 from runners.contract.bundle import NEXT, Offer
 from runners.contract.device_status import DeviceStatus
@@ -266,3 +267,18 @@ def test_the_inbox_is_copied_from_where_it_is(tmp_path: Path) -> None:
         assert fleet_reports.fetch(place, tmp_path / "from webdav") == 2
     assert read_fleet(tmp_path / "from webdav").devices == read_fleet(tmp_path / "inbox").devices
     assert not (tmp_path / "more").exists()
+
+
+def test_a_folder_that_nobody_may_list_hides_no_other_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for report in (passed("a"), passed("b")):
+        write(tmp_path / "inbox", report)
+    listed = Inbox.entries
+
+    def entries(inbox: Inbox, folder: str) -> list[Listed]:
+        if folder == "status/a":
+            raise BadData("inbox: cannot be read (Permission denied)")
+        return listed(inbox, folder)
+
+    monkeypatch.setattr(Inbox, "entries", entries)
+    assert fleet_reports.fetch(str(tmp_path / "inbox"), tmp_path / "copy") == 1
+    assert list(read_fleet(tmp_path / "copy").devices) == ["b"]

@@ -97,7 +97,7 @@ class Device:
 
     def upload(self) -> str:
         """Send what waits; what it says of that."""
-        command = [sys.executable, "-m", "runners.agent.upload", self.home, "--config", self.folder / "agent.json"]
+        command = [sys.executable, "-m", "runners.agent.upload", self.home, f"--config={self.folder / 'agent.json'}"]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
         assert done.returncode == os.EX_OK, done.stderr
         return done.stdout
