@@ -5,6 +5,7 @@ Python 3.6 and the standard library.
 
 import os
 import shutil
+from typing import Iterable
 
 PART = ".part"
 GONE = ".gone-"
@@ -13,18 +14,28 @@ GONE = ".gone-"
 def write(path: str, content: bytes, *, survives: bool = True) -> None:
     """Replace a file in one step. Unless it `survives`, a power cut may undo it, and the disk is written to less."""
     beside = path + PART
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    _fill(beside, os.O_TRUNC, [content], survives)
+    os.replace(beside, path)
+    if survives:
+        sync(os.path.dirname(path) or ".")
+
+
+def create(path: str, blocks: Iterable[bytes]) -> None:
+    """Write a file that must not be there yet; its bytes are on the disk when this returns, its name is not."""
+    _fill(path, os.O_EXCL, blocks, True)
+
+
+def _fill(path: str, how: int, blocks: Iterable[bytes], survives: bool) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | how | os.O_CLOEXEC, 0o644)
     try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(handle, left) :]
+        for block in blocks:
+            left = memoryview(block)
+            while left:
+                left = left[os.write(handle, left) :]
         if survives:
             os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(beside, path)
-    if survives:
-        sync(os.path.dirname(path) or ".")
 
 
 def point(link: str, to: str) -> None:

@@ -24,16 +24,8 @@ class ToFolder(Delivery):
 
     def _write(self, item: Item) -> None:
         path, part = (os.path.join(self.inbox.path, name) for name in (item.name, beside(item.name)))
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            try:
-                for block in blocks(item, self.inbox.kib_per_second):
-                    left = memoryview(block)
-                    while left:
-                        left = left[os.write(handle, left) :]
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            durable.create(part, blocks(item, self.inbox.kib_per_second))
             os.replace(part, path)
         except BaseException:
             with suppress(OSError):

@@ -102,7 +102,7 @@ class Spool:
         self._make_room(size)
         self._number += 1
         try:
-            self._write(stem + PICTURE, picture)
+            durable.create(self._path(stem + PICTURE), [picture])
             durable.write(self._path(stem + FACTS), content)
         except OSError:
             self._delete(stem)
@@ -143,16 +143,6 @@ class Spool:
             total -= oldest
             self._delete(stem)
             self.counts = self.counts._replace(dropped=self.counts.dropped + 1)
-
-    def _write(self, name: str, content: bytes) -> None:
-        handle = os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            left = memoryview(content)
-            while left:
-                left = left[os.write(handle, left) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def _delete(self, stem: str) -> None:
         """The facts first: without them it is no capture."""
