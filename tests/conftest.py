@@ -119,4 +119,4 @@ def unruly(monkeypatch: pytest.MonkeyPatch) -> None:
     An emulated Python takes no PYTHONPATH, and a process that a test starts knows nothing of the other way.
     """
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
-    monkeypatch.setattr("pipeline.boards.child.PACKAGES", ("pipeline", "models", "runners", "tests"))
+    monkeypatch.setattr("pipeline.processes.child.PACKAGES", ("pipeline", "models", "runners", "tests"))

@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.boards import host
-from pipeline.boards.child import Place, run
-from pipeline.boards.failures import RefusedByRuntime
 from pipeline.check import verdict
 from pipeline.check.advice import advise
 from pipeline.check.difference import difference, percent
@@ -26,6 +23,9 @@ from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.predict.frame import unknown
+from pipeline.processes import host
+from pipeline.processes.child import Place, run
+from pipeline.processes.failures import RefusedByRuntime
 from pipeline.records import results
 from pipeline.records.gates import Quantity, Value, judge, proof_limit, worst
 from pipeline.records.paired import CONFIDENCE, kept

@@ -4,11 +4,11 @@ import re
 
 import onnx
 
-from pipeline.boards.failures import RefusedByRuntime
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading, Unreadable
 from pipeline.formats.subgraphs import with_subgraphs
+from pipeline.processes.failures import RefusedByRuntime
 from pipeline.records.targets import Target
 
 

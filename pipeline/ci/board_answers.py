@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.boards.board_file import Board
 from pipeline.ci import board_outcome, preflight
 from pipeline.ci.board_outcome import FOLDER, Outcome
-from pipeline.lab.board_file import Board
 from pipeline.project import layout
 from pipeline.project.params import load_params
 from pipeline.records.results import Result, read_result

@@ -15,11 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.boards.board_file import Board
+from pipeline.boards.past import Past
 from pipeline.ci import board_outcome
 from pipeline.ci.board_outcome import FOLDER, Outcome
 from pipeline.ci.parcel import BASE
-from pipeline.lab.board_file import Board
-from pipeline.lab.past import Past
 from pipeline.project import layout
 from pipeline.records.gates import Verdict
 from pipeline.system import files

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.boards.board_file import Board
 from pipeline.ci.harmless import Moment, Name, Strict
-from pipeline.lab.board_file import Board
 from pipeline.project import layout
 from pipeline.records.gates import Verdict
 from pipeline.records.targets import describe

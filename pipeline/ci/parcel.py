@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.boards.board_file import Board
 from pipeline.ci import run_record
 from pipeline.data.dataset import open_dataset
-from pipeline.lab.board_file import Board
 from pipeline.project import layout
 from pipeline.project.passing import passing
 from pipeline.system import files

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 # What only a board runs, or what says how one is measured: no stage reads it.
-ON_BOARDS = ("runners", "tests/device", "pipeline/device", "pipeline/lab")
+ON_BOARDS = ("runners", "tests/device", "pipeline/device", "pipeline/boards")
 RESOLVE = "resolve@"  # the stages that write a recipe with its targets
 PACKAGES = "requirements.lock"  # no stage names it, every stage runs on it
 

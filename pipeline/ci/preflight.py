@@ -8,9 +8,9 @@ import json
 import time
 from dataclasses import dataclass
 
+from pipeline.boards.board_file import Board, board_names, load_board
 from pipeline.ci import board_outcome
 from pipeline.ci.board_outcome import Outcome
-from pipeline.lab.board_file import Board, board_names, load_board
 from pipeline.project.passing import passing
 from pipeline.system.errors import Missing, Refused
 from pipeline.system.github_api import GitHub

@@ -13,10 +13,10 @@ from itertools import takewhile
 
 from pydantic import ValidationError
 
+from pipeline.boards.board_file import Board
 from pipeline.ci import artifact, our_own
 from pipeline.ci.board_outcome import State
 from pipeline.ci.run_ended import Lax
-from pipeline.lab.board_file import Board
 from pipeline.records.targets import describe
 from pipeline.system.console import escape_markdown
 from pipeline.system.errors import BadData, some

@@ -24,8 +24,8 @@ def boards(state: bool, as_json: bool) -> None:
     With --state each is ready, away, throttled, sick (by the last check of its golden bundle) or unusable, with the
     reason. A `required` board's verdict blocks a change, an `advisory` one's is only told.
     """
-    from pipeline.lab.board_file import board_names, load_board
-    from pipeline.lab.presence import presence
+    from pipeline.boards.board_file import board_names, load_board
+    from pipeline.boards.presence import presence
 
     rows = []
     for name in board_names():
@@ -87,10 +87,10 @@ def run(
     """
     import tempfile
 
+    from pipeline.boards.board_file import load_board
     from pipeline.device import subject, verdicts
     from pipeline.device.on_board import OnBoard
     from pipeline.device.session import Session
-    from pipeline.lab.board_file import load_board
     from pipeline.records.gates import EXIT_CODES
     from pipeline.system import files, workflow_commands
 

@@ -120,8 +120,8 @@ def board(board: str, sha256: str, minutes: float, power_seconds: float | None) 
     What it came to lies in artifacts/boards/BOARD. The exit code is 0 whatever the verdict, which `edgeproof ci gate`
     turns into red and green; 2 is bad input.
     """
+    from pipeline.boards.board_file import load_board
     from pipeline.ci import board_job, parcel, policy
-    from pipeline.lab.board_file import load_board
     from pipeline.system import workflow_commands
 
     workflow_commands.stop()

@@ -8,11 +8,11 @@ from typing import Literal, TypeVar, get_args
 import onnx
 
 from pipeline.arithmetic import kinds
-from pipeline.boards.apart import done_apart
-from pipeline.boards.samples import Samples
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
 from pipeline.predict.patience import most_cpu_s
+from pipeline.processes.apart import done_apart
+from pipeline.processes.samples import Samples
 from pipeline.records.targets import Target
 from pipeline.system import files
 from pipeline.system.errors import BadModel, InputError, Refused, reason

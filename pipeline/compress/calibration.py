@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.arithmetic import kinds
-from pipeline.boards.samples import Samples
 from pipeline.compress.target_aware import fit_to_target
+from pipeline.processes.samples import Samples
 from pipeline.records.targets import Target
 from pipeline.system.errors import InputError, Refused, reason
 

@@ -18,9 +18,9 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite, simplified
 from pipeline.arithmetic.fp16.reach import Range, measure
 from pipeline.arithmetic.kinds import Kind
-from pipeline.boards.host import CORES
-from pipeline.boards.samples import Samples
 from pipeline.formats import node_names
+from pipeline.processes.host import CORES
+from pipeline.processes.samples import Samples
 from pipeline.system.errors import Refused
 
 LARGEST = float(np.finfo(np.float16).max)

@@ -13,8 +13,8 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from pipeline.boards.samples import Samples
 from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
+from pipeline.processes.samples import Samples
 
 BINS = 4096  # floating-point weights are told apart no finer than this while the shared values are looked for
 LEAST = 16  # weights for each shared value: smaller layers would gain nothing

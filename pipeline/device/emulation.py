@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline import emulators
 from pipeline.arithmetic import kinds
-from pipeline.boards.child import run
-from pipeline.boards.samples import Floats
 from pipeline.device.subject import Prepared, Subject
+from pipeline.processes.child import run
+from pipeline.processes.samples import Floats
 from pipeline.records.results import Audit, Grade
 from pipeline.records.targets import Target
 from pipeline.retest.audit import FP32_TOLERANCE, chosen

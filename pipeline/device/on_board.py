@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.boards.samples import Floats
+from pipeline.boards.access import SHORT_S, Sick, Throttled, Unmeasured
+from pipeline.boards.board_file import Board
+from pipeline.boards.kit import Kit
+from pipeline.boards.past import Past
+from pipeline.boards.second_chance import Patient
 from pipeline.device import golden
-from pipeline.lab.access import SHORT_S, Sick, Throttled, Unmeasured
-from pipeline.lab.board_file import Board
-from pipeline.lab.kit import Kit
-from pipeline.lab.past import Past
-from pipeline.lab.second_chance import Patient
+from pipeline.processes.samples import Floats
 from pipeline.records.targets import Target
 from pipeline.system.errors import InputError
 

@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--board")
     if name is None:
         return
-    from pipeline.lab.board_file import load_board
+    from pipeline.boards.board_file import load_board
     from pipeline.project.passing import passing
     from pipeline.system.errors import InputError
 
@@ -84,8 +84,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def board(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The board of `--board` (pipeline.device.on_board.OnBoard), open for the whole run."""
+    from pipeline.boards.board_file import load_board
     from pipeline.device.on_board import OnBoard
-    from pipeline.lab.board_file import load_board
 
     name = request.config.getoption("--board")
     if name is None:
@@ -123,8 +123,8 @@ def hold(session: Any, *names: str) -> None:
     Raises:
         Open: nothing can be said yet.
     """
+    from pipeline.boards.access import Open
     from pipeline.device import verdicts
-    from pipeline.lab.access import Open
     from pipeline.records.words import LIMITS
 
     found = verdicts.judged(session, verdicts.gates_of(session))
@@ -170,8 +170,8 @@ class _Verdicts:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: Any) -> None:
         if error is None or not self._item.config.getoption("--board"):
             return
+        from pipeline.boards.access import Unmeasured
         from pipeline.device.session import Fails
-        from pipeline.lab.access import Unmeasured
         from pipeline.system.errors import InputError
 
         session = getattr(self._item, "funcargs", {}).get("candidate")
@@ -202,8 +202,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
 def _tell(config: pytest.Config, file: Path) -> None:
     """Its state, and of one that was not ready since when it is sick, or when it was last seen."""
-    from pipeline.lab.board_file import load_board
-    from pipeline.lab.past import Past
+    from pipeline.boards.board_file import load_board
+    from pipeline.boards.past import Past
     from pipeline.system import files
 
     error = config.stash.get(REASON, None)

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.boards.access import Died, Throttled, Unmeasured
+from pipeline.boards.kit import Kit
 from pipeline.device import golden
 from pipeline.device.emulation import Agreement, agreement
 from pipeline.device.on_board import LOAD_S, Answers, OnBoard, ask, computes
 from pipeline.device.subject import Subject
-from pipeline.lab.access import Died, Throttled, Unmeasured
-from pipeline.lab.kit import Kit
 from pipeline.project import layout
 from pipeline.records.targets import Target
 from pipeline.system.errors import InputError, Missing

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.boards.samples import Floats
+from pipeline.boards.kit import CODE
 from pipeline.formats.pack import pack
-from pipeline.lab.kit import CODE
+from pipeline.processes.samples import Floats
 from pipeline.project import layout
 from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Precision, RuntimeName, Target

@@ -15,9 +15,9 @@ import imagehash
 import numpy as np
 from PIL import Image as Pillow
 
-from pipeline.boards.apart import done_apart
 from pipeline.data.images import Image
 from pipeline.ingest.png import check_pixels
+from pipeline.processes.apart import done_apart
 from pipeline.system.errors import BadData, InputError
 from runners.contract.capture_facts import MOST_SIDE
 

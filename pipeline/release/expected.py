@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic import kinds
-from pipeline.boards.child import run
-from pipeline.boards.samples import Floats
 from pipeline.data.dataset import open_dataset
+from pipeline.processes.child import run
+from pipeline.processes.samples import Floats
 from pipeline.project import layout
 from pipeline.project.candidate import Candidate
 from pipeline.records.results import Result

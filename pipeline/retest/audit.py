@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.boards.child import Outputs, Place, run
 from pipeline.formats import readers
 from pipeline.formats.contents import identity
+from pipeline.processes.child import Outputs, Place, run
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision
 from pipeline.system import cache, files

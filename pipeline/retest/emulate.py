@@ -14,11 +14,11 @@ from pydantic import TypeAdapter
 
 from pipeline.arithmetic import kinds
 from pipeline.arithmetic.kinds import Plan
-from pipeline.boards.child import Outputs, Place, run
-from pipeline.boards.failures import Failed
-from pipeline.boards.samples import Floats, Samples
 from pipeline.formats.own_names import OwnNames
 from pipeline.predict.patience import most_cpu_s
+from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.failures import Failed
+from pipeline.processes.samples import Floats, Samples
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit

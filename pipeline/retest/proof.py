@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import emulators
-from pipeline.boards.child import Place, run
-from pipeline.boards.failures import Crashed, Failed, OutOfMemory, RefusedByRuntime, TooSlow
-from pipeline.boards.pace import duration
-from pipeline.boards.samples import Samples
+from pipeline.processes.child import Place, run
+from pipeline.processes.failures import Crashed, Failed, OutOfMemory, RefusedByRuntime, TooSlow
+from pipeline.processes.pace import duration
+from pipeline.processes.samples import Samples
 from pipeline.records.results import Audit, Grade
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 import models
 from pipeline.arithmetic import kinds
-from pipeline.boards import host
 from pipeline.data.batches import Regions
 from pipeline.data.dataset import Dataset, SplitName
 from pipeline.formats import runtimes
 from pipeline.formats.onnx_file import input_size, load_onnx
 from pipeline.predict import predict
 from pipeline.predict.frame import unknown
+from pipeline.processes import host
 from pipeline.project import layout
 from pipeline.project.candidate import FACTS, Candidate
 from pipeline.records.predictions import Prediction

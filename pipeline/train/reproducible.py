@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from pipeline.boards import host
+from pipeline.processes import host
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 

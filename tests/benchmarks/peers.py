@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.boards.child import run
-from pipeline.boards.samples import Samples
 from pipeline.compress.calibration import quantize
 from pipeline.predict import predict
+from pipeline.processes.child import run
+from pipeline.processes.samples import Samples
 from pipeline.records.targets import Target
 from pipeline.retest.score import classes
 from runners.contract.engine_recipe import INPUT

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.boards import child
+from pipeline.processes import child
 from pipeline.records.results import Audit
 from pipeline.records.targets import Target, load_target
 from pipeline.retest import audit

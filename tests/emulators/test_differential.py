@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.boards import host
 from pipeline.check.check import check
 from pipeline.check.record import CheckReport
 from pipeline.data import own
 from pipeline.formats import model_file
+from pipeline.processes import host
 from pipeline.records.gates import Verdict
 from pipeline.records.targets import load_target
 from pipeline.system.errors import InputError

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline import emulators
 from pipeline.arithmetic import kinds
-from pipeline.boards.child import Place, run
-from pipeline.boards.failures import Crashed, Failed, Hung
+from pipeline.processes.child import Place, run
+from pipeline.processes.failures import Crashed, Failed, Hung
 from pipeline.records.targets import load_target
 
 pytestmark = pytest.mark.usefixtures("unruly")

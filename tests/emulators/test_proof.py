@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.boards import activity
-from pipeline.boards.child import Place
-from pipeline.boards.failures import Hung
+from pipeline.processes import activity
+from pipeline.processes.child import Place
+from pipeline.processes.failures import Hung
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision, load_target
 from pipeline.retest import audit

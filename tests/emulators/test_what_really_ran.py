@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from onnx import helper
 
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.boards.child import run
 from pipeline.cli import cli
 from pipeline.formats.network_file import load
 from pipeline.formats.own_names import OwnNames
 from pipeline.predict import predict
 from pipeline.predict.layers import layers_of
+from pipeline.processes.child import run
 from pipeline.records.targets import load_target
 from pipeline.retest.emulate import emulate
 from tests.graphs import Arrays, random

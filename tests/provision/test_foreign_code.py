@@ -17,9 +17,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from pipeline.boards.board_file import load_board
 from pipeline.ci import board_answers, board_outcome, parcel, preflight
 from pipeline.cli import cli
-from pipeline.lab.board_file import load_board
 from pipeline.records.results import Result
 from pipeline.system import workflow_commands
 from pipeline.system.errors import InputError

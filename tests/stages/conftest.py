@@ -35,7 +35,7 @@ def made(method: str, model: str = "lenet-5", project: Path = Path()) -> Candida
 
 def workers_left() -> str:
     """Children of this process that still run a model, by number."""
-    command = ["pgrep", "-P", str(os.getpid()), "-f", "pipeline.boards.worker"]
+    command = ["pgrep", "-P", str(os.getpid()), "-f", "pipeline.processes.worker"]
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 

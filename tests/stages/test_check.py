@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import models
-from pipeline.boards import child
 from pipeline.check import printout
 from pipeline.check.record import CheckReport
 from pipeline.cli import cli
@@ -25,6 +24,7 @@ from pipeline.data.dataset import open_dataset
 from pipeline.data.images import read_image
 from pipeline.data.own import Preprocessing, is_imported, open_samples
 from pipeline.formats.model_file import open_model
+from pipeline.processes import child
 from pipeline.project import layout
 from pipeline.records.results import Accuracy, read_result
 from pipeline.records.targets import load_target

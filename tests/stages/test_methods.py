@@ -20,12 +20,12 @@ from onnx import TensorProto, numpy_helper
 
 import models
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.boards.child import run as run_child
 from pipeline.compress.trainable_graph import TrainableGraph
 from pipeline.data.batches import Regions
 from pipeline.data.dataset import open_dataset
 from pipeline.formats.from_torch import run_onnx
 from pipeline.formats.onnx_file import load_onnx
+from pipeline.processes.child import run as run_child
 from pipeline.project import layout
 from pipeline.records.results import read_result
 from pipeline.records.targets import load_target

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
+from pipeline.boards.board_file import Board, load_board
+from pipeline.boards.kit import CODE
 from pipeline.ci import parcel
 from pipeline.ci.run_record import RunRecord
 from pipeline.device import subject, verdicts
@@ -18,8 +20,6 @@ from pipeline.device.emulation import Agreement
 from pipeline.device.on_board import Answers, OnBoard
 from pipeline.device.session import Session, Speed
 from pipeline.formats.pack import pack
-from pipeline.lab.board_file import Board, load_board
-from pipeline.lab.kit import CODE
 from pipeline.project import layout
 from pipeline.project.params import load_params
 from pipeline.project.passing import passing

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.boards import child
-from pipeline.boards.child import Place, run
 from pipeline.cli import cli
+from pipeline.processes import child
+from pipeline.processes.child import Place, run
 from pipeline.project import layout
 from pipeline.project.candidate import FACTS
 from pipeline.records.targets import load_target
@@ -125,12 +125,14 @@ def test_a_runtime_that_crashes_is_named(model: Path, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\nkill -SEGV $$\n")
     program.chmod(0o755)
     with pytest.raises(InputError, match=r"model\.xml: the runtime crashed \(signal 11\)"):
-        answers(model, samples(4), Place("crash", "pipeline.boards.backends.openvino_cpu", 1, launcher=[str(program)]))
+        answers(
+            model, samples(4), Place("crash", "pipeline.processes.backends.openvino_cpu", 1, launcher=[str(program)])
+        )
 
 
 def test_a_failure_in_one_place_stops_the_others(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        answers(model, samples(4), HOST, Place("nowhere", "pipeline.boards.backends.no_such", 1))
+        answers(model, samples(4), HOST, Place("nowhere", "pipeline.processes.backends.no_such", 1))
     assert workers_left() == ""
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.boards import recorded_boards
 from pipeline.data.cutting import build
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.importing import import_data
-from pipeline.lab import recorded_boards
 from pipeline.project import layout
 from pipeline.project.params import Params, load_params
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import onnx
 import pytest
 
-from pipeline.boards import activity, process
-from pipeline.boards.apart import done_apart
 from pipeline.compress.any_file import compress_file, convert_file
 from pipeline.data.own import random_samples
 from pipeline.formats.model_file import open_model
+from pipeline.processes import activity, process
+from pipeline.processes.apart import done_apart
 from pipeline.records.targets import load_target
 from pipeline.system.errors import BadModel, InputError, Refused
 from tests.graphs import model, node, random
@@ -97,7 +97,7 @@ def test_however_the_caller_ends_nothing_is_left(tmp_path: Path) -> None:
 import os, sys
 sys.path.insert(0, {str(Path.cwd())!r})
 from pathlib import Path
-from pipeline.boards.apart import done_apart
+from pipeline.processes.apart import done_apart
 from tests.unit.test_apart import waiting
 with done_apart(Path("net.onnx"), waiting, {str(tmp_path / "room")!r}, cpu_limit_s=99.0):
     pass

@@ -12,7 +12,7 @@ import onnxruntime
 import openvino
 import pytest
 
-from pipeline.boards.backends import onnxruntime_cpu, openvino_cpu
+from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.system import files
 from runners.contract import model_input
 from runners.contract.model_input import ModelInput

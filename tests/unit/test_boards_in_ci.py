@@ -11,12 +11,12 @@ from typing import Any, get_args
 import pytest
 from click.testing import CliRunner
 
+from pipeline.boards.board_file import Board, load_board
 from pipeline.ci import board_answers, board_job, board_outcome, parcel, policy, preflight, run_record, summary_text
 from pipeline.ci.board_outcome import WORDS, Outcome, State
 from pipeline.ci.run_record import RunRecord
 from pipeline.ci.summary_text import Links
 from pipeline.cli import cli
-from pipeline.lab.board_file import Board, load_board
 from pipeline.records.results import Result
 from pipeline.system import files, workflow_commands
 from pipeline.system.errors import BadData, InputError, Missing, Refused
@@ -275,7 +275,7 @@ def test_what_the_suite_refuses_is_bad_input(code: int, room: Path) -> None:
 SUITE = """
 import time
 import pytest
-from pipeline.lab import access
+from pipeline.boards import access
 
 def test_health(candidate):
     {body}

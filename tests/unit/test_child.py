@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.boards import activity, child, host, process
-from pipeline.boards.child import Outputs, Place, run
-from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
-from pipeline.boards.pace import duration
+from pipeline.processes import activity, child, host, process
+from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
+from pipeline.processes.pace import duration
 
 pytestmark = pytest.mark.usefixtures("unruly")
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.boards.child import Outputs
+from pipeline.boards import recorded_boards
+from pipeline.boards.access import Away, Outcome, TookTooLong, Unmeasured
+from pipeline.boards.board_file import Board, load_board
+from pipeline.boards.kit import Kit
+from pipeline.boards.on_this_machine import OnThisMachine
 from pipeline.device import emulation, golden, on_board, session, verdicts
 from pipeline.device.emulation import agreement
 from pipeline.device.on_board import Answers, OnBoard
 from pipeline.device.session import Fails, Session
 from pipeline.device.subject import Subject
-from pipeline.lab import recorded_boards
-from pipeline.lab.access import Away, Outcome, TookTooLong, Unmeasured
-from pipeline.lab.board_file import Board, load_board
-from pipeline.lab.kit import Kit
-from pipeline.lab.on_this_machine import OnThisMachine
+from pipeline.processes.child import Outputs
 from pipeline.records.gates import Gates
 from pipeline.records.results import Audit, Result
 from pipeline.records.targets import load_target
@@ -101,7 +101,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Subject) -> 
     """What stands for every board in this test."""
     monkeypatch.setattr(golden, "download", lambda target, room: tiny.download)
     Scripted.said, Scripted.asked = {"facts": FACTS, "logits": ANSWERED}, []
-    monkeypatch.setattr("pipeline.lab.ways.open_access", lambda board, within_s: Scripted(board))
+    monkeypatch.setattr("pipeline.boards.ways.open_access", lambda board, within_s: Scripted(board))
     return Scripted
 
 
@@ -181,9 +181,9 @@ def test_a_board_that_is_away_leaves_all_unmeasured(monkeypatch: pytest.MonkeyPa
     def away(board: Board, within_s: float) -> Any:
         raise Away(f"{board.name} is away: no route to host")
 
-    monkeypatch.setattr("pipeline.lab.ways.open_access", away)
+    monkeypatch.setattr("pipeline.boards.ways.open_access", away)
     switched: list[str] = []
-    monkeypatch.setattr("pipeline.lab.ways.power_cycle", lambda board: switched.append(board.name))
+    monkeypatch.setattr("pipeline.boards.ways.power_cycle", lambda board: switched.append(board.name))
     with OnBoard(load_board("atom-1").model_copy(update={"answer_s": 0.01})) as on:
         found = Session(on, tiny)
         found.all()

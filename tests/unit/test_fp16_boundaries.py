@@ -17,8 +17,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from pipeline.arithmetic import kinds
 from pipeline.arithmetic.fp16.boundaries import rewrite
 from pipeline.arithmetic.fp16.engine import Counts
-from pipeline.boards.child import Place, run
 from pipeline.compress.half_precision import to_half_precision
+from pipeline.processes.child import Place, run
 from pipeline.system.errors import BadModel, InputError
 from tests.graphs import Arrays, backend, half, infer, model, node, ones, random
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab.recorded_boards import CPU, GPU, busy, write
+from pipeline.boards.recorded_boards import CPU, GPU, busy, write
 from pipeline.records.board import Fingerprint
 from runners.edge.health import fingerprint, snapshot
 from runners.edge.health.clocks import Clock, cores_of

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.lab.recorded_boards import CPU, write
+from pipeline.boards.recorded_boards import CPU, write
 from runners.edge.health.snapshot import Board
 from runners.edge.program.heat import LOOKS, Heat
 

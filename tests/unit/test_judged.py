@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.arithmetic.fp16 import engine
-from pipeline.boards.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.check.chance import no_better, says_little
 from pipeline.check.difference import NO_NUMBERS, percent
 from pipeline.check.outputs import choose, matching
@@ -16,6 +15,7 @@ from pipeline.check.task import Task, find
 from pipeline.check.verdict import accuracy_drop, changed_answers, difference_percent
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import open_model
+from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.records.results import Accuracies, Accuracy
 from pipeline.retest.score import classes
 from pipeline.system.errors import InputError

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from pipeline import emulators
 from pipeline.arithmetic import kinds
 from pipeline.arithmetic.kinds import Kind, Plan, capped_isa
-from pipeline.boards import child, host
-from pipeline.boards.child import Place
 from pipeline.cli import cli
+from pipeline.processes import child, host
+from pipeline.processes.child import Place
 from pipeline.records.targets import Precision, Target, load_target, target_names
 from pipeline.system.errors import InputError
 
@@ -162,7 +162,7 @@ def test_a_user_s_own_cap_reaches_no_run(tmp_path: Path, monkeypatch: pytest.Mon
 
 DICE = """
 from pipeline.arithmetic.kinds import Kind, Plan
-from pipeline.boards.child import Place
+from pipeline.processes.child import Place
 
 
 class Dice(Kind):
@@ -170,7 +170,7 @@ class Dice(Kind):
         return f"{target.name} is thrown"
 
     def plan(self, target, precision):
-        here = Place("this machine", "pipeline.boards.backends.onnxruntime_cpu", 1)
+        here = Place("this machine", "pipeline.processes.backends.onnxruntime_cpu", 1)
         return Plan(host=here, target=here, grade="unaudited")
 
 

@@ -12,13 +12,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from pipeline.boards import ways
+from pipeline.boards.access import TookTooLong, Unmeasured
+from pipeline.boards.board_file import board_names, load_board
+from pipeline.boards.kit import Kit, packed_code
+from pipeline.boards.past import Past
+from pipeline.boards.second_chance import Patient
 from pipeline.cli import cli
-from pipeline.lab import ways
-from pipeline.lab.access import TookTooLong, Unmeasured
-from pipeline.lab.board_file import board_names, load_board
-from pipeline.lab.kit import Kit, packed_code
-from pipeline.lab.past import Past
-from pipeline.lab.second_chance import Patient
 from pipeline.records.targets import load_target, target_names
 from pipeline.system.errors import InputError
 
@@ -82,7 +82,7 @@ def test_a_board_that_is_not_there_is_told_with_the_nearest() -> None:
 
 def test_boards_are_listed_for_people_and_for_workflows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path))
-    monkeypatch.setattr("pipeline.lab.board_file.board_names", lambda folder=None: ["emulated-atom-x5-e3940"])
+    monkeypatch.setattr("pipeline.boards.board_file.board_names", lambda folder=None: ["emulated-atom-x5-e3940"])
     shown = CliRunner().invoke(cli, ["boards", "--state"])
     assert "emulated-atom-x5-e3940" in shown.output
     assert "ready" in shown.output

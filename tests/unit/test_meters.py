@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.lab.recorded_boards import ORIN_INA, RANGE_UJ, TX2_INA, write
+from pipeline.boards.recorded_boards import ORIN_INA, RANGE_UJ, TX2_INA, write
 from pipeline.records.targets import load_target, target_names
 from runners.edge import meters, sysfs
 from runners.edge.meters import PowerMeter, command, open_meter, rapl

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab import recorded_boards
-from pipeline.lab.recorded_boards import ORIN_INA, RANGE_UJ, write
+from pipeline.boards import recorded_boards
+from pipeline.boards.recorded_boards import ORIN_INA, RANGE_UJ, write
 from pipeline.records.board import Fingerprint, Health, Watts
 from runners.edge.monitor import __main__ as program
 from runners.edge.monitor import cores, energy, monitor

@@ -15,15 +15,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from pipeline.boards.access import Away, TookTooLong
+from pipeline.boards.board_file import load_board
+from pipeline.boards.presence import presence
+from pipeline.boards.second_chance import Patient
+from pipeline.boards.ways import open_access
 from pipeline.cli import cli
 from pipeline.device import session, verdicts
 from pipeline.device.on_board import OnBoard
 from pipeline.device.session import Session
-from pipeline.lab.access import Away, TookTooLong
-from pipeline.lab.board_file import load_board
-from pipeline.lab.presence import presence
-from pipeline.lab.second_chance import Patient
-from pipeline.lab.ways import open_access
 from pipeline.records.gates import Gates
 from pipeline.records.targets import load_target
 from tests.loopback_board import Loopback, loopback
@@ -117,7 +117,7 @@ def test_a_board_that_is_away_is_switched_off_and_on_and_then_answers(board: Loo
 def test_a_board_that_stays_away_is_away_in_bounded_time(
     board: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.lab.presence.WITHIN_S", 0.5)
+    monkeypatch.setattr("pipeline.boards.presence.WITHIN_S", 0.5)
     monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path / "cache"))  # what is remembered of a board is nobody else's
     board.stop()
     content = yaml.safe_load(board.file.read_text())

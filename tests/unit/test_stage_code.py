@@ -119,8 +119,8 @@ def test_a_dependency_that_is_taken_out_is_missed(stage: str, name: str) -> None
 
 
 def test_what_is_imported_by_name_is_followed() -> None:
-    assert {"pipeline.arithmetic.kinds.capped_isa", "pipeline.boards.backends.openvino_cpu"} <= closure("retest")
-    assert {"pipeline.arithmetic.saturation.backend", "pipeline.boards.worker"} <= closure("retest")
+    assert {"pipeline.arithmetic.kinds.capped_isa", "pipeline.processes.backends.openvino_cpu"} <= closure("retest")
+    assert {"pipeline.arithmetic.saturation.backend", "pipeline.processes.worker"} <= closure("retest")
     assert {"pipeline.compress.steps.prune", "models.efficientnet_lite"} <= closure("compress")
 
 

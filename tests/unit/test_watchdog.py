@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pipeline.boards.board_file import Board
 from pipeline.ci import preflight, watchdog
 from pipeline.ci.watchdog import MARK
 from pipeline.cli import cli
-from pipeline.lab.board_file import Board
 from pipeline.system import workflow_commands
 from pipeline.system.github_api import ApiError, GitHub
 from tests.fake_github import BOT, MOST_BODY, MOST_TITLE, REPOSITORY, TOKEN, FakeGitHub, ago, serving, workflow

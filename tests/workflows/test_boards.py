@@ -88,14 +88,14 @@ def test_boards_that_are_away_throttled_or_hang_are_no_pass_and_not_red(reposito
     declare(repository, "away", place=None, recorded=None, soc="E3940", labels=["atom"], required=True, answer_s=1,
             targets=nowhere)  # fmt: skip
     declare(repository, "hot", **HOSTED, recorded="hot")
-    edit(repository, "pipeline/lab/recorded_boards.py", lambda text: text + (
+    edit(repository, "pipeline/boards/recorded_boards.py", lambda text: text + (
         '\n\nTREES["hot"] = lambda root: write(atom(root), {"sys/class/thermal/cooling_device0/cur_state": 1})\n'
     ))  # fmt: skip
     hangs = repository.machine.folder / "hangs"
     hangs.write_text("#!/bin/sh\nexec sleep 600\n")
     hangs.chmod(0o755)
     declare(repository, "hung", **HOSTED, python=str(hangs))
-    edit(repository, "pipeline/lab/access.py", lambda text: text.replace("SHORT_S = 60.0", "SHORT_S = 3.0"))
+    edit(repository, "pipeline/boards/access.py", lambda text: text.replace("SHORT_S = 60.0", "SHORT_S = 3.0"))
     run = repository.propose("boards that cannot")
     assert run.code == 0, run.output
     assert run.jobs == ["plan", "preflight", "board", "board", "board", "report"]

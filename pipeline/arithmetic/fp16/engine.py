@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite
-from pipeline.boards.answers import answer
+from pipeline.processes.answers import answer
 from pipeline.system.errors import BadModel
 
 Values = dict[str, NDArray[Any]]  # tensors by name

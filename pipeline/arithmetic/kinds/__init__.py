@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.boards.child import Place
+from pipeline.processes.child import Place
 from pipeline.records.results import CloudBasis, Grade
 from pipeline.records.targets import Precision, Target
 from pipeline.system.errors import Refused, unknown

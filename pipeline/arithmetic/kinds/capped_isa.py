@@ -6,11 +6,11 @@ process of its own.
 """
 
 from pipeline.arithmetic.kinds import Kind, Plan
-from pipeline.boards import host
-from pipeline.boards.child import Place
+from pipeline.processes import host
+from pipeline.processes.child import Place
 from pipeline.records.targets import Precision, Target
 
-BACKEND = "pipeline.boards.backends.openvino_cpu"
+BACKEND = "pipeline.processes.backends.openvino_cpu"
 ANALYSIS = "pipeline.arithmetic.saturation.backend"
 
 

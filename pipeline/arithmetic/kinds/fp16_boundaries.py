@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arithmetic.kinds import Kind, Plan, needs_onnx
-from pipeline.boards import host
-from pipeline.boards.child import Place
+from pipeline.processes import host
+from pipeline.processes.child import Place
 from pipeline.records.targets import Precision, Target
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Fp16Boundaries(Kind):
 
     def plan(self, target: Target, precision: Precision) -> Plan:
         """FP32 is what this machine calculates; FP16 lies between two ways to add up."""
-        here = Place("this machine", "pipeline.boards.backends.onnxruntime_cpu", host.CORES)
+        here = Place("this machine", "pipeline.processes.backends.onnxruntime_cpu", host.CORES)
         if precision != "fp16":
             return Plan(host=here, target=here, cloud=here, cloud_basis="measured", grade="bounded")
         bounds = {

@@ -6,12 +6,12 @@ ONNX Runtime's 8-bit kernels for x86 and for Arm answer differently, so nothing 
 from pathlib import Path
 
 from pipeline.arithmetic.kinds import Kind, Plan, needs_onnx
-from pipeline.boards import host
-from pipeline.boards.child import Place
+from pipeline.processes import host
+from pipeline.processes.child import Place
 from pipeline.records.results import CloudBasis
 from pipeline.records.targets import Precision, Target
 
-BACKEND = "pipeline.boards.backends.onnxruntime_cpu"
+BACKEND = "pipeline.processes.backends.onnxruntime_cpu"
 
 
 class QemuAarch64(Kind):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.kernel import convolve, excess
 from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
-from pipeline.boards.answers import answer
 from pipeline.formats.layer_names import clean_name, layers_in
+from pipeline.processes.answers import answer
 from pipeline.records.results import SaturatedLayer
 
 # Quantized values calculated in floating point, whose sums do not saturate; OpenVINO does not document the property.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.analysis import SaturationReport
-from pipeline.boards.backends.openvino_cpu import positions, read
+from pipeline.processes.backends.openvino_cpu import positions, read
 
 
 def open_backend(job: dict[str, Any]) -> "Saturation":

@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.boards.samples import Samples
 from pipeline.data.importing import MARK
 from pipeline.data.own.arrays import open_arrays
 from pipeline.data.own.image_samples import open_images
 from pipeline.data.own.noise import random_samples
 from pipeline.data.own.preprocessing import Preprocessing
 from pipeline.formats.axes import Layout
+from pipeline.processes.samples import Samples
 from pipeline.system.errors import BadData
 
 __all__ = ["LabelledSamples", "Preprocessing", "is_imported", "open_samples", "random_samples"]

@@ -4,9 +4,9 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from pipeline.boards import host
 from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, well, wrong
+from pipeline.processes import host
 
 
 def look(subject: Subject) -> Iterator[Finding]:

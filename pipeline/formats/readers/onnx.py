@@ -8,7 +8,7 @@ from pipeline.formats.graph.graph import Graph
 
 SUFFIX = ".onnx"
 TITLE = "ONNX"
-BACKEND = "pipeline.boards.backends.onnxruntime_cpu"
+BACKEND = "pipeline.processes.backends.onnxruntime_cpu"
 
 
 def contents(path: Path) -> Contents:

@@ -8,7 +8,7 @@ from pipeline.formats.graph.graph import Graph
 
 SUFFIX = ".xml"
 TITLE = "an OpenVINO IR"
-BACKEND = "pipeline.boards.backends.openvino_cpu"
+BACKEND = "pipeline.processes.backends.openvino_cpu"
 
 
 def contents(path: Path) -> Contents:

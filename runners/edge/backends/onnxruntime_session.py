@@ -1,6 +1,6 @@
 """ONNX Runtime: an inference session on one device. NumPy and ONNX Runtime only.
 
-The re-test runs this very class (pipeline/boards/backends/onnxruntime_cpu.py), under an emulator too.
+The re-test runs this very class (pipeline/processes/backends/onnxruntime_cpu.py), under an emulator too.
 """
 
 import os

@@ -1,6 +1,6 @@
 """OpenVINO: a network compiled for one device and one size of batch. NumPy and OpenVINO only.
 
-The re-test compiles and runs with this very class (pipeline/boards/backends/openvino_cpu.py).
+The re-test compiles and runs with this very class (pipeline/processes/backends/openvino_cpu.py).
 """
 
 import os

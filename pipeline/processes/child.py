@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.boards import host
-from pipeline.boards.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
-from pipeline.boards.pace import Pace
-from pipeline.boards.process import Ended, Process, Stuck
+from pipeline.processes import host
+from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
+from pipeline.processes.pace import Pace
+from pipeline.processes.process import Ended, Process, Stuck
 from pipeline.system.errors import BadModel
 
 INSTALLED, PACKAGES = Path(__file__).resolve().parents[2], ("pipeline", "models", "runners")
@@ -41,7 +41,7 @@ NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate m
 class Place:
     """Where and how a model runs: what starts the Python, its environment, and its limits.
 
-    `backend` is the module that runs it: one with a function `open_backend`, such as those in pipeline/boards/backends.
+    `backend` is the module that runs it: one with a function `open_backend`, such as those in `backends/`.
     `where` says it in the words of an error: "the runtime refused it ...".
     `environment` replaces variables of the caller; a variable set to None is taken away.
     """
@@ -94,7 +94,7 @@ class Child:
         limit = place.memory_limit_mib or share_mib
         try:
             self._process = Process(
-                [*place.launcher, "-m", "pipeline.boards.worker", json.dumps(job)],
+                [*place.launcher, "-m", "pipeline.processes.worker", json.dumps(job)],
                 {name: value for name, value in environment.items() if value is not None},
                 _code(folder),
                 folder,

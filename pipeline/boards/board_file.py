@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from pipeline.lab import recorded_boards
+from pipeline.boards import recorded_boards
 from pipeline.records.targets import Target, describe, load_target
 from pipeline.system.errors import InputError, unknown
 

@@ -1,8 +1,8 @@
 """The way to a board, by where it is."""
 
-from pipeline.lab.access import Access
-from pipeline.lab.board_file import Board
-from pipeline.lab.on_this_machine import OnThisMachine
+from pipeline.boards.access import Access
+from pipeline.boards.board_file import Board
+from pipeline.boards.on_this_machine import OnThisMachine
 
 
 def open_access(board: Board, within_s: float) -> Access:
@@ -13,7 +13,7 @@ def open_access(board: Board, within_s: float) -> Access:
         InputError: its file says something that labgrid does not take.
     """
     if board.place == "ssh":
-        from pipeline.lab.over_ssh import OverSsh
+        from pipeline.boards.over_ssh import OverSsh
 
         return OverSsh(board, within_s)
     return OnThisMachine(board)
@@ -27,6 +27,6 @@ def power_cycle(board: Board) -> bool:
     """
     if board.place != "ssh":
         return False
-    from pipeline.lab import over_ssh
+    from pipeline.boards import over_ssh
 
     return over_ssh.power_cycle(board)

@@ -20,8 +20,8 @@ from labgrid.driver import ExecutionError
 from labgrid.exceptions import NoDriverFoundError
 from labgrid.protocol import PowerProtocol
 
-from pipeline.lab.access import SHORT_S, Access, Away, Outcome, TookTooLong, Unmeasured, words
-from pipeline.lab.board_file import Board
+from pipeline.boards.access import SHORT_S, Access, Away, Outcome, TookTooLong, Unmeasured, words
+from pipeline.boards.board_file import Board
 from pipeline.system.errors import InputError
 
 ROLE = "main"  # labgrid's name for the one target of an environment

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.boards.answers import answer
+from pipeline.processes.answers import answer
 from runners.edge.backends.onnxruntime_session import OnnxRuntimeSession
 
 

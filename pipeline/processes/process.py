@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.boards.activity import MARK, Standstill, kill
+from pipeline.processes.activity import MARK, Standstill, kill
 
 POLL_S = 0.2  # how soon a death is noticed
 STILL_S = 4.5  # without using the CPU or wanting to: nothing but a dead-lock sleeps that long over an answer

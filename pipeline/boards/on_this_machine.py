@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.boards.activity import MARK, kill
-from pipeline.lab import recorded_boards
-from pipeline.lab.access import Access, Outcome, TookTooLong, Unmeasured
-from pipeline.lab.board_file import Board
+from pipeline.boards import recorded_boards
+from pipeline.boards.access import Access, Outcome, TookTooLong, Unmeasured
+from pipeline.boards.board_file import Board
+from pipeline.processes.activity import MARK, kill
 
 
 class OnThisMachine(Access):

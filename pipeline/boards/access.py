@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pipeline.lab.board_file import Board
+from pipeline.boards.board_file import Board
 
 SHORT_S = 60.0  # for a program that only looks
 

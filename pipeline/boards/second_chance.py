@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.lab import ways
-from pipeline.lab.access import Access, Away, Outcome, Unmeasured
-from pipeline.lab.board_file import Board
+from pipeline.boards import ways
+from pipeline.boards.access import Access, Away, Outcome, Unmeasured
+from pipeline.boards.board_file import Board
 
 PAUSE_S = 2.0  # between two tries to reach a board that starts
 

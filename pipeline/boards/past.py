@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline.lab.board_file import Board
+from pipeline.boards.board_file import Board
 from pipeline.system import cache, files
 
 SLOWER = 1.10  # than the median of its sound checks: a board so slow is sick

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.lab.access import SHORT_S, Away, State, Unmeasured
-from pipeline.lab.board_file import Board
-from pipeline.lab.kit import Kit
-from pipeline.lab.past import Past
-from pipeline.lab.ways import open_access
+from pipeline.boards.access import SHORT_S, Away, State, Unmeasured
+from pipeline.boards.board_file import Board
+from pipeline.boards.kit import Kit
+from pipeline.boards.past import Past
+from pipeline.boards.ways import open_access
 from pipeline.system.errors import InputError
 
 WITHIN_S = 10.0

@@ -7,8 +7,8 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from pipeline.boards.answers import answer
 from pipeline.formats.layer_names import clean_name, layers_in, weights_name
+from pipeline.processes.answers import answer
 from runners.edge.backends.openvino_model import OpenVinoModel
 
 BOUNDARIES = ("FakeQuantize",)

@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from pipeline.boards.child import INSTALLED, without_core
-from pipeline.boards.failures import SIGNALS
-from pipeline.boards.pace import duration
-from pipeline.boards.process import Ended, Process, Stuck
-from pipeline.boards.worker import PR_SET_PDEATHSIG
+from pipeline.processes.child import INSTALLED, without_core
+from pipeline.processes.failures import SIGNALS
+from pipeline.processes.pace import duration
+from pipeline.processes.process import Ended, Process, Stuck
+from pipeline.processes.worker import PR_SET_PDEATHSIG
 from pipeline.system import errors
 from pipeline.system.errors import BadModel, InputError, shown
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.lab.access import SHORT_S, Access, Died, Outcome, Unmeasured
+from pipeline.boards.access import SHORT_S, Access, Died, Outcome, Unmeasured
 from pipeline.system import files
 from pipeline.system.errors import InputError
 
