@@ -186,17 +186,6 @@ class FakeGitHub:
         self.artifacts[number] = {**listed, "size_in_bytes": len(content), "content": content}
         return number
 
-    def listed(self, query: dict[str, str], run: int | None = None) -> Any:
-        """Artifacts of a name, the newest first."""
-        newest_first = [self.artifacts[number] for number in sorted(self.artifacts, reverse=True)]
-        found = [
-            one
-            for one in newest_first
-            if query.get("name") in (None, one["name"]) and run in (None, one["workflow_run"]["id"])
-        ]
-        shown = [{name: value for name, value in one.items() if name != "content"} for one in found]
-        return 200, {"total_count": len(found), "artifacts": shown}
-
     # What a route answers: a status and a body, or a status and where to go instead.
 
     @route("GET", "pulls", "state", "head")
@@ -318,11 +307,13 @@ class FakeGitHub:
 
     @route("GET", r"actions/runs/(\d+)/artifacts", "name")
     def _artifacts(self, query: dict[str, str], run: str) -> Any:
-        return self.listed(query, int(run))
-
-    @route("GET", "actions/artifacts", "name")
-    def _all_artifacts(self, query: dict[str, str]) -> Any:
-        return self.listed(query)
+        newest_first = [self.artifacts[number] for number in sorted(self.artifacts, reverse=True)]
+        found = [
+            {name: value for name, value in one.items() if name != "content"}
+            for one in newest_first
+            if query.get("name") in (None, one["name"]) and one["workflow_run"]["id"] == int(run)
+        ]
+        return 200, {"total_count": len(found), "artifacts": found}
 
     @route("GET", r"actions/artifacts/(\d+)/zip")
     def _zip(self, query: dict[str, str], number: str) -> Any:

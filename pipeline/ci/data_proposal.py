@@ -17,14 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.project import layout
 from pipeline.records.targets import describe
 from pipeline.system.errors import BadData
-from pipeline.system.github_api import ApiError, GitHub
+from pipeline.system.github_api import NOT_FOUND, ApiError, GitHub
 
 POINTER = f"{layout.DATA}.dvc"
 DECISIONS = "decisions.json"
 WORKFLOW = "pr.yml"
 MOST_BYTES = 64 << 20  # of decisions
 MOST_POINTER, MOST_TEXT = 4096, 8000  # bytes, characters
-NOT_FOUND = 404
 
 
 class _Strict(BaseModel):

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 
 from pipeline.boards.board_file import Board, board_names, load_board
-from pipeline.ci import board_outcome
-from pipeline.ci.board_outcome import Outcome
+from pipeline.ci import board_outcome, heard
+from pipeline.ci.board_outcome import Outcome, State
 from pipeline.project.passing import passing
 from pipeline.system.errors import Missing, Refused
 from pipeline.system.github_api import GitHub
@@ -68,19 +68,18 @@ def look(github: GitHub | None, lab: GitHub | None) -> Preflight:
         InputError: a board's file is not a valid one.
         ApiError: GitHub refuses.
     """
-    asked, outcomes = [], []
+    states: list[tuple[Board, State]] = []
     for board in declared():
         try:
             passing(board.profile)
         except Missing:
-            outcomes.append(board_outcome.of_board(board, "nothing to measure"))
-            continue
-        if lab is None or SELF_HOSTED not in runs_on(board) or _online(lab, board):
-            asked.append(board)
-            outcomes.append(board_outcome.of_board(board, "unanswered", since=_last_seen(github, board)))
+            states.append((board, "nothing to measure"))
         else:
-            outcomes.append(board_outcome.of_board(board, "away", since=_last_seen(github, board)))
-    return Preflight(asked, outcomes)
+            there = lab is None or SELF_HOSTED not in runs_on(board) or _online(lab, board)
+            states.append((board, "unanswered" if there else "away"))
+    seen = _last_seen(github, [board for board, state in states if state != "nothing to measure"])
+    outcomes = [board_outcome.of_board(board, state, since=seen.get(board.name)) for board, state in states]
+    return Preflight([board for board, state in states if state == "unanswered"], outcomes)
 
 
 def _online(lab: GitHub, board: Board) -> bool:
@@ -96,9 +95,11 @@ def _online(lab: GitHub, board: Board) -> bool:
     return False
 
 
-def _last_seen(github: GitHub | None, board: Board) -> str | None:
-    """When a job of the board last left what it found; GitHub lists artifacts with the newest first."""
-    if github is None:
-        return None
-    found = github.get("actions/artifacts", name=f"board-{board.name}", per_page=1)["artifacts"]
-    return str(found[0]["created_at"]) if found else None
+def _last_seen(github: GitHub | None, boards: list[Board]) -> dict[str, str]:
+    """When each last answered a run of the main branch, where GitHub can be asked and knows."""
+    if github is None or not boards:
+        return {}
+    with heard.as_documented():
+        branch = str(github.get(f"/repos/{github.repository}")["default_branch"])
+    found = heard.last_heard(github, {board.name for board in boards}, branch)
+    return {name: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in found.items()}

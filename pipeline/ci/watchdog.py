@@ -6,30 +6,24 @@ was cancelled has failed, whether somebody cancelled it or no machine took a job
 GitHub calls alike.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from pydantic import ValidationError
-
 from pipeline.boards.board_file import Board
-from pipeline.ci import artifact, our_own
-from pipeline.ci.board_outcome import State
+from pipeline.ci import our_own
+from pipeline.ci.heard import ANSWERED, NIGHTLY, NOT_ASKED, RECORDS, as_documented, last_heard, newest_first, runs
 from pipeline.ci.run_ended import Lax
-from pipeline.records.targets import describe
 from pipeline.system.console import escape_markdown
-from pipeline.system.errors import BadData, some
-from pipeline.system.github_api import SCHEDULES_END, ApiError, GitHub
+from pipeline.system.errors import some
+from pipeline.system.github_api import SCHEDULES_END, GitHub
 
 MARK = "<!-- edgeproof: the watchdog -->"
-NIGHTLY, CHANGES = "nightly.yml", "pr.yml"
-NIGHTS = ("schedule", "workflow_dispatch")  # one that somebody starts by hand is as good
 LATE = timedelta(hours=36)  # one a day, which GitHub may start hours late
 SILENT = timedelta(days=3)
 SOON = timedelta(days=15)
-SILENT_STATES: tuple[State, ...] = ("away", "unanswered", "hangs", "unusable")
-NIGHTS_LOOKED_AT, RECORDS, JOBS_NAMED = 30, 20, 20
+NIGHTS_LOOKED_AT, JOBS_NAMED = 30, 20
 MOST_TITLE = 256
 WELL = ("success", "skipped")
 
@@ -42,15 +36,6 @@ class _Repository(Lax):
 
 class _Workflow(Lax):
     state: str
-    created_at: datetime
-
-
-class _Run(Lax):
-    id: int
-    event: str
-    status: str
-    conclusion: str | None
-    head_sha: str
     created_at: datetime
 
 
@@ -74,7 +59,7 @@ def watch(github: GitHub, boards: Sequence[Board], server: str, now: datetime) -
     Raises:
         ApiError: GitHub refuses, or answers in another form than it documents; then nothing is written.
     """
-    try:
+    with as_documented():
         repository = _Repository.model_validate(github.get(f"/repos/{github.repository}"))
         workflow = _Workflow.model_validate(github.get(f"actions/workflows/{NIGHTLY}"))
         found = [
@@ -82,15 +67,12 @@ def watch(github: GitHub, boards: Sequence[Board], server: str, now: datetime) -
             *_schedules(repository, now),
             *_boards(github, boards, repository.default_branch, workflow.created_at, now),
         ]
-    except (ValidationError, KeyError) as error:
-        said = describe(error) if isinstance(error, ValidationError) else f"no {error}"
-        raise ApiError(f"GitHub: another form than documented: {said}") from error
     return _tell(github, found)
 
 
 def _nights(github: GitHub, workflow: _Workflow, branch: str, server: str, now: datetime) -> Iterator[Trouble]:
-    runs = _runs(github, NIGHTLY, branch, NIGHTS_LOOKED_AT)
-    ended = _newest_first(run for run in runs if run.status == "completed")
+    nights = runs(github, NIGHTLY, branch, NIGHTS_LOOKED_AT)
+    ended = newest_first(run for run in nights if run.status == "completed")
     failed = list(takewhile(lambda run: run.conclusion != "success", ended))
     pages = f"{server}/{github.repository}/actions"
     if failed:
@@ -108,7 +90,7 @@ def _nights(github: GitHub, workflow: _Workflow, branch: str, server: str, now: 
         why = f"GitHub says that {NIGHTLY} is {_quoted(workflow.state)}: `gh workflow enable {NIGHTLY}`."
         yield Trouble("the night is switched off", why)
     elif now - last > LATE:
-        waiting = [run for run in runs if run.status != "completed"]
+        waiting = [run for run in nights if run.status != "completed"]
         still = f" [One]({pages}/runs/{waiting[0].id}) is {_quoted(waiting[0].status)}." if waiting else ""
         ago = f"since {last:%Y-%m-%d %H:%M} UTC" if ended else "at all so far"
         yield Trouble("no night", f"No night has come to an end {ago}; there is to be one a day.{still}")
@@ -127,7 +109,8 @@ def _schedules(repository: _Repository, now: datetime) -> Iterator[Trouble]:
 
 def _boards(github: GitHub, boards: Sequence[Board], branch: str, since: datetime, now: datetime) -> Iterator[Trouble]:
     names = [board.name for board in boards]
-    heard = _heard(github, names, branch) if names else {}
+    # A run that asked it nothing says nothing against it.
+    heard = last_heard(github, names, branch, (*ANSWERED, *NOT_ASKED)) if names else {}
     for board in boards:
         last = heard.get(board.name)
         if now - (last or since) > SILENT:
@@ -139,38 +122,6 @@ def _boards(github: GitHub, boards: Sequence[Board], branch: str, since: datetim
                 f"The board {_quoted(board.name)} ({_quoted(board.target)}) {told}. On the machine that runs its jobs: "
                 "`journalctl -u edgeproof-runner`; what else there is to look at, docs/boards.md says.",
             )
-
-
-def _heard(github: GitHub, names: Sequence[str], branch: str) -> dict[str, datetime]:
-    """When each board last answered, by the records of the newest runs of the branch itself.
-
-    A run that had nothing for it to measure asked it nothing, and says nothing against it.
-    """
-    runs = [run for workflow in (NIGHTLY, CHANGES) for run in _runs(github, workflow, branch, RECORDS)]
-    heard: dict[str, datetime] = {}
-    for run in _newest_first(run for run in runs if run.status == "completed")[:RECORDS]:
-        number = artifact.of_run(github, run.id).record
-        try:
-            boards = [] if number is None else artifact.record(github, number).boards
-        except BadData:  # of an older version
-            continue
-        for board in boards:
-            if board.state not in SILENT_STATES:
-                heard.setdefault(board.board, run.created_at)
-        if heard.keys() >= set(names):
-            break
-    return heard
-
-
-def _runs(github: GitHub, workflow: str, branch: str, most: int) -> list[_Run]:
-    """The newest runs of a branch of the repository itself: a fork's may have the same name, but runs for nothing else
-    than its pull request."""
-    listed = github.get(f"actions/workflows/{workflow}/runs", branch=branch, per_page=most)["workflow_runs"]
-    return [run for run in map(_Run.model_validate, listed) if run.event in (*NIGHTS, "push")]
-
-
-def _newest_first(runs: Iterable[_Run]) -> list[_Run]:
-    return sorted(runs, key=lambda run: run.created_at, reverse=True)
 
 
 def _named(jobs: Sequence[_Job]) -> Iterator[str]:

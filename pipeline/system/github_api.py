@@ -20,6 +20,7 @@ from pipeline.system.errors import InputError, Missing
 
 API = "https://api.github.com"
 TIMEOUT_S = 30
+NOT_FOUND = 404
 SCHEDULES_END = timedelta(days=60)  # after the last push, in a public repository
 # Reads only: what was written may have arrived although the answer did not.
 RETRIES = Retry(

@@ -24,6 +24,7 @@ from pipeline.system.github_api import ApiError, GitHub
 from tests.fake_github import LAB, REPOSITORY, TOKEN, FakeGitHub, below, runner, serving
 from tests.unit.test_github import heard
 from tests.unit.test_report import PARAMS
+from tests.unit.test_watchdog import run_with
 
 EMULATED, ATOM = "emulated-atom-x5-e3940", "atom-x5-e3940"
 SEEN = "2026-11-20T03:12:45Z"
@@ -127,13 +128,23 @@ def test_a_board_whose_runner_is_off_is_not_waited_for_and_it_says_since_when(
 ) -> None:
     lab(board())
     runners(github, [runner("a", "self-hosted", ATOM, status="offline"), runner("b", "self-hosted", "another")])
-    for created_at in ("2026-11-19T03:12:45Z", SEEN):
-        github.upload(1, "board-atom-1", b"", created_at)
+    for state, days in (("measured", 9), ("sick", 4), ("nothing to measure", 3), ("unanswered", 2), ("away", 1)):
+        run_with(github, state, days)
     found = preflight.look(client(github, TOKEN), client(github, LAB))
     assert found.asked == []
-    assert [one.words for one in found.outcomes] == [f"it does not answer (not seen since {SEEN})"]
+    assert [one.words for one in found.outcomes] == [
+        f"it does not answer (not seen since {github.runs[-2]['created_at']})"
+    ]
     asked = zip(github.calls, github.tokens, strict=True)
     assert [call for call, token in asked if token == LAB] == [f"GET {below('actions/runners')}"]
+
+
+def test_what_github_does_not_know_of_a_board_is_left_out(lab: Callable[..., None], github: FakeGitHub) -> None:
+    lab(board())
+    runners(github, [])
+    github.workflows.clear()  # none of them is on the main branch yet
+    found = preflight.look(client(github, TOKEN), client(github, LAB))
+    assert [one.words for one in found.outcomes] == ["it does not answer"]
 
 
 def test_labels_are_compared_as_github_does(lab: Callable[..., None], github: FakeGitHub) -> None:
