@@ -67,15 +67,19 @@ def _tell_of_others(graph: QdqGraph, layers: list[Layer], fitted: set[str]) -> N
     for node in graph.in_8_bits():
         stored = graph.stored(node.name)
         known = {node.name, *node.output, *(stored.dequantize.input[:1] if stored else ())}
-        if node.name not in fitted and safe.isdisjoint(known) and (stored is None or _risky(stored.read()[0])):
+        if node.name not in fitted and safe.isdisjoint(known) and (stored is None or _risky(stored)):
             others.append(node.name)
     if others:
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         tqdm.write(f"{len(others)} layers could saturate and were not fitted to the target: {names}", file=sys.stderr)
 
 
-def _risky(weights: NDArray[np.int8]) -> bool:
-    """Whether any channel of (O, ...) could saturate, in whatever order its inputs are paired."""
+def _risky(stored: StoredWeights) -> bool:
+    """Whether any channel of the layer could saturate, in whatever order its inputs are paired."""
+    weights = stored.read()[0]
+    groups = next((attribute.i for attribute in stored.node.attribute if attribute.name == "group"), 1)
+    if groups == len(weights) > 1 and weights.shape[1] == 1:  # depthwise: widened before it is added up
+        return False
     flat = np.sort(weights.reshape(len(weights), -1).astype(np.int32), axis=1)
     return bool(np.maximum(flat[:, -2:].sum(axis=1), -flat[:, :2].sum(axis=1)).max(initial=0) * 255 > HIGHEST)
 

@@ -126,6 +126,16 @@ def test_what_cannot_be_fitted_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"1 layers could saturate and were not fitted to the target: {names[0]}" in told
 
 
+def test_a_depthwise_layer_is_not_named_since_it_cannot_saturate(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever its activations are: NNCF gives them a step for each channel, which no other layer can take."""
+    graph = Quantized()
+    steps = np.linspace(0.04, 0.06, 8, dtype=np.float32)
+    deep = graph.convolution(graph.activation("x", scale=steps), graph.weights(8, 1, 3, 3), group=8)
+    made = graph.model(graph.convolution(graph.activation(deep), graph.weights(8, 8, 3, 3)))
+    fit_to_target(made, made, [random(0, 4, 8, 8, 8)])
+    assert "not fitted" not in capsys.readouterr().err
+
+
 def test_a_layer_is_found_by_its_weights() -> None:
     graph = Quantized()
     made = graph.model(graph.normalised(graph.convolution(graph.activation("x"), graph.weights(8, 8, 3, 3))))
