@@ -56,10 +56,13 @@ def describe(images: Iterable[Image], count: int) -> NDArray[np.float32]:
     return unit
 
 
-def find(features: NDArray[np.float32], labels: list[str]) -> list[Doubt]:
-    """The pictures whose neighbours hardly ever have their class, by features (N, F) of length 1, the surest first."""
+def find(features: NDArray[np.float32], labels: list[str], voters: int | None = None) -> list[Doubt]:
+    """The pictures whose neighbours hardly ever have their class, by features (N, F) of length 1, the surest first.
+
+    Only the first `voters` pictures vote, if so many are named: the labels of others are nobody's decision yet.
+    """
     names, own = np.unique(labels, return_inverse=True)
-    nearest, weights = _neighbours(features)
+    nearest, weights = _neighbours(features, features[:voters])
 
     def votes(weights: NDArray[np.float32]) -> NDArray[np.float64]:
         counted = [(weights * (own[nearest] == number)).sum(1) for number in range(len(names))]
@@ -76,14 +79,19 @@ def find(features: NDArray[np.float32], labels: list[str]) -> list[Doubt]:
     return sorted(doubts, key=lambda doubt: -doubt.share)
 
 
-def _neighbours(features: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The pictures nearest to each, and the weights of their votes, (N, NEIGHBOURS) or fewer."""
-    count = max(min(NEIGHBOURS, len(features) - 1), 0)
+def _neighbours(
+    features: NDArray[np.float32], voters: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The voters nearest to each picture, of which they are the first, and the weights of their votes.
+
+    Both are (N, NEIGHBOURS), or fewer.
+    """
+    count = max(min(NEIGHBOURS, len(voters) - 1), 0)
     nearest, weights = [], []
-    step = max(1, AT_ONCE // len(features))
+    step = max(1, AT_ONCE // max(len(voters), 1))
     for start in range(0, len(features), step):
-        alike = features[start : start + step] @ features.T
-        rows = np.arange(len(alike))
+        alike = features[start : start + step] @ voters.T
+        rows = np.arange(min(len(alike), max(len(voters) - start, 0)))
         alike[rows, start + rows] = -np.inf  # nobody votes for itself
         nearest.append(np.argsort(-alike, axis=1)[:, :count])
         weights.append(np.exp(STEEPNESS * (np.take_along_axis(alike, nearest[-1], axis=1) - 1)))

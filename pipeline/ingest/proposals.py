@@ -112,5 +112,5 @@ def _doubts(
         features = doubtful.describe(images, len(paths))
     except InputError as error:
         return {}, [f"captures were not compared with what is like them: {error}"]
-    found = doubtful.find(features, [sample.label for sample in known] + labels)
+    found = doubtful.find(features, [sample.label for sample in known] + labels, voters=len(known))
     return {one.number - len(known): one for one in found if one.number >= len(known)}, []

@@ -4,12 +4,16 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline.data import captured
+from pipeline.data import captured, doubtful
 from pipeline.data.dataset import open_dataset
+from pipeline.ingest import proposals
 from pipeline.ingest.decisions import read
+from pipeline.ingest.pulled import waiting
 from pipeline.project import layout
+from pipeline.project.params import load_params
 from tests.captures import CLASSES, START_S, picture, send
 from tests.stages.conftest import run
 
@@ -28,7 +32,7 @@ def pulled(trained: Path) -> Path:
 
 
 def test_from_captures_to_the_next_parent(pulled: Path) -> None:
-    assert run("ingest", "review", "--no-neighbours") == "artifacts/ingest/review.html: 12 captures\n"
+    assert run("ingest", "review") == "artifacts/ingest/review.html: 12 captures\n"
     page = (layout.INGEST / "review.html").read_text()
     items = json.loads(re.findall(r'id="content">(.*?)</script>', page)[0])["items"]
     assert [item["label"] for item in items] == [CLASSES[int(item["capture"].split("/c")[1]) % 3] for item in items]
@@ -48,6 +52,21 @@ def test_from_captures_to_the_next_parent(pulled: Path) -> None:
     assert {file: now[file] for file in samples} == samples, "no sample moved"
     run("stage", "train", "lenet-5")
     assert layout.parent_weights("lenet-5").read_bytes() != before
+
+
+def test_what_a_capture_is_most_like_in_the_data_has_a_say(pulled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the captures have none, however alike they are: what the network proposes for them is nobody's decision."""
+    dataset = open_dataset(layout.DATASET)
+    known = dataset.split("train") + dataset.split("val")
+    place = np.full((COUNT, 4), [1.0, 0, 0, 2.0], np.float32)  # all are like the first class, and more like each other
+    classes = np.eye(4, dtype=np.float32)[[dataset.classes.index(sample.label) for sample in known]]
+    features = np.concatenate([classes, place / np.linalg.norm(place, axis=1, keepdims=True)])
+    monkeypatch.setattr(doubtful, "describe", lambda images, count: features)
+    proposed = proposals.propose(waiting(layout.INGEST, layout.DATA), dataset, load_params())
+    assert len(proposed.proposals) == COUNT
+    for one in proposed.proposals:
+        doubted = f"what is most like it in the data is {dataset.classes[0]}" in one.why
+        assert doubted == (one.label != dataset.classes[0])
 
 
 def test_other_tools_hand_their_labels_back(pulled: Path) -> None:

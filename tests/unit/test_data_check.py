@@ -210,6 +210,21 @@ def test_labels_that_all_neighbours_contradict_are_candidates() -> None:
     assert all(doubt.rather == ("cat", "dog", "owl")[own[doubt.number]] for doubt in doubts)
 
 
+def test_pictures_that_nobody_has_decided_on_do_not_hold_each_other_up() -> None:
+    """A camera's pictures are most like each other, and a network that is wrong about one is so about all of them."""
+    rng = np.random.default_rng(0)
+    own = np.concatenate([rng.integers(0, 3, 600), np.full(40, 2)])
+    features = (np.eye(3, 16)[own] + rng.normal(0, 0.12, (640, 16))).astype(np.float32)
+    features[600:] += np.eye(16, dtype=np.float32)[5] * 0.5  # one place, one light
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    labels = [("cat", "dog", "owl")[number] for number in own[:600]] + ["dog"] * 40
+    assert len([one for one in doubtful.find(features, labels) if one.number >= 600]) < 4
+    doubts = doubtful.find(features, labels, voters=600)
+    assert {doubt.number for doubt in doubts} == set(range(600, 640))
+    assert {doubt.rather for doubt in doubts} == {"owl"}
+    assert doubtful.find(features[:1], ["cat"], voters=0) == []
+
+
 def test_classes_that_look_the_same_give_few_candidates() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (400, 16)).astype(np.float32)
