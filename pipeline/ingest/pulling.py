@@ -18,7 +18,7 @@ from pipeline.data import captured, look_alikes
 from pipeline.data.dataset import Quarantined, open_dataset
 from pipeline.data.images import read_image
 from pipeline.data.look_alikes import Print
-from pipeline.data.tables import write_table
+from pipeline.data.tables import read_table, write_table
 from pipeline.ingest import picture, pulled
 from pipeline.ingest.picture import Sent
 from pipeline.ingest.png import picture_only
@@ -28,7 +28,7 @@ from pipeline.system.inbox import Inbox, Listed
 from runners.contract import capture_facts, records
 from runners.contract.capture_facts import FACTS, FOLDER, PICTURE, Capture
 
-QUARANTINE = "quarantine.csv"
+QUARANTINE, LISTED = "quarantine.csv", ("file", "reason")
 MOST = 5000  # captures of one pull, in turns from every device, so that none keeps the others out
 AT_ONCE, BYTES_AT_ONCE = 512, 128 << 20  # of pictures in memory
 LATEST_S = 4102444800.0  # 2100: no clock is further off
@@ -66,16 +66,22 @@ def pull(inbox: Inbox, data: Path, dataset: Path, store: Path) -> Outcome:
     """
     seen = _seen(data, dataset, store)
     done = pulled.settled(data)
+    before = _left_out_before(store)
     outcome = Outcome()
-    wanted = list(_in_turns(_devices(inbox, outcome, done, store)))
-    outcome.left = max(len(wanted) - MOST, 0)
+    found = list(_in_turns(_devices(inbox, outcome, done, store)))
+    # What was left out before stays in the inbox: it is looked at again, but takes no place of what is new.
+    old = {name for name in found if not before.keys().isdisjoint(_listed_as(name))}
+    wanted = sorted(found, key=old.__contains__)
+    outcome.left = max(len(found) - len(old) - MOST, 0)
     good = list(_decoded(_fetched(inbox, tqdm(wanted[:MOST], desc="captures", disable=None), outcome), outcome))
     for one in _unlike(good, seen, outcome):
         pulled.add(store, one.facts, one.png)
         outcome.new.append(one.name)
+    for name in filter(old.__contains__, wanted[MOST:]):
+        outcome.quarantined.extend(before[file] for file in _listed_as(name) if file in before)
     outcome.quarantined.sort(key=lambda one: one.file)
     with files.replacing(store / QUARANTINE) as temporary:
-        write_table(temporary, ["file", "reason"], ((one.file, one.reason) for one in outcome.quarantined))
+        write_table(temporary, list(LISTED), ((one.file, one.reason) for one in outcome.quarantined))
     return outcome
 
 
@@ -95,6 +101,19 @@ def clean(inbox: Inbox, data: Path) -> int:
                 inbox.remove(f"{FOLDER}/{device.name}/{entry.name}")
                 gone.add(name)
     return len(gone)
+
+
+def _left_out_before(store: Path) -> dict[str, Quarantined]:
+    """What the pull before left out, by file."""
+    table = store / QUARANTINE
+    if not table.is_file():
+        return {}
+    return {row["file"]: Quarantined(row["file"], row["reason"]) for row in read_table(table, LISTED)}
+
+
+def _listed_as(name: str) -> list[str]:
+    """The files of a capture, as the list of what was left out names them."""
+    return [f"{FOLDER}/{shown(name + suffix)}" for suffix in (PICTURE, FACTS)]
 
 
 def _devices(inbox: Inbox, outcome: Outcome, done: dict[str, str], store: Path) -> Iterator[list[str]]:

@@ -171,6 +171,19 @@ def test_no_device_keeps_the_others_out(own: Path, monkeypatch: pytest.MonkeyPat
     assert (pull().left, pull().left) == (0, 0)
 
 
+def test_what_was_left_out_takes_no_place_of_what_is_new(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulling, "MOST", 2)
+    content = (layout.DATASET / open_dataset(layout.DATASET).samples[0].file).read_bytes()
+    for number in range(3):
+        send(own, f"cam-1/c{number}", picture.read(content), content)
+    assert pull().left == 1
+    send(own, "cam-1/late", captures.picture("red", 1))
+    outcome = pull()
+    assert (outcome.new, outcome.left) == (["cam-1/late"], 0)
+    assert [one.file for one in outcome.quarantined] == [f"captures/cam-1/c{number}.png" for number in range(3)]
+    assert pull().quarantined == outcome.quarantined
+
+
 def test_only_what_was_decided_is_cleaned_away(own: Path) -> None:
     send_many(own, 3)
     told("pull", "inbox")
