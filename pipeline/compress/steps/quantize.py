@@ -22,7 +22,9 @@ class Quantize(ForTarget):
     preset: Literal["mixed", "performance"] = Field(
         default="mixed", description="`mixed` takes activations as they are, `performance` as symmetric"
     )
-    calibration_samples: int = Field(gt=0, description="regions of the train split that ranges are taken from")
+    calibration_samples: int = Field(
+        default=300, gt=0, description="regions of the train split that ranges are taken from"
+    )
 
     def apply(self, state: "State") -> None:
         """Make the network its quantized graph, which a later re-training trains as the target calculates it."""
