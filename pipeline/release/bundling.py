@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.project import layout
 from pipeline.release.choosing import Chosen, choose
@@ -261,9 +262,9 @@ def _hashes(contents: Mapping[str, Path | bytes]) -> dict[str, str]:
     }
 
 
-def _npy(values: Any) -> bytes:
+def _npy(values: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, np.ascontiguousarray(values, np.float32), allow_pickle=False)
+    np.save(stream, np.ascontiguousarray(values), allow_pickle=False)
     return stream.getvalue()
 
 

@@ -2,7 +2,8 @@
 
     manifest.json          this record
     model.tar.xz           the model for the target's runtime, as runners/edge/update/unpack.py takes it; becomes model/
-    samples/regions.npy    (N, 3, S, S) float32: regions of the test split as the network takes them
+    samples/regions.npy    (N, S, S, 3) uint8 RGB: regions of the test split before they are normalised
+                           (or (N, 3, S, S) float32 as the network takes them, which never were pictures of eight bits)
     samples/scores.npy     (N, K) float32: what the emulated lane answers to them
     evidence.json          the gate's verdict for this target, with the records that it judged
     sbom.cdx.json, NOTICE  what is in it, under which licences

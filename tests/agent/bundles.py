@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.formats.pack import pack
-from runners.contract import bundle
+from runners.contract import bundle, model_input
 from runners.edge.backends.onnxruntime_session import OnnxRuntimeSession
+from runners.edge.loop.regions import normalise
 from runners.edge.update import unpack
 from tests import clips
 from tests.agent.registry import TARGET
@@ -26,8 +27,10 @@ def model() -> tuple[bytes, bytes, bytes]:
     with TemporaryDirectory() as scratch:
         folder = clips.bundle(Path(scratch) / "exported", "onnxruntime")
         pack(folder, Path(scratch) / bundle.PACKED)
-        regions = np.random.default_rng(0).normal(size=(6, 3, clips.SIZE, clips.SIZE)).astype(np.float32)
-        [scores] = OnnxRuntimeSession(str(folder / "model.onnx"), "CPU", 1).run(regions)
+        wanted = model_input.read(str(folder / model_input.NAME))
+        regions = np.random.default_rng(0).integers(0, 256, (6, clips.SIZE, clips.SIZE, 3), np.uint8)
+        taken = normalise(regions, wanted.mean, wanted.std)
+        [scores] = OnnxRuntimeSession(str(folder / "model.onnx"), "CPU", 1).run(taken)
         return (Path(scratch) / bundle.PACKED).read_bytes(), npy(regions), npy(np.asarray(scores, np.float32))
 
 

@@ -17,10 +17,13 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from pipeline.cli import cli
+from pipeline.data.dataset import open_dataset
+from pipeline.project import layout
 from pipeline.release import signing, verifying
 from pipeline.release.tuf_registry import Registry
-from runners.contract import bundle
+from runners.contract import bundle, model_input
 from runners.edge.backends import open_backend
+from runners.edge.loop.regions import normalise
 from runners.edge.update.unpack import unpack
 
 ATOM, TX2 = "atom-x5-e3940", "jetson-tx2-maxq"
@@ -81,9 +84,12 @@ def test_a_bundle_answers_its_samples_as_the_emulated_lane_does(trained: Path, t
     folder = unpacked(ATOM, tmp_path / "device")
     manifest = bundle.read(str(folder / bundle.MANIFEST))
     regions, scores = (np.load(folder / name, allow_pickle=False) for name in (bundle.REGIONS, bundle.SCORES))
-    assert (regions.dtype, scores.dtype, len(regions), scores.shape[1]) == (np.float32, np.float32, len(scores), 3)
+    assert (regions.dtype, scores.dtype, len(regions), scores.shape[1]) == (np.uint8, np.float32, len(scores), 3)
+    images, _ = open_dataset(layout.DATASET).load("test", regions.shape[1])
+    assert all((images == region).all((1, 2, 3)).any() for region in regions), "regions of the test split as they are"
+    wanted = model_input.read(str(folder / bundle.MODEL / model_input.NAME))
     backend = open_backend(str(folder / bundle.MODEL), "", 1, len(regions))
-    answers = backend.infer(regions)
+    answers = backend.infer(normalise(regions, wanted.mean, wanted.std))
     backend.close()
     assert 0 < manifest.tolerance <= 1e-5  # floating point: the order of sums is the runtime's
     assert np.abs(answers - scores).max() <= manifest.tolerance * np.abs(scores).max()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.data.clip import CLIP_NAME, read_frames
 from runners.contract import bundle as bundles
-from runners.contract import capture_facts, device_folder, records
+from runners.contract import capture_facts, device_folder, model_input, records
 from runners.contract.capture_facts import REASONS, Capture
 from runners.edge.bell import Bell
 from runners.edge.capture import keeper as keeper_module
@@ -25,7 +25,7 @@ from runners.edge.capture import spool as spool_module
 from runners.edge.capture import wanted as wanted_module
 from runners.edge.capture.allowance import SAVED_S, Allowance
 from runners.edge.capture.dhash import Remembered, dhash, differing_bits
-from runners.edge.capture.drifting import WINDOW, Drift, reference
+from runners.edge.capture.drifting import WINDOW, Drift, Reference, reference
 from runners.edge.capture.heads import blur
 from runners.edge.capture.keeper import Keeper
 from runners.edge.capture.reasons import probabilities_of, reasons
@@ -40,6 +40,7 @@ from tests import clips
 from tests.old_python import python_3_6
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SCALING: tuple[model_input.Rgb, model_input.Rgb] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 FACTS = Capture("", "camera-17", "1-door", "aa.1-door.7", 1.5, "random", None, {"a": 1.0}, 9, 9, "", "0" * 16)
 
 
@@ -89,20 +90,36 @@ def test_probabilities_are_those_of_the_network_s_temperature() -> None:
     assert probabilities_of(np.array([0.0, np.log(3) * 2], np.float32), 2.0) == pytest.approx([0.25, 0.75])
 
 
+def judged_by(folder: Path, samples: np.ndarray[Any, Any]) -> Reference | None:
+    """What a bundle with these samples is judged by."""
+    np.save(folder / "regions.npy", samples)
+    size = samples.shape[2]
+    (folder / model_input.NAME).write_text(
+        json.dumps(model_input.as_json(model_input.ModelInput(size, *SCALING, ["a"])))
+    )
+    return reference(str(folder / "regions.npy"), str(folder))
+
+
 def test_drift_is_a_change_of_light_or_contrast_and_not_who_walks_by(tmp_path: Path) -> None:
     chance = np.random.default_rng(5)
 
-    def passers_by(count: int, gain: float = 1.0, lift: float = 0.0) -> np.ndarray[Any, Any]:
+    def seen(count: int, gain: float = 1.0, lift: float = 0.0) -> np.ndarray[Any, Any]:
         """Grounds as different as the default clip's: 0.52 +- 0.13 on average, somebody darker in front."""
         grounds = np.clip(chance.normal(0.52, 0.13, (count, 1, 1, 3)), 0, 1) + chance.normal(
             0, 0.15, (count, 32, 32, 3)
         )
         grounds[:, 3:14, 6:10] = chance.uniform(0, 0.4, (count, 1, 1, 3))
-        return normalise((np.clip(grounds * gain + lift, 0, 1) * 255).astype(np.uint8), (0.5,) * 3, (0.25,) * 3)
+        return (np.clip(grounds * gain + lift, 0, 1) * 255).astype(np.uint8)
 
-    np.save(tmp_path / "regions.npy", passers_by(16))
-    expected = reference(str(tmp_path / "regions.npy"))
+    def passers_by(*given: Any) -> np.ndarray[Any, Any]:
+        return normalise(seen(*given), *SCALING)
+
+    samples = seen(16)
+    expected = judged_by(tmp_path, samples)
+    as_taken = judged_by(tmp_path, normalise(samples, *SCALING))
     assert expected is not None
+    assert as_taken is not None
+    assert np.array_equal(as_taken.mean, expected.mean), "samples that never were pictures are judged by alike"
 
     def share(*change: float) -> float:
         drift = Drift(expected)
@@ -131,18 +148,16 @@ def test_the_default_clip_drifts_when_its_light_changes_and_not_as_it_is(tmp_pat
     )
 
     def as_seen(gain: float, lift: float) -> np.ndarray[Any, Any]:
-        changed = np.clip(seen[:, ::4, ::4] * np.float32(gain) + lift, 0, 255).astype(np.uint8)
-        return normalise(changed, (0.5,) * 3, (0.25,) * 3)
+        return np.clip(seen[:, ::4, ::4] * np.float32(gain) + lift, 0, 255).astype(np.uint8)
 
     shares: dict[str, list[float]] = {"as it is": [], "dark": [], "bright": []}
     for seed in range(10):
         chosen = np.random.default_rng(seed).choice(len(seen), 16, replace=False)
-        np.save(tmp_path / "regions.npy", as_seen(1, 0)[chosen])
-        expected = reference(str(tmp_path / "regions.npy"))
+        expected = judged_by(tmp_path, as_seen(1, 0)[chosen])
         assert expected is not None
         for name, regions in zip(shares, (as_seen(1, 0), as_seen(0.5, 0), as_seen(1, 60)), strict=True):
-            drift = Drift(expected)
-            shares[name].append(float(np.mean([drift.look("door", region) for region in regions][WINDOW:])))
+            drift, taken = Drift(expected), normalise(regions, *SCALING)
+            shares[name].append(float(np.mean([drift.look("door", region) for region in taken][WINDOW:])))
     assert max(shares["as it is"]) == 0
     assert min(shares["dark"]) == 1
     assert min(shares["bright"]) > 0.99
@@ -150,12 +165,12 @@ def test_the_default_clip_drifts_when_its_light_changes_and_not_as_it_is(tmp_pat
 
 @pytest.mark.parametrize("content", [None, b"", b"no array", 3, 2])
 def test_without_usable_samples_nothing_drifts(tmp_path: Path, content: bytes | int | None) -> None:
-    file = tmp_path / "regions.npy"
+    model, file = clips.bundle(tmp_path / "model", "onnxruntime"), tmp_path / "regions.npy"
     if isinstance(content, int):
-        np.save(file, np.zeros((content, 3, 8, 8) if content == 3 else (20, 20), np.float32))
+        np.save(file, np.zeros((content, clips.SIZE, clips.SIZE, 3) if content == 3 else (20, 20), np.uint8))
     elif content is not None:
         file.write_bytes(content)
-    assert reference(str(file)) is None
+    assert reference(str(file), str(model)) is None
 
 
 def test_a_hash_is_imagehash_s_own() -> None:
@@ -495,7 +510,10 @@ def test_who_cannot_follow_drops_and_counts(
 def test_a_bundle_says_its_version_and_brings_what_drift_is_judged_by(classifier: Classifier, tmp_path: Path) -> None:
     slot = tmp_path / "slots/0a1b2c3d4e5f"
     (slot / "samples").mkdir(parents=True)
-    np.save(slot / bundles.REGIONS, np.random.default_rng(0).normal(0, 1, (16, 3, 16, 16)).astype(np.float32))
+    clips.bundle(slot / bundles.MODEL, "onnxruntime")
+    np.save(
+        slot / bundles.REGIONS, np.random.default_rng(0).integers(0, 256, (16, clips.SIZE, clips.SIZE, 3), np.uint8)
+    )
     manifest = bundles.Manifest("m", "int8", "atom", "v1.2.3", "openvino", ["a", "b"], 0.0, 1, {}, {})
     (slot / bundles.MANIFEST).write_text(json.dumps(bundles.as_json(manifest)))
     (tmp_path / "current").symlink_to(slot)

@@ -13,6 +13,9 @@ from typing import Deque, Dict, Optional
 
 import numpy as np
 
+from runners.contract import model_input
+from runners.edge.loop.kept_regions import KeptRegions
+
 WINDOW = 256  # regions over which the mean is taken
 LEAST_SAMPLES = 8
 # How far, in standard deviations of single samples. On the default clip, with 16 samples at random, the mean of 256
@@ -37,16 +40,14 @@ class Reference:
         self.mean, self.spread = seen.mean(0), np.maximum(seen.std(0, ddof=1), LEAST_SPREAD)
 
 
-def reference(file: str) -> Optional[Reference]:
-    """Of a bundle's samples (`runners/contract/bundle.py`); None where there are none, or too few to judge by."""
+def reference(file: str, model: str) -> Optional[Reference]:
+    """Of the samples in a file of a bundle, as the model in the folder `model` takes them; None where there are none,
+    or too few to judge by."""
     try:
-        if not os.path.isfile(file):
-            return None
-        samples = np.load(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError):
+        samples = KeptRegions(file, model_input.read(os.path.join(model, model_input.NAME)))
+    except ValueError:
         return None
-    usable = samples.ndim == 4 and samples.shape[1] == 3 and len(samples) >= LEAST_SAMPLES
-    return Reference(samples) if usable else None
+    return Reference(samples.batch(0, len(samples))) if len(samples) >= LEAST_SAMPLES else None
 
 
 class Drift:

@@ -96,7 +96,7 @@ class Keeper:
         """Answers come from the model in this folder from now on; what a bundle has lies beside it."""
         slot = os.path.dirname(os.path.realpath(folder))
         self._classes, self._temperature = classes, temperature
-        expected = reference(os.path.join(slot, bundle.REGIONS))
+        expected = reference(os.path.join(slot, bundle.REGIONS), folder)
         self._drift = None if expected is None else Drift(expected)
         try:
             self._version = bundle.read(os.path.join(slot, bundle.MANIFEST)).version

@@ -35,27 +35,20 @@ def run(given: argparse.Namespace) -> int:
 
     from runners.edge.backends import open_backend
     from runners.edge.backends.unusable import Unusable
-    from runners.edge.loop.regions import normalise
+    from runners.edge.loop.kept_regions import KeptRegions
 
     answers_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a runtime prints must not mix with the facts
     try:
-        regions = np.load(given.regions, mmap_mode="r", allow_pickle=False)
         wanted = model_input.read(os.path.join(given.bundle, model_input.NAME))
+        regions = KeptRegions(given.regions, wanted)
         backend = open_backend(given.bundle, given.device, given.threads, MOST)
-    except (OSError, ValueError, EOFError, Unusable) as error:
+    except (ValueError, Unusable) as error:
         raise Refused(str(error)) from error
     try:
-        size = (wanted.size, wanted.size)
-        raw = regions.dtype == np.uint8 and regions.shape[1:] == (*size, 3)
-        if (not raw and not (regions.dtype == np.float32 and regions.shape[1:] == (3, *size))) or not len(regions):
-            text = "{}: the model takes regions of {} pixels, and these are {} in {}"
-            raise Refused(text.format(given.regions, wanted.size, regions.shape, regions.dtype))
         parts, latency_ms, start_s = [], [], None
         for first in range(0, len(regions), MOST):
-            batch = np.ascontiguousarray(regions[first : first + MOST])
-            if raw:
-                batch = normalise(batch, wanted.mean, wanted.std)
+            batch = regions.batch(first, MOST)
             start = time.perf_counter()
             parts.append(backend.infer(batch))
             latency_ms.append(1000 * (time.perf_counter() - start))

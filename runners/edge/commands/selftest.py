@@ -2,8 +2,9 @@
 
     python3 -m runners.edge selftest --bundle /var/lib/edgeproof/current
 
-Where the bundle's tolerance is 0, every answer has to be the same in every bit. Prints one JSON object. Status 0: pass;
-1: the answers are others; 2: the bundle or its runtime will not do.
+The samples are pictures, which are normalised by the camera program's own code, so that it is tested too. Where the
+bundle's tolerance is 0, every answer has to be the same in every bit. Prints one JSON object. Status 0: pass; 1: the
+answers are others; 2: the bundle or its runtime will not do.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 import sys
 from typing import Any, Dict
 
-from runners.contract import bundle
+from runners.contract import bundle, model_input
 from runners.edge.refused import Refused
 
 MOST_SAMPLES = 4096
@@ -27,44 +28,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """The comparison to standard output; the exit status."""
+    from runners.edge.backends.unusable import Unusable
+
+    with os.fdopen(os.dup(1), "w") as to:
+        os.dup2(2, 1)  # what a runtime prints must not mix with the answer
+        try:
+            found = _asked(given)
+        except (OSError, ValueError, Unusable) as error:
+            raise Refused(str(error)) from error
+        finally:
+            sys.stdout.flush()
+            os.dup2(to.fileno(), 1)
+        json.dump(found, to)
+        to.write("\n")
+    return 0 if found["verdict"] == "pass" else 1
+
+
+def _asked(given: argparse.Namespace) -> Dict[str, Any]:
+    """What the bundle's model answers to its samples, held against what was promised."""
     import numpy as np
 
     from runners.contract.engine_recipe import REGIONS
     from runners.edge.backends import open_backend
-    from runners.edge.backends.unusable import Unusable
+    from runners.edge.loop.kept_regions import KeptRegions
 
-    to = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a runtime prints must not mix with the answer
-    most = REGIONS[-1]
+    most, model = REGIONS[-1], os.path.join(given.bundle, bundle.MODEL)
+    manifest = bundle.read(os.path.join(given.bundle, bundle.MANIFEST))
+    wanted = model_input.read(os.path.join(model, model_input.NAME))
+    regions = KeptRegions(os.path.join(given.bundle, bundle.REGIONS), wanted)
+    expected = np.lib.format.open_memmap(os.path.join(given.bundle, bundle.SCORES), mode="r")
+    if expected.dtype != np.float32 or expected.ndim != 2:
+        raise ValueError("{}: its expected answers are not (N, K) in float32".format(given.bundle))
+    if not 0 < len(regions) == len(expected) <= MOST_SAMPLES:
+        raise ValueError("{}: has {} regions and {} answers".format(given.bundle, len(regions), len(expected)))
+    backend = open_backend(model, given.device, given.threads, most)
     try:
-        manifest = bundle.read(os.path.join(given.bundle, bundle.MANIFEST))
-        regions, expected = (
-            np.load(os.path.join(given.bundle, name), mmap_mode="r", allow_pickle=False)
-            for name in (bundle.REGIONS, bundle.SCORES)
-        )
-        if regions.dtype != np.float32 or expected.dtype != np.float32 or expected.ndim != 2:
-            raise ValueError("{}: its samples are no float32".format(given.bundle))
-        if not 0 < len(regions) == len(expected) <= MOST_SAMPLES:
-            raise ValueError("{}: has {} regions and {} answers".format(given.bundle, len(regions), len(expected)))
-        backend = open_backend(os.path.join(given.bundle, bundle.MODEL), given.device, given.threads, most)
-        try:
-            parts = [
-                backend.infer(np.ascontiguousarray(regions[first : first + most]))
-                for first in range(0, len(regions), most)
-            ]
-            found = compared(np.concatenate(parts), np.asarray(expected), manifest.tolerance)
-            found["device"] = backend.facts()
-        finally:
-            backend.close()
-    except (OSError, ValueError, EOFError, Unusable) as error:
-        raise Refused(str(error)) from error
+        parts = [backend.infer(regions.batch(first, most)) for first in range(0, len(regions), most)]
+        found = compared(np.concatenate(parts), np.asarray(expected), manifest.tolerance)
+        found["device"] = backend.facts()
     finally:
-        sys.stdout.flush()
-        os.dup2(to.fileno(), 1)
-    json.dump(found, to)
-    to.write("\n")
-    to.close()
-    return 0 if found["verdict"] == "pass" else 1
+        backend.close()
+    return found
 
 
 def compared(answers: Any, expected: Any, tolerance: float) -> Dict[str, Any]:
