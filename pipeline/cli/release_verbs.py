@@ -43,11 +43,15 @@ def init(registry: Path, root_key: Path, online_key: Path, encrypt: bool) -> Non
     made = Registry(registry)
     made.check_new()
     for path in (root_key, online_key):
-        signing.check_new(path)
+        if not (made.is_begun and path.exists()):  # else this was stopped half way, and goes on with its keys
+            signing.check_new(path)
     if root_key.absolute() == online_key.absolute():
         raise InputError(f"{root_key}: give each key a file of its own")
-    password = _new_password() if encrypt else ""
-    made.found(signing.make(root_key, password), signing.make(online_key))
+    password = _new_password() if encrypt and not root_key.exists() else ""
+    made.begin()
+    root = signing.load(root_key, _password) if root_key.exists() else signing.make(root_key, password)
+    online = signing.load(online_key, _password) if online_key.exists() else signing.make(online_key)
+    made.found(root, online)
     click.echo(f"{registry}: offers nothing yet; devices are shipped with {registry / 'metadata' / '1.root.json'}")
     click.echo(f"{root_key}: keep it offline; without it lost keys can never be replaced")
     click.echo(f"{online_key}: the secret EDGEPROOF_ONLINE_KEY of the environments release and registry")

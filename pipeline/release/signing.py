@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from pipeline.system.errors import InputError, Missing
+from runners.edge import durable
 
 ONLINE_KEY = "EDGEPROOF_ONLINE_KEY"  # the PEM itself
 MOST_BYTES = 1 << 14
@@ -43,10 +44,14 @@ def make(path: Path, password: str = "") -> CryptoSigner:
     kept = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kept)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+    beside = path.with_name(path.name + durable.PART)  # a stick may know no links, by which a name could be claimed
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(pem)
         stream.flush()
         os.fsync(stream.fileno())
+    beside.rename(path)
+    durable.sync(str(path.parent))
     return CryptoSigner(key)
 
 

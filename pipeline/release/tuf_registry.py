@@ -6,64 +6,41 @@
     targets/RELEASE/SHA256.NAME                 the bundles
     evidence/RELEASE/TARGET.json                what each of them was judged by
 
-Old metadata stays: it tells what was offered before. A file appears whole, and timestamp.json last of all, so that
-devices see a change complete or not at all. https://theupdateframework.github.io/specification/latest/
+Old metadata stays: it tells what was offered before. A file appears whole and is on the disk before the next one is
+written, and timestamp.json comes last of all, so that devices see a change complete or not at all. Only a new online
+key changes two files, the root and the timestamp: what was stopped between them is brought to its end by whoever
+changes the registry next. https://theupdateframework.github.io/specification/latest/
 """
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import (
-    Metadata,
-    MetaFile,
-    Root,
-    Snapshot,
-    TargetFile,
-    Targets,
-    Timestamp,
-)
-from tuf.api.serialization import DeserializationError
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from pipeline.system import files
-from pipeline.system.errors import BadData, InputError, Missing, Refused
+from pipeline.release.metadata_files import NEXT_ROOT, NEXT_TIMESTAMP, MetadataFiles
+from pipeline.system.errors import BadData, InputError, Refused
 from runners.contract.bundle import NEXT, Offer, offer_as_json, offer_from_json
+from runners.edge import durable
 
-METADATA, TARGETS, EVIDENCE = "metadata", "targets", "evidence"
+TARGETS, EVIDENCE = "targets", "evidence"
 ONLINE = (Targets.type, Snapshot.type, Timestamp.type)
-LIFETIMES = {
-    Root.type: timedelta(days=3 * 365),
-    Targets.type: timedelta(days=365),
-    Snapshot.type: timedelta(days=90),
-    Timestamp.type: timedelta(days=28),
-}
-WAIT_S = 60.0  # for somebody else who changes the registry
-
-T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
 
-class Registry:
+class Registry(MetadataFiles):
     """The registry in a folder, at a time that expiry is counted from."""
 
-    def __init__(self, folder: Path, now: datetime | None = None) -> None:
-        self.folder = folder
-        self.now = (now or datetime.now(timezone.utc)).replace(microsecond=0)
-
     @property
-    def metadata(self) -> Path:
-        """Where its metadata lie."""
-        return self.folder / METADATA
+    def is_begun(self) -> bool:
+        """Whether somebody began to make one, and was stopped before it was there."""
+        return self.metadata.is_dir() and not self.exists
 
-    @property
-    def exists(self) -> bool:
-        """Whether there is one."""
-        return bool(self._versions(Root.type))
+    def begin(self) -> None:
+        """Make the folder in which it is going to be."""
+        self.metadata.mkdir(parents=True, exist_ok=True)
 
     def check_new(self) -> None:
         """InputError if there is one already."""
@@ -86,43 +63,15 @@ class Registry:
         """
         if root_key.public_key.keyid == online_key.public_key.keyid:
             raise InputError("the root key and the online key are the same: whoever steals the one has both")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.begin()
         with self._locked():
             self.check_new()
             root = Root(version=1, expires=self._expires(Root.type), consistent_snapshot=True)
             root.add_key(root_key.public_key, Root.type)
             for role in ONLINE:
                 root.add_key(online_key.public_key, role)
-            trusted = _signed(root, [root_key])
-            self._write("1.root.json", trusted)
             self._write_online({}, online_key, 1, 1, 1)
-
-    def root(self) -> Metadata[Root]:
-        """The newest root.
-
-        Raises:
-            Missing: there is no registry.
-        """
-        versions = self._versions(Root.type)
-        if not versions:
-            raise Missing(f"{self.folder}: is no registry; `edgeproof release init` makes one")
-        return self._read(f"{max(versions)}.root.json", Root)
-
-    def timestamp(self) -> Metadata[Timestamp]:
-        """What says which snapshot is newest; as all that follows, checked to be signed as the root says.
-
-        Raises:
-            InputError: it is missing or damaged, or somebody else signed it.
-        """
-        return self._trusted("timestamp.json", Timestamp)
-
-    def snapshot(self) -> Metadata[Snapshot]:
-        """What says which targets are newest."""
-        return self._trusted(f"{self.timestamp().signed.snapshot_meta.version}.snapshot.json", Snapshot)
-
-    def targets(self) -> Metadata[Targets]:
-        """What is offered."""
-        return self._trusted(f"{self._targets_version()}.targets.json", Targets)
+            self._write_signed("1.root.json", root, root_key)  # with it there is a registry, so the rest is there
 
     def offers(self) -> dict[str, Offer]:
         """What is offered, by the path of its TUF target."""
@@ -144,6 +93,7 @@ class Registry:
         """
         self.root()  # before a lock is left in a folder that is none
         with self._locked():
+            self._finish()
             self._check_online(online_key)
             targets = dict(self.targets().signed.targets)
             before = dict(targets)
@@ -159,6 +109,7 @@ class Registry:
         """
         self.root()
         with self._locked():
+            self._finish()
             self._check_online(online_key)
             old = [role for role, md in (("targets", self.targets()), ("snapshot", self.snapshot())) if self.late(md)]
             timestamp, snapshot = self.timestamp().signed.version, self.timestamp().signed.snapshot_meta.version
@@ -171,11 +122,6 @@ class Registry:
             self._write_timestamp(timestamp + 1, snapshot, online_key)
             return [*old, "timestamp"]
 
-    def late(self, metadata: "Metadata[Any]") -> bool:
-        """Whether less than half of its time is left."""
-        left: timedelta = metadata.signed.expires - self.now
-        return left < LIFETIMES[metadata.signed.type] / 2
-
     def rotate(
         self, root_keys: Sequence[CryptoSigner], new_root: SSlibKey | None, new_online: CryptoSigner | None
     ) -> list[str]:
@@ -183,14 +129,20 @@ class Registry:
 
         As long as a signature is missing, it is kept as `next.root.json`, which devices do not read: whoever holds the
         missing key calls this with it. It needs the old root key and the new one. What the online key signs is signed
-        anew by a new one, at once.
+        anew by a new one, at once. Where it is stopped, the same call again brings it to its end.
 
         Raises:
             InputError: a signature of a key that has no say, or one of the online key's files is damaged.
         """
         self.root()
         with self._locked():
-            root, staged = self.root(), self.metadata / "next.root.json"
+            was_half_way = self._finish()
+            root, staged = self.root(), self.metadata / NEXT_ROOT
+            if new_online and new_online.public_key.keyid in root.signed.roles[Timestamp.type].keyids:
+                new_online = None  # nothing is to be signed anew
+            is_there = new_root is None or new_root.keyid in root.signed.roles[Root.type].keyids
+            if was_half_way and is_there and new_online is None:
+                return []
             if staged.exists():
                 made = self._read(staged.name, Root)
                 online = made.signed.roles[Timestamp.type].keyids
@@ -210,14 +162,34 @@ class Registry:
             if not new_online and made.signed.roles[Timestamp.type] != root.signed.roles[Timestamp.type]:
                 raise InputError("the last signature: give the new online key with it, by --new-online")
             targets, (first, second, third) = self.targets().signed.targets, self._numbers()
-            if new_online:  # nothing refers to these two before the timestamp does
+            if new_online:  # nothing refers to these before the root is there
                 self._write_targets(targets, first + 1, new_online)
                 self._write_snapshot(second + 1, first + 1, new_online)
+                self._write_timestamp(third + 1, second + 1, new_online, NEXT_TIMESTAMP)
             self._write(f"{made.signed.version}.root.json", made)
-            if new_online:
-                self._write_timestamp(third + 1, second + 1, new_online)
-            staged.unlink(missing_ok=True)
+            self._finish()
             return []
+
+    def _finish(self) -> bool:
+        """Bring a change of keys to its end whose root is there; whether there was something to do.
+
+        What is left of one that was stopped before its root was there is deleted.
+        """
+        root, timestamp, staged = self.root(), self.metadata / NEXT_TIMESTAMP, self.metadata / NEXT_ROOT
+        is_over = False
+        if timestamp.exists():
+            try:
+                root.verify_delegate(Timestamp.type, self._read(NEXT_TIMESTAMP, Timestamp))
+            except RepositoryError:  # of a root that never came
+                timestamp.unlink()
+            else:
+                timestamp.replace(self.metadata / "timestamp.json")
+                durable.sync(str(self.metadata))
+                is_over = True
+        if staged.exists() and self._read(NEXT_ROOT, Root).signed.version <= root.signed.version:
+            staged.unlink()
+            is_over = True
+        return is_over
 
     def _next_root(self, root: Root, new_root: SSlibKey | None, new_online: CryptoSigner | None) -> Root:
         made = copy.deepcopy(root)
@@ -232,13 +204,6 @@ class Registry:
             raise InputError("the root key and the online key are the same: whoever steals the one has both")
         return made
 
-    def _numbers(self) -> tuple[int, int, int]:
-        timestamp = self.timestamp().signed
-        return self._targets_version(), timestamp.snapshot_meta.version, timestamp.version
-
-    def _targets_version(self) -> int:
-        return self.snapshot().signed.meta["targets.json"].version
-
     def _renew(self, targets: Mapping[str, TargetFile], key: CryptoSigner) -> None:
         first, second, third = self._numbers()
         self._write_online(targets, key, first + 1, second + 1, third + 1)
@@ -250,62 +215,9 @@ class Registry:
         self._write_snapshot(second, first, key)
         self._write_timestamp(third, second, key)
 
-    def _write_targets(self, targets: Mapping[str, TargetFile], version: int, key: CryptoSigner) -> None:
-        made = Targets(version=version, expires=self._expires(Targets.type), targets=dict(targets))
-        self._write(f"{version}.targets.json", _signed(made, [key]))
-
-    def _write_snapshot(self, version: int, targets: int, key: CryptoSigner) -> None:
-        meta = {"targets.json": MetaFile(version=targets)}
-        made = Snapshot(version=version, expires=self._expires(Snapshot.type), meta=meta)
-        self._write(f"{version}.snapshot.json", _signed(made, [key]))
-
-    def _write_timestamp(self, version: int, snapshot: int, key: CryptoSigner) -> None:
-        made = Timestamp(
-            version=version, expires=self._expires(Timestamp.type), snapshot_meta=MetaFile(version=snapshot)
-        )
-        self._write("timestamp.json", _signed(made, [key]))
-
     def _check_online(self, key: CryptoSigner) -> None:
         if key.public_key.keyid not in self.root().signed.roles[Timestamp.type].keyids:
             raise Refused("this is not the registry's online key; `edgeproof release rotate` makes it one")
-
-    def _expires(self, role: str) -> datetime:
-        return self.now + LIFETIMES[role]
-
-    def _versions(self, role: str) -> list[int]:
-        names = [path.name.split(".") for path in self.metadata.glob(f"*.{role}.json")]
-        return [int(name[0]) for name in names if len(name) == 3 and name[0].isdecimal()]
-
-    def _trusted(self, name: str, kind: type[T]) -> "Metadata[T]":
-        found = self._read(name, kind)
-        try:
-            self.root().verify_delegate(kind.type, found)
-        except RepositoryError as error:
-            raise BadData(f"{self.metadata / name}: is not signed by the registry's online key") from error
-        return found
-
-    def _read(self, name: str, kind: type[T]) -> "Metadata[T]":
-        path = self.metadata / name
-        try:
-            found: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
-        except OSError as error:
-            raise Missing(f"{path}: missing; is {self.folder} a whole registry?") from error
-        except (DeserializationError, RepositoryError) as error:
-            raise BadData(f"{path}: damaged, or no metadata of TUF; restore it from Git") from error
-        if found.signed.type != kind.type:
-            raise BadData(f"{path}: holds {found.signed.type}, and not {kind.type}; restore it from Git")
-        return found
-
-    def _write(self, name: str, metadata: "Metadata[T]") -> None:
-        files.write_bytes(self.metadata / name, metadata.to_bytes())
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            with FileLock(self.folder / ".lock", timeout=WAIT_S):
-                yield
-        except Timeout:
-            raise InputError(f"{self.folder}: somebody else has been changing it for {WAIT_S:g} s; try again") from None
 
 
 def offer_of(target: TargetFile) -> Offer:
@@ -328,10 +240,3 @@ def target_of(offer: Offer, path: str, length: int, sha256: str) -> TargetFile:
 def base_of(path: str) -> str:
     """The path of what everybody runs, `CHANNEL/TARGET`, of that or of what is rolled out beside it."""
     return path.removesuffix(NEXT)
-
-
-def _signed(signed: T, keys: Sequence[CryptoSigner]) -> "Metadata[T]":
-    metadata = Metadata(signed)
-    for key in keys:
-        metadata.sign(key, append=True)
-    return metadata

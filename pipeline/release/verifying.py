@@ -64,7 +64,7 @@ def verify(registry: Registry, shipped: bytes | None = None) -> list[Seen]:
             )
             updater.refresh()
         except (RepositoryError, DownloadError, ValueError, OSError) as error:
-            return [Seen("metadata", "fail", f"devices refuse it: {' '.join(str(error).split())}")]
+            return [Seen("metadata", "fail", f"devices refuse it: {' '.join(str(error).split())}{registry.remedy}")]
         found = [Seen("metadata", "pass", "devices take it"), *_dates(registry)]
         for path in registry.offers():
             target = updater.get_targetinfo(path)

@@ -13,8 +13,9 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from tuf.ngclient import Updater
 
 from pipeline.release import publishing, signing, verifying
+from pipeline.release.metadata_files import LIFETIMES
 from pipeline.release.release_settings import Phases
-from pipeline.release.tuf_registry import LIFETIMES, Registry, offer_of
+from pipeline.release.tuf_registry import Registry, offer_of
 from pipeline.release.verifying import ADDRESS, Folder
 from pipeline.system.errors import InputError, Refused
 from runners.contract.bundle import NEXT
@@ -133,34 +134,6 @@ def test_two_who_publish_at_once_both_succeed(signed: Signed, tmp_path: Path) ->
     assert [process.exitcode for process in both] == [0, 0]
     assert sorted(signed.at().offers()) == [f"stable/{name}" for name in names]
     assert set(verdicts(signed.at()).values()) == {"pass"}
-
-
-class Killed(Exception):
-    """Power is cut."""
-
-
-@pytest.mark.parametrize("moment", range(5))
-def test_whoever_is_stopped_half_way_leaves_what_was_offered_before(
-    signed: Signed, device: Device, release: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
-    publishing.publish(signed.at(), signed.online_key, release("v1.0.0"), PHASES)
-    renames, rename = [0], Path.replace
-
-    def cut(self: Path, there: Path) -> Path:
-        if renames[0] == moment:
-            raise Killed
-        renames[0] += 1
-        return rename(self, there)
-
-    folder = release("v1.1.0")
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", cut)  # two files, targets, snapshot, timestamp
-        with pytest.raises(Killed):
-            publishing.publish(signed.at(), signed.online_key, folder, PHASES)
-    assert device.offers() == {PATH: "v1.0.0"}
-    assert set(verdicts(signed.at()).values()) == {"pass"}
-    publishing.publish(signed.at(), signed.online_key, folder, PHASES)
-    assert device.offers() == {PATH: "v1.0.0", PATH + NEXT: "v1.1.0"}
 
 
 def test_a_signature_for_its_whole_time_again(signed: Signed, tmp_path: Path) -> None:
