@@ -47,10 +47,15 @@ def film(path: Path, seconds: float = GONE_S, rate: int = RATE, size: tuple[int,
     return path
 
 
-def bundle(folder: Path, runtime: str = "openvino") -> Path:
+def weights(sure: float) -> Array:
+    """Of the mean colour (R, G, B) for each class; where `sure` is below 0, red is called blue."""
+    return np.array([[0, sure, -sure], [0, 0, 0], [0, -sure, sure]], np.float32)
+
+
+def bundle(folder: Path, runtime: str = "openvino", sure: float = 40) -> Path:
     """What would have been exported: the mean colour of a region decides, the surest for pure red or blue."""
     nodes = [node("GlobalAveragePool", "x", "a"), node("Flatten", "a", "b"), node("MatMul", "b m", "y")]
-    of = model(nodes, {"m": np.array([[0, 40, -40], [0, 0, 0], [0, -40, 40]], np.float32)}, ("n", 3, SIZE, SIZE))
+    of = model(nodes, {"m": weights(sure)}, ("n", 3, SIZE, SIZE))
     folder.mkdir(parents=True)
     onnx.save(of, folder / "model.onnx")
     if runtime == "openvino":

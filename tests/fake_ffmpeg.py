@@ -117,6 +117,15 @@ class Camera:
             self.out.flush()
             time.sleep(period_s)
 
+    def play(self, file: str, period_s: float) -> None:
+        """The frames in a file (I420, one after the other), again and again."""
+        size, content = self.width * self.height * 3 // 2, Path(file).read_bytes()
+        while True:
+            for start in range(0, len(content), size):
+                self.out.write(b"FRAME\n" + content[start : start + size])
+                self.out.flush()
+                time.sleep(period_s)
+
     def pixels(self) -> bytes:
         area = self.width * self.height
         return bytes([self.number % 256]) * area + b"\x80" * (area // 2)
