@@ -22,7 +22,8 @@ class Phases(_Strict):
     `steps` are per cent of the devices. Within a step they come one after the other during `hours`. The next step
     begins when those have passed and, of the devices known to be in this one, `reported_percent` and at least
     `least_devices` (or all, where there are fewer) run the new version with a passed self-test. It is taken back as
-    soon as more than `failed_percent` of the devices that told how it ended gave it up.
+    soon as more than `failed_percent` of the devices that told how it ended gave it up; with a `slow_percent` also as
+    soon as more than that, of those that run it and told their frames a second, are slower than was promised.
     """
 
     steps: list[int] = Field(default=[1, 10, 50, 100], min_length=1)
@@ -30,6 +31,7 @@ class Phases(_Strict):
     least_devices: int = Field(default=5, ge=1)
     reported_percent: float = Field(default=80, gt=0, le=100)
     failed_percent: float = Field(default=5, ge=0, lt=100)
+    slow_percent: float | None = Field(default=None, ge=0, lt=100)
 
     @field_validator("steps")
     @classmethod

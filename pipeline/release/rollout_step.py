@@ -2,10 +2,11 @@
 
 Only devices whose turn it is count: a name has its place (runners/contract/rollout.py), so whoever writes to the inbox
 cannot vote with names of his choice for long. What nobody reported is never a success; a liar can stop a rollout, and
-not carry one on by himself.
+not carry one on by himself. Frames a second count only where somebody set `slow_percent`: a camera that sends fewer of
+them than were promised looks like a device that is too slow.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -14,6 +15,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
 from pipeline.records.gates import Verdict, worst
+from pipeline.release import promised
 from pipeline.release.fleet_reports import Fleet
 from pipeline.release.publishing import step_on
 from pipeline.release.release_settings import Phases
@@ -23,6 +25,7 @@ from runners.contract.device_status import DeviceStatus
 from runners.contract.rollout import place
 
 ALIVE = timedelta(days=2)  # devices report once a day
+SLOW = 0.9  # of the frames a second that were promised; slower by a tenth is what cameras and clocks differ by
 
 Decision = Literal["promote", "wait", "hold", "halt"]
 # A step that has its time is well; one that its devices left without an answer is not measured.
@@ -51,14 +54,24 @@ class Standing:
         )
 
 
-def standing(path: str, offer: Offer, fleet: Fleet, phases: Phases, now_s: float) -> Standing:
-    """Judge what is rolled out at the path `CHANNEL/TARGET` at a time, in seconds since 1970."""
+def standing(
+    path: str, offer: Offer, fleet: Fleet, phases: Phases, now_s: float, promised_fps: float | None = None
+) -> Standing:
+    """Judge what is rolled out at the path `CHANNEL/TARGET` at a time, in seconds since 1970.
+
+    `promised_fps` is None where nobody knows what was promised.
+    """
     assert offer.rollout is not None
     due = [status for status in _due(path, offer, fleet) if _counts(status, offer.version, now_s)]
     failed = sum(_failed(status, offer.version) for status in due)
-    passed = sum(_passed(status, offer.version) for status in due)
-    decision, why = _decision(offer, phases, len(fleet.devices), len(due), passed, failed, now_s)
-    return Standing(path, offer.version, offer.rollout.percent, len(due), passed, failed, decision, why)
+    running = [status for status in due if _passed(status, offer.version)]
+    decision, why = _decision(offer, phases, len(fleet.devices), len(due), len(running), failed, now_s)
+    if phases.slow_percent is not None and decision != "halt":
+        rates = [rate for status in running if (rate := status.fps or 0) > 0]  # of 0: no frames come
+        by_speed = _speed(rates, promised_fps, phases.slow_percent, min(phases.least_devices, len(due)))
+        if by_speed[0] == "halt" or decision == "promote":
+            decision, why = by_speed[0], by_speed[1] or why
+    return Standing(path, offer.version, offer.rollout.percent, len(due), len(running), failed, decision, why)
 
 
 def decide(
@@ -86,7 +99,7 @@ def _standings(
 ) -> list[Standing]:
     offers = {path: offer_of(target) for path, target in sorted(targets.items()) if path.endswith(NEXT)}
     return [
-        standing(base_of(path), offer, fleet, phases, registry.now.timestamp())
+        standing(base_of(path), offer, fleet, phases, registry.now.timestamp(), promised.frames_per_s(registry, offer))
         for path, offer in offers.items()
         if offer.rollout and channel in (None, path.split("/")[0])
     ]
@@ -119,6 +132,18 @@ def _passed(status: DeviceStatus, version: str) -> bool:
 
 def _failed(status: DeviceStatus, version: str) -> bool:
     return status.failed == version or (status.version == version and status.self_test == "fail")
+
+
+def _speed(rates: Sequence[float], promised_fps: float | None, most_percent: float, least: int) -> tuple[Decision, str]:
+    """What follows from the frames a second that devices told, and why; '' where it goes on."""
+    if promised_fps is None:
+        return "hold", "nobody knows the frames/s that were promised: its evidence is not in the registry"
+    if len(rates) < least:
+        return "hold", f"{least} devices that run it have to tell their frames/s"
+    slow = sum(rate < SLOW * promised_fps for rate in rates)
+    if 100 * slow > most_percent * len(rates):
+        return "halt", f"{slow} of {len(rates)} that told have less than {SLOW:.0%} of {promised_fps:g} frames/s"
+    return "promote", ""
 
 
 def _decision(

@@ -19,7 +19,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from pipeline.cli import cli
 from pipeline.data.dataset import open_dataset
 from pipeline.project import layout
-from pipeline.release import signing, verifying
+from pipeline.release import promised, signing, verifying
 from pipeline.release.tuf_registry import Registry
 from runners.contract import bundle, model_input
 from runners.edge.backends import open_backend
@@ -208,6 +208,8 @@ def test_from_tag_to_rollback_on_the_command_line(
     assert "The data are the same." in notes
     assert notes.count("| red |") == 1
     assert release("verify").exit_code == 0
+    offered = Registry(Path("releases"))
+    assert promised.frames_per_s(offered, offered.offers()[f"stable/{ATOM}.next"]) == 30
     assert release("promote", "--channel", "stable").output == f"stable/{ATOM}: v1.1.0 for 10 % of the devices\n"
     assert release("drill", "--target", ATOM).exit_code == 0
     check_drill(Registry(Path("releases")))

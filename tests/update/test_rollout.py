@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.release import fleet_reports, publishing, rollout_step
+from pipeline.release import fleet_reports, promised, publishing, rollout_step
 from pipeline.release.fleet_reports import Fleet, read_fleet
 from pipeline.release.release_settings import Phases, load_settings
 from pipeline.release.rollout_step import standing
 from pipeline.release.tuf_registry import Registry
+from pipeline.system import files
 from pipeline.system.errors import BadData, InputError, Missing
 from pipeline.system.inbox import Inbox, Listed
 from runners.contract import device_status, rollout
@@ -104,6 +105,55 @@ def test_only_devices_whose_turn_it_is_have_a_say() -> None:
     others = [passed(name, channel="beta") for name in IN_STEP]
     assert judged(*others).passed == 0
     assert judged(*[one._replace(target="jetson-tx2-maxq") for one in map(passed, IN_STEP)]).passed == 0
+
+
+# Frames a second, where somebody set a limit.
+
+SLOW = Phases(slow_percent=10)
+
+
+def by_speed(*rates: float | None, limit: float | None = 30, phases: Phases = SLOW, **when: float) -> str:
+    """What is decided where the devices of the step run the version at these frames a second."""
+    reports = {name: passed(name, fps=fps) for name, fps in zip(IN_STEP, rates, strict=False)}
+    now_s = when.get("now_s", NOW)
+    return standing(PATH, OFFER, Fleet(reports, 0), phases, now_s, limit).decision
+
+
+def test_a_version_that_is_too_slow_is_taken_back() -> None:
+    assert by_speed(*[30.0] * 18, *[26.0] * 2) == "promote"  # 10 %
+    assert by_speed(*[30.0] * 17, *[26.0] * 3) == "halt"
+    assert by_speed(*[30.0] * 17, *[26.0] * 3, now_s=NOW - 6.5 * 3600) == "halt", "at once"
+    assert by_speed(*[27.0] * 20) == "promote", "a tenth less is as promised"
+    assert by_speed(*[26.0] * 20, phases=PHASES) == "promote", "nobody asked"
+    reports = {name: passed(name, fps=20.0) for name in IN_STEP[:5]}
+    assert standing(PATH, OFFER, Fleet(reports, 0), SLOW, NOW, 30).why == (
+        "5 of 5 that told have less than 90% of 30 frames/s"
+    )
+
+
+def test_frames_that_nobody_told_count_neither_way() -> None:
+    assert by_speed(*[30.0] * 5, *[None] * 15) == "promote"
+    assert by_speed(*[30.0] * 4, *[None] * 16) == "hold", "too few to say"
+    assert by_speed(*[20.0] * 4, *[None] * 16) == "hold"
+    assert by_speed(*[30.0] * 5, *[0.0] * 15) == "promote", "no frames come"
+    assert by_speed(*[30.0] * 4, *[0.0] * 16) == "hold"
+    assert by_speed(*[None] * 20, now_s=NOW - 6.5 * 3600) == "wait"
+    assert by_speed(*[30.0] * 20, limit=None) == "hold"
+    assert by_speed(20.0) == "halt", "all of a small fleet"
+
+
+def test_what_was_promised_is_what_the_gate_asked_for(signed: Signed, release: Callable[..., Path]) -> None:
+    folder = release("v1.0.0")
+    publishing.publish(signed.at(), signed.online_key, folder, PHASES)
+    offer, path = signed.at().offers()[PATH], signed.folder / f"evidence/v1.0.0/{TARGET}.json"
+    assert promised.frames_per_s(signed.at(), offer) is None, "its evidence does not say"
+    checks = [{"name": "proof", "limit": 1.0}, {"name": "frames_per_s", "limit": 30}]
+    path.write_text(json.dumps({"records": [{"checks": checks}]}))
+    assert promised.frames_per_s(signed.at(), offer) is None, "it is not what was signed"
+    offer = offer._replace(evidence=files.sha256(path))
+    assert promised.frames_per_s(signed.at(), offer) == 30
+    path.unlink()
+    assert promised.frames_per_s(signed.at(), offer) is None
 
 
 # The inbox is hostile.
