@@ -43,8 +43,7 @@ def init(registry: Path, root_key: Path, online_key: Path, encrypt: bool) -> Non
     made = Registry(registry)
     made.check_new()
     for path in (root_key, online_key):
-        if not (made.is_begun and path.exists()):  # else this was stopped half way, and goes on with its keys
-            signing.check_new(path)
+        signing.check_new(path, may_exist=made.is_begun)  # where this was stopped half way, it goes on with its keys
     if root_key.absolute() == online_key.absolute():
         raise InputError(f"{root_key}: give each key a file of its own")
     password = _new_password() if encrypt and not root_key.exists() else ""

@@ -20,13 +20,13 @@ MOST_BYTES = 1 << 14
 Ask = Callable[[Path], str]  # for the password of an encrypted key
 
 
-def check_new(path: Path) -> None:
-    """See to it that a new key can be written there.
+def check_new(path: Path, *, may_exist: bool = False) -> None:
+    """See to it that a new key can be written there, or lies there already where it may.
 
     Raises:
         InputError: something is there, or the folder belongs to a Git repository, where keys get committed.
     """
-    if os.path.lexists(path):
+    if os.path.lexists(path) and not may_exist:
         raise InputError(f"{path}: exists already; name a new file, a key is never overwritten")
     parents = path.absolute().parents
     if inside := next((folder for folder in parents if (folder / ".git").exists()), None):

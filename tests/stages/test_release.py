@@ -108,6 +108,15 @@ def test_a_bundle_answers_its_samples_as_the_emulated_lane_does(trained: Path, t
     assert tools["onnx"]
 
 
+@pytest.mark.parametrize(("size", "count"), [(32, 16), (224, 16), (300, 9), (1024, 4)])
+def test_large_regions_are_fewer(size: int, count: int) -> None:
+    from pipeline.release.expected import MOST_BYTES, _rows
+
+    rows = _rows(1000, size)
+    assert (len(rows), rows[0], rows[-1]) == (count, 0, 999)
+    assert len(rows) * 3 * size * size <= MOST_BYTES or count == 4
+
+
 @pytest.mark.nightly
 def test_a_bound_gives_the_middle_and_a_tolerance(trained: Path, tmp_path: Path) -> None:
     assert release("build", "v1.2.3", "--target", TX2, "--candidate", "lenet-5/fp16").exit_code == 0

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from securesystemslib.signer import CryptoSigner
+from tuf.ngclient import Updater
 
 from pipeline.release import signing
 from pipeline.release.bundling import LISTING, Built, write_tar
-from pipeline.release.tuf_registry import Registry
+from pipeline.release.tuf_registry import Registry, offer_of
+from pipeline.release.verifying import ADDRESS, Folder
 from pipeline.system import files
 from runners.contract import bundle
-from runners.contract.bundle import Manifest, Offer
+from runners.contract.bundle import NEXT, Manifest, Offer
 
 TARGET = "atom-x5-e3940"
+PATH = f"stable/{TARGET}"
 START = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
 
 
@@ -33,6 +36,21 @@ class Signed:
     def at(self, now: datetime | None = None) -> Registry:
         """As it is seen at a time."""
         return Registry(self.folder, now)
+
+
+class Device:
+    """TUF's client with a memory of its own, shipped with the first root."""
+
+    def __init__(self, registry: Path, memory: Path) -> None:
+        self.registry, self.memory = registry, memory
+        self.shipped = (registry / "metadata/1.root.json").read_bytes()
+
+    def offers(self) -> dict[str, str]:
+        """Refresh; the versions that it is offered, by path."""
+        updater = Updater(str(self.memory), ADDRESS, fetcher=Folder(self.registry / "metadata"), bootstrap=self.shipped)
+        updater.refresh()
+        found = {path: updater.get_targetinfo(path) for path in (PATH, PATH + NEXT)}
+        return {path: offer_of(target).version for path, target in found.items() if target is not None}
 
 
 @pytest.fixture

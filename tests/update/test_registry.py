@@ -10,34 +10,16 @@ from pathlib import Path
 import pytest
 from tuf.api.exceptions import BadVersionNumberError, ExpiredMetadataError, RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
-from tuf.ngclient import Updater
 
 from pipeline.release import publishing, signing, verifying
 from pipeline.release.metadata_files import LIFETIMES
 from pipeline.release.release_settings import Phases
-from pipeline.release.tuf_registry import Registry, offer_of
-from pipeline.release.verifying import ADDRESS, Folder
+from pipeline.release.tuf_registry import Registry
 from pipeline.system.errors import InputError, Refused
 from runners.contract.bundle import NEXT
-from tests.update.conftest import START, TARGET, Signed, write_release
+from tests.update.conftest import PATH, START, TARGET, Device, Signed, write_release
 
-PATH = f"stable/{TARGET}"
 PHASES = Phases()
-
-
-class Device:
-    """TUF's client with a memory of its own, shipped with the first root."""
-
-    def __init__(self, registry: Path, memory: Path) -> None:
-        self.registry, self.memory = registry, memory
-        self.shipped = (registry / "metadata/1.root.json").read_bytes()
-
-    def offers(self) -> dict[str, str]:
-        """Refresh; the versions that it is offered, by path."""
-        updater = Updater(str(self.memory), ADDRESS, fetcher=Folder(self.registry / "metadata"), bootstrap=self.shipped)
-        updater.refresh()
-        found = {path: updater.get_targetinfo(path) for path in (PATH, PATH + NEXT)}
-        return {path: offer_of(target).version for path, target in found.items() if target is not None}
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from pipeline.cli import cli
 from pipeline.release import publishing, signing, verifying
 from pipeline.release.release_settings import Phases
 from pipeline.release.tuf_registry import Registry
-from tests.update.conftest import Signed
-from tests.update.test_registry import PATH, PHASES, Device
+from tests.update.conftest import PATH, Device, Signed
 
+PHASES = Phases()
 NAMES = ("replace", "rename", "unlink")
 ALL = (*NAMES, "write", "fsync", "mkdir", "open", "link")
 MOMENTS = pytest.mark.parametrize("names", [NAMES, pytest.param(ALL, marks=pytest.mark.nightly)], ids=len)
@@ -105,7 +105,7 @@ def works(
     built = release("v1.1.0")
 
     def publish(folder: Path) -> object:
-        return publishing.publish(Registry(folder), online, built, Phases())
+        return publishing.publish(Registry(folder), online, built, PHASES)
 
     def rotate(keys: list[CryptoSigner], root: CryptoSigner | None, online: CryptoSigner | None) -> Work:
         return lambda folder: Registry(folder).rotate(keys, root.public_key if root else None, online)
@@ -132,7 +132,7 @@ def test_a_change_is_there_or_not_or_is_finished_by_the_same_again(
     name: str, names: tuple[str, ...], works: dict[str, tuple[Work, Work]], signed: Signed, tmp_path: Path,
     release: Callable[..., Path],
 ) -> None:  # fmt: skip
-    publishing.publish(Registry(signed.folder), signed.online_key, release("v1.0.0"), Phases())
+    publishing.publish(Registry(signed.folder), signed.online_key, release("v1.0.0"), PHASES)
     prepared, work = works[name]
     prepared(signed.folder)
     before = view(signed.folder, tmp_path / "device")
@@ -171,7 +171,7 @@ def test_what_was_stopped_half_way_is_finished_by_whoever_changes_the_registry_n
     for folder in stopped(work, prepare, NAMES):
         changed = Registry(folder).root().signed.version == 2
         key = another if changed else signed.online_key
-        publishing.publish(Registry(folder), key, release(f"v1.{folder.name}.0"), Phases())
+        publishing.publish(Registry(folder), key, release(f"v1.{folder.name}.0"), PHASES)
         assert found(folder) == []
         assert Registry(folder).root().signed.version == 1 + changed
         assert Device(folder, tmp_path / f"device {folder.name}").offers() == {PATH: f"v1.{folder.name}.0"}
