@@ -126,7 +126,14 @@ def works(
 @MOMENTS
 @pytest.mark.parametrize(
     "name",
-    ["publish", "promote", "promote to all", "roll back", "a new online key", "both keys", "both keys on two machines"],
+    [
+        "publish",
+        "promote",
+        "roll back",
+        "a new online key",
+        "both keys on two machines",
+        *[pytest.param(name, marks=pytest.mark.nightly) for name in ("promote to all", "both keys")],
+    ],
 )
 def test_a_change_is_there_or_not_or_is_finished_by_the_same_again(
     name: str, names: tuple[str, ...], works: dict[str, tuple[Work, Work]], signed: Signed, tmp_path: Path,
