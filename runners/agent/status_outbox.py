@@ -14,7 +14,7 @@ def put(home: str, status: DeviceStatus) -> str:
     """Keep a record until it is sent; its path."""
     path = os.path.join(home, device_folder.OUTBOX, *device_status.file_name(status).split("/"))
     folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
+    durable.make_folder(folder)
     durable.write(path, json.dumps(device_status.as_json(status)).encode("utf-8"))
     waiting = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
     for name in waiting[:-MOST]:

@@ -22,7 +22,7 @@ from runners.agent.troubles import Rejected, Unavailable, Untrusted
 from runners.agent.trusted_metadata import Signed, TrustedMetadata
 from runners.contract import device_folder, rollout
 from runners.contract.device_status import MOST_REASON, DeviceStatus
-from runners.edge import procfs
+from runners.edge import durable, procfs
 from runners.edge.refused import Refused
 
 SPOOL = os.path.join(device_folder.AGENT, "spool")
@@ -42,7 +42,7 @@ class Device:
         self._test = test or (lambda slot: self_test(config.camera_python, slot, config.camera_device))
         try:
             for folder in (device_folder.AGENT, device_folder.SLOTS, SPOOL):
-                os.makedirs(os.path.join(home, folder), exist_ok=True)
+                durable.make_folder(os.path.join(home, folder))
         except OSError as error:
             raise Refused("{}: is no folder that the agent can write to: {}".format(home, error.strerror)) from error
         self.slots = Slots(home)

@@ -60,6 +60,20 @@ def remove(folder: str) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
+def make_folder(path: str, mode: int = 0o777) -> None:
+    """Make a folder and those above it, as far as they are missing; their names are on the disk when this returns."""
+    parent = os.path.dirname(path) or "."
+    if not os.path.isdir(parent):
+        make_folder(parent)
+    if not os.path.isdir(path):
+        try:
+            os.mkdir(path, mode)
+        except FileExistsError:
+            if not os.path.isdir(path):  # else another program was faster
+                raise
+        sync(parent)
+
+
 def sync(folder: str) -> None:
     """Which names a folder has is on the disk when this returns."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,10 +15,7 @@ class ToFolder(Delivery):
         if not os.path.isdir(self.inbox.path):
             raise Undelivered("there is no such folder; is it mounted?")
         for folder in folders_of([item.name for item in group]):
-            path = os.path.join(self.inbox.path, folder)
-            if not os.path.isdir(path):
-                os.mkdir(path)
-                durable.sync(os.path.dirname(path))
+            durable.make_folder(os.path.join(self.inbox.path, folder))
         for item in group:
             self._write(item)
 

@@ -66,7 +66,7 @@ class Uploads:
     def once(self) -> Outcome:
         """Make a pass; nothing is raised, whatever goes wrong is said in the outcome."""
         try:
-            os.makedirs(os.path.join(self._home, device_folder.AGENT), exist_ok=True)
+            durable.make_folder(os.path.join(self._home, device_folder.AGENT))
             lock = os.open(
                 os.path.join(self._home, device_folder.AGENT, "upload.lock"),
                 os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,

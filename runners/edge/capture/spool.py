@@ -53,9 +53,7 @@ class Spool:
         self._sizes: "OrderedDict[str, int]" = OrderedDict()  # bytes of each capture, the oldest first
         self._run = os.urandom(8).hex()
         try:
-            os.makedirs(os.path.dirname(self.folder), exist_ok=True)
-            if not os.path.isdir(self.folder):
-                os.mkdir(self.folder, 0o750)  # for the camera's user and the group that it shares with the agent's
+            durable.make_folder(self.folder, 0o750)  # the camera's user, and the group that it shares with the agent's
             self._lock = os.open(os.path.join(self.folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however it ends

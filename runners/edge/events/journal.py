@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from typing import List, Optional
 
+from runners.edge import durable
 from runners.edge.events.segments import Events, path_of, segments, whole_bytes
 
 MOST_BYTES = 64 << 20  # of all files together
@@ -29,7 +30,7 @@ class Journal:
         self._file: Optional[int] = None
         self._path, self._size = "", 0
         try:
-            os.makedirs(folder, exist_ok=True)
+            durable.make_folder(folder)
             self._lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 self._take_over()
@@ -81,7 +82,7 @@ class Journal:
                 left = left[os.write(self._file, left) :]
             os.fdatasync(self._file)
             if is_new:
-                self._sync_folder()
+                durable.sync(self.folder)
         except OSError:
             self._abandon(is_new)
             raise
@@ -114,10 +115,3 @@ class Journal:
             with suppress(OSError):  # what was acknowledged is on the disk
                 os.close(self._file)
         self._file = None
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
