@@ -2,18 +2,16 @@
 
 It is killed before STEPS of its single writes, renames, syncs and so on, or before every one where there are not so
 many, and at MOMENTS random moments. After each kill the disk is one that there may be after a power cut
-(`lossy_disk.py`). Then: `current` leads to a whole bundle, no version of metadata that was once accepted is forgotten,
-and the next start of the agent brings the newest model that is not known to be bad. With `careless` folders are never
-synced, which has to be found. Prints counts as JSON; forks, so it is a program of its own.
+(`tests/lossy_disk.py`). Then: `current` leads to a whole bundle if there ever was one, no version of metadata that was
+once accepted is forgotten, and the next start of the agent brings the newest model that is not known to be bad. With
+`careless` folders are never synced, which has to be found. Prints counts as JSON; forks, so it is a program of its own.
 """
 
 import json
 import os
 import random
 import shutil
-import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,10 @@ from runners.agent.updating import Device
 from runners.edge import durable
 from tests.agent import bundles
 from tests.agent.conftest import camera_says, configured
-from tests.agent.lossy_disk import Disk, Recording
 from tests.agent.registry import BASE, Registry, offer_of
+from tests.lossy_disk import Cut, Recording, cut_again
 
-AGAIN = 0.3
-ENDS = ("good", "bad trial", "bad self-test")
+ENDS = ("good", "bad trial", "bad self-test", "first good")  # the last on a device that had no model yet
 
 
 class Bench:
@@ -79,32 +76,13 @@ def run(device: Device, end: str, recording: Recording | None) -> None:
         device.tell_daily()
 
 
-def attempt(bench: Bench, end: str, kill_at: int, within_s: float, log: Path) -> bool:
-    """Run in a process that is killed before a step, or within a time; whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            recording = Recording(bench.home, log, kill_at)
-            with recording.on():
-                run(bench.device("fail" if end == "bad self-test" else "pass"), end, recording)
-            status = 0
-        finally:
-            os._exit(status)
-    if within_s:
-        time.sleep(within_s)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, signal.SIGKILL), status
-    return status == signal.SIGKILL
-
-
-def check(bench: Bench, said: list[list[Any]], newest: str) -> None:
+def check(bench: Bench, said: list[list[Any]], newest: str, had_one: bool) -> None:
     """The disk as it is now, and what the next start makes of it."""
     current = bench.home / "current"
-    assert current.is_symlink(), "current is missing"
-    slot = current.readlink().name
-    assert content_of(bench.home / "slots" / slot) == bench.whole[slot], f"slots/{slot} is not whole"
+    assert current.is_symlink() or not had_one, "current is missing"
+    if current.is_symlink():
+        slot = current.readlink().name
+        assert content_of(bench.home / "slots" / slot) == bench.whole[slot], f"slots/{slot} is not whole"
     device = bench.device()
     for words in said:
         if words[0] == "accepted":
@@ -134,49 +112,41 @@ def main(folder: Path, steps: int, moments: int, seed: int, careless: bool = Fal
         durable.sync = lambda _: None
     bench.release("1.2")
     newest = "1.2"
-    kept = folder / "kept"
+    kept, nothing = folder / "kept", folder / "nothing"
+    nothing.mkdir()
     shutil.copytree(bench.home, kept, symlinks=True)
+    accepted = ["accepted", bench.device().trusted.versions]
     run(bench.device(), "good", None)
     bench.learn()
     for slot in (kept / "slots").iterdir():
         bench.whole[slot.name] = content_of(slot)
-    disk = Disk(kept)
     counts: dict[str, Any] = {"kills": 0, "ended before": 0, "changes lost": 0, "steps": {}}
 
-    def once(end: str, kill_at: int, within_s: float) -> int:
-        restore(bench.home, kept)
-        steps, said = cut(end, kill_at, within_s), list(disk.said)
-        while steps and chance.random() < AGAIN:  # power goes again, while the agent puts things right
-            cut(end, chance.randrange(steps), 0.0)
-            said += disk.said
+    def once(end: str, kill_at: int, within_s: float) -> Cut:
+        is_first = end == "first good"
+        restore(bench.home, nothing if is_first else kept)
+
+        def work(recording: Recording) -> None:
+            run(bench.device("fail" if end == "bad self-test" else "pass"), end, recording)
+
+        cuts = cut_again(bench.home, work, chance, at=kill_at, within_s=within_s)
+        killed = sum(one.was_killed for one in cuts)
+        counts["kills"] += killed
+        counts["ended before"] += len(cuts) - killed
+        counts["changes lost"] += sum(one.lost for one in cuts)
         try:
-            check(bench, said, newest)
+            said = [words for one in cuts for words in one.said]
+            check(bench, said if is_first else [accepted, *said], newest, not is_first)
         except (AssertionError, KeyError, OSError) as error:
             raise SystemExit(f"{end}, killed at {kill_at} or after {within_s:.4f} s: {error!r}") from error
-        return steps
+        return cuts[0]
 
-    def cut(end: str, kill_at: int, within_s: float) -> int:
-        nonlocal disk
-        for old in folder.glob("log*"):
-            old.unlink()
-        disk = Disk(bench.home)
-        killed = attempt(bench, end, kill_at, within_s, folder / "log")
-        counts["kills" if killed else "ended before"] += 1
-        disk.play(folder / "log")
-        counts["changes lost"] += disk.after(folder / "after", chance)
-        restore(bench.home, folder / "after")
-        shutil.rmtree(folder / "after")
-        return steps_in(folder / "log")
-
-    lengths = {end: once(end, -1, 0.0) for end in ENDS}
-    counts["steps"] = lengths
-    points = [(end, step) for end in ENDS for step in range(lengths[end])]
+    whole = {end: once(end, -1, 0.0) for end in ENDS}
+    counts["steps"] = {end: one.steps for end, one in whole.items()}
+    points = [(end, step) for end in ENDS for step in range(whole[end].steps)]
     for end, step in points if steps >= len(points) else chance.sample(points, steps):
         once(end, step, 0.0)
-    restore(bench.home, kept)
-    began_s = time.monotonic()
-    attempt(bench, "good", -1, 0.0, folder / "log")
-    longest_s, wanted = time.monotonic() - began_s, counts["kills"] + moments
+    longest_s, wanted = whole["good"].took_s, counts["kills"] + moments
     while counts["kills"] < wanted:
         before = counts["kills"]
         once(chance.choice(ENDS), -1, chance.uniform(0.001, longest_s))
@@ -188,13 +158,6 @@ def main(folder: Path, steps: int, moments: int, seed: int, careless: bool = Fal
 def restore(home: Path, of: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(of, home, symlinks=True)
-
-
-def steps_in(log: Path) -> int:
-    if not log.exists():
-        return 0
-    lines = [json.loads(line)[0] for line in log.read_text().split("\n")[:-1]]
-    return sum(word not in ("accepted", "gave up") for word in lines)
 
 
 if __name__ == "__main__":

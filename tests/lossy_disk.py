@@ -1,59 +1,107 @@
 """What may be on a disk after a power cut, by the letter of POSIX: what was synced, and any part of what was not.
 
-`Recording` writes down what a process does below a folder, and can end it by SIGKILL before any single step. `Disk`
-takes that down and gives folders as they may look afterwards: a name that was made, renamed or deleted may be so only
-once its folder was synced, and a file has what it had at its last sync, or what was written since, or a part of it, or
-zeros.
+`cut` lets a process work below a folder, kills it, and leaves there what a disk may have afterwards. A name that was
+made, renamed or deleted may be so only once its folder was synced, whatever came of other names; a rename is there or
+not, never half. A file has what it had at its last sync, or what was written since, or a part of it, with zeros behind
+it or without, or zeros alone, or nothing.
 """
 # ruff: noqa: PTH112, PTH115, PTH118
 
 import builtins
-import contextlib
 import json
 import os
 import random
+import shutil
 import signal
-from collections.abc import Iterator
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+AGAIN = 0.3  # how often power goes once more while things are put right
+
+
+class Cut(NamedTuple):
+    """Whether the process was killed or had ended, how many steps it made in which time, what it said meanwhile, and
+    how many changes of names the disk lost."""
+
+    was_killed: bool
+    steps: int
+    took_s: float
+    said: list[list[Any]]
+    lost: int
+
+
+def cut(
+    home: Path, work: Callable[["Recording"], object], chance: random.Random, *, at: int = -1, within_s: float = 0.0
+) -> Cut:
+    """Do `work` in a process that is killed before its step number `at`, the first being 0, or within a time."""
+    with TemporaryDirectory(dir=home.parent) as folder:
+        log, disk, began_s = Path(folder, "log"), Disk(home), time.monotonic()
+        was_killed, took_s = _is_killed(home, log, work, at, within_s), time.monotonic() - began_s
+        steps, said = disk.play(log)
+        lost = disk.after(Path(folder, "after"), chance)
+        shutil.rmtree(home)
+        Path(folder, "after").rename(home)
+    return Cut(was_killed, steps, took_s, said, lost)
+
+
+def cut_again(
+    home: Path, work: Callable[["Recording"], object], chance: random.Random, *, at: int = -1, within_s: float = 0.0
+) -> list[Cut]:
+    """The same, and in some cases again and again at any step, as the next start may end like that as well."""
+    found = [cut(home, work, chance, at=at, within_s=within_s)]
+    while found[0].steps and chance.random() < AGAIN:
+        found.append(cut(home, work, chance, at=chance.randrange(found[0].steps)))
+    return found
+
+
+def _is_killed(home: Path, log: Path, work: Callable[["Recording"], object], at: int, within_s: float) -> bool:
+    child = os.fork()
+    if child == 0:
+        try:
+            work(Recording(home, log, at))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    if within_s:
+        time.sleep(within_s)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL), status
+    return status == signal.SIGKILL
 
 
 class Recording:
-    """Of what this process does below `home`, into the file `log`; copies of what was synced go beside it.
+    """Of what this process does below `home` from now on, into the file `log`; beside it go copies of what was synced,
+    and links to what is written."""
 
-    The process is killed before its step number `kill_at`, the first being 0.
-    """
-
-    def __init__(self, home: Path, log: Path, kill_at: int = -1) -> None:
-        self._home, self._kill_at, self._steps, self._copies = str(home), kill_at, 0, 0
+    def __init__(self, home: Path, log: Path, kill_at: int) -> None:
+        self._home, self._kill_at, self._steps, self._files = str(home), kill_at, 0, 0
         self._beside = str(log)
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._os = {name: getattr(os, name) for name in ("open", "write", "fsync", "readlink")}
+        self._os = {name: getattr(os, name) for name in ("open", "write", "readlink", "link")}
         self._open = builtins.open
-
-    @contextlib.contextmanager
-    def on(self) -> Iterator[None]:
-        """While the block runs."""
-        before = {name: getattr(os, name) for name in self._patches()}
         for name, patch in self._patches().items():
             setattr(os, name, patch)
         builtins.open = self._file  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            builtins.open = self._open
-            for name, function in before.items():
-                setattr(os, name, function)
 
     def say(self, *words: Any) -> None:
         """Write down that the process got so far."""
         self._os["write"](self._log, json.dumps(words).encode() + b"\n")
 
     def _step(self, *words: Any) -> None:
+        self._begin()
+        self.say(*words)
+
+    def _begin(self) -> None:
         if self._steps == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         self._steps += 1
-        self.say(*words)
 
     def _path(self, path: Any, dir_fd: int | None = None) -> str | None:
         """Below `home`, or None for elsewhere."""
@@ -68,9 +116,11 @@ class Recording:
 
         def opened(path: Any, flags: int, *rest: Any, dir_fd: int | None = None, **more: Any) -> int:
             mine = self._path(path, dir_fd)
-            if mine is not None and flags & (os.O_WRONLY | os.O_RDWR):
-                self._write_to(mine, bool(flags & os.O_TRUNC))
-            return int(self._os["open"](path, flags, *rest, dir_fd=dir_fd, **more))
+            if mine is None or not flags & (os.O_WRONLY | os.O_RDWR):
+                return int(self._os["open"](path, flags, *rest, dir_fd=dir_fd, **more))
+            return self._opened(
+                mine, bool(flags & os.O_TRUNC), lambda: int(self._os["open"](path, flags, *rest, dir_fd=dir_fd, **more))
+            )
 
         def write(handle: int, data: Any) -> int:
             mine = self._path(self._os["readlink"](f"/proc/self/fd/{handle}"))
@@ -83,16 +133,14 @@ class Recording:
             mine = "." if where == self._home else self._path(where)
             if mine is None:
                 return
-            if self._steps == self._kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self._steps += 1
+            self._begin()
             if os.path.isdir(where):
                 self.say("sync_folder", mine)
                 return
-            self._copies += 1
-            with self._open(where, "rb") as stream, self._open(f"{self._beside}.{self._copies}", "wb") as copy:
+            name = self._fresh()
+            with self._open(where, "rb") as stream, self._open(name, "wb") as copy:
                 copy.write(stream.read())
-            self.say("sync_file", mine, f"{self._beside}.{self._copies}")
+            self.say("sync_file", mine, name)
 
         def rename(source: Any, target: Any) -> None:
             if self._path(source) is not None:
@@ -117,18 +165,27 @@ class Recording:
         found.update(open=opened, write=write, fsync=fsync, rename=rename, replace=rename, symlink=symlink)
         return found
 
-    def _write_to(self, path: str, truncates: bool) -> None:
+    def _fresh(self) -> str:
+        self._files += 1
+        return f"{self._beside}.{self._files}"
+
+    def _opened(self, path: str, truncates: bool, opened: Callable[[], Any]) -> Any:
+        """Open for writing. What is in the file is found by a link then, whatever becomes of its name."""
         if not os.path.lexists(os.path.join(self._home, path)):
             self._step("create", path)
         elif truncates:
             self._step("write", path)
+        found, name = opened(), self._fresh()
+        self._os["link"](os.path.join(self._home, path), name)
+        self.say("is_at", path, name)
+        return found
 
     def _file(self, path: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
         mine = None if isinstance(path, int) else self._path(path)
         if mine is None or not set(mode) & set("wax+"):
             return self._open(path, mode, *rest, **more)
-        self._write_to(mine, "w" in mode)
-        return _File(self._open(path, mode, *rest, **more), lambda: self._step("write", mine))
+        file = self._opened(mine, "w" in mode, lambda: self._open(path, mode, *rest, **more))
+        return _File(file, lambda: self._step("write", mine))
 
 
 class _File:
@@ -152,10 +209,11 @@ class _File:
 
 
 class Inode:
-    """A folder with entries, a link, or a file; `dirty` has been written to since its last sync."""
+    """A folder with entries, a link, or a file; `dirty` has been written to since its last sync, and lies at `file`."""
 
     def __init__(self, kind: str, data: bytes = b"", dirty: bool = False) -> None:
         self.kind, self.data, self.dirty = kind, data, dirty
+        self.file: Path | None = None
         self.now: dict[str, Inode] = {}
         self.synced: dict[str, Inode] = {}
 
@@ -167,19 +225,22 @@ class Disk:
     """The disk below `home`, of which all is synced at first."""
 
     def __init__(self, home: Path) -> None:
-        self._home, self.root = home, _read(home)
+        self.root = _read(home)
         self._unsynced: list[list[Change]] = []
-        self.said: list[list[Any]] = []
 
-    def play(self, log: Path) -> None:
-        """Everything that was written down in a log, if there is one yet; its last line may be torn."""
+    def play(self, log: Path) -> tuple[int, list[list[Any]]]:
+        """Everything that was written down in a log, if there is one yet; its last line may be torn. How many steps
+        there were, and what was said else."""
+        steps, said = 0, []
         for line in (log.read_text() if log.exists() else "").split("\n")[:-1]:
             words = json.loads(line)
             step = getattr(self, "_" + words[0], None)
             if step is None:
-                self.said.append(words)
+                said.append(words)
             else:
                 step(*words[1:])
+                steps += words[0] != "is_at"
+        return steps, said
 
     def after(self, folder: Path, chance: random.Random) -> int:
         """Make the new folder `folder` one that there may be after power went; how many changes were lost."""
@@ -193,10 +254,10 @@ class Disk:
                 continue
             for inside, name, what in changes:
                 _set(entries.setdefault(inside, dict(inside.synced)), name, what)
-        self._write_out(self.root, folder, self._home, entries, chance)
+        self._write_out(self.root, folder, entries, chance)
         return lost
 
-    def _write_out(self, inode: Inode, to: Path, real: Path, entries: Any, chance: random.Random) -> None:
+    def _write_out(self, inode: Inode, to: Path, entries: Any, chance: random.Random) -> None:
         if inode.kind == "link":
             to.symlink_to(inode.data.decode())
         elif inode.kind == "file":
@@ -204,24 +265,14 @@ class Disk:
         else:
             to.mkdir()
             for name, what in entries.get(inode, inode.synced).items():
-                self._write_out(what, to / name, real, entries, chance)
+                self._write_out(what, to / name, entries, chance)
 
     def _content(self, inode: Inode, chance: random.Random) -> bytes:
         if not inode.dirty:
             return inode.data
-        where = self._where(inode, self.root, self._home)
-        written = where.read_bytes() if where is not None and where.is_file() else b""
-        part = written[: chance.randrange(len(written) + 1)]
-        return chance.choice((inode.data, written, part, b"", bytes(len(written))))
-
-    def _where(self, inode: Inode, folder: Inode, path: Path) -> Path | None:
-        for name, what in folder.now.items():
-            if what is inode:
-                return path / name
-            found = self._where(inode, what, path / name)
-            if found is not None:
-                return found
-        return None
+        written = inode.file.read_bytes() if inode.file is not None else b""
+        part, zeros = written[: chance.randrange(len(written) + 1)], bytes(len(written))
+        return chance.choice((inode.data, written, part, part + zeros[len(part) :], zeros, b""))
 
     def _find(self, path: str) -> Inode | None:
         found: Inode | None = self.root
@@ -232,23 +283,27 @@ class Disk:
     def _change(self, *changes: tuple[str, Inode | None]) -> None:
         done: list[Change] = []
         for path, what in changes:
-            inside = self._find(str(Path(path).parent))
-            assert inside is not None, path
+            inside = self._existing(str(Path(path).parent))
             _set(inside.now, Path(path).name, what)
             done.append((inside, Path(path).name, what))
         self._unsynced.append(done)
 
+    def _existing(self, path: str) -> Inode:
+        found = self._find(path)
+        assert found is not None, path
+        return found
+
     def _create(self, path: str) -> None:
         self._change((path, Inode("file", dirty=True)))
 
+    def _is_at(self, path: str, file: str) -> None:
+        self._existing(path).file = Path(file)
+
     def _write(self, path: str) -> None:
-        found = self._find(path)
-        assert found is not None, path
-        found.dirty = True
+        self._existing(path).dirty = True
 
     def _sync_file(self, path: str, copy: str) -> None:
-        found = self._find(path)
-        assert found is not None, path
+        found = self._existing(path)
         found.data, found.dirty = Path(copy).read_bytes(), False
 
     def _sync_folder(self, path: str) -> None:
