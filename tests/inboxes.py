@@ -1,10 +1,7 @@
 """Real servers for what devices send, on this machine's loopback: OpenSSH's, WsgiDAV, and one that only knows PUT."""
 
 import logging
-import os
 import shutil
-import signal
-import socket
 import ssl
 import subprocess
 import threading
@@ -18,75 +15,28 @@ from typing import Any
 import pytest
 
 from tests.loopback import listening
-
-SSHD = "/usr/sbin/sshd"
-# A folder for privilege separation, and where asked for a small disk, in mounts that nobody else sees.
-START = """
-set -e
-mount -t tmpfs none /run
-mkdir /run/sshd
-{small}
-exec {sshd} -D -e -f {folder}/sshd_config
-"""
+from tests.sshd import Sshd
 
 
-class SftpServer:
+class SftpServer(Sshd):
     """`inbox` is its folder as it is seen from here."""
 
     def __init__(self, folder: Path, disk: str = "") -> None:
-        if not os.access(SSHD, os.X_OK) or not shutil.which("sftp"):
-            pytest.skip("there is no sshd or sftp here (Debian's packages openssh-server and openssh-client)")
-        if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-            pytest.skip("an sshd of its own, in mounts of its own, is for root to start")
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port = taken.getsockname()[1]
         self._there = folder / "inbox"
-        self._there.mkdir(parents=True)
-        for name in ("host", "key", "stranger"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-        (folder / "authorized_keys").write_bytes((folder / "key.pub").read_bytes())
-        (folder / "sshd_config").write_text(
-            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
-            f"PermitRootLogin yes\nStrictModes no\nAuthorizedKeysFile {folder}/authorized_keys\n"
-            "Subsystem sftp internal-sftp\nForceCommand internal-sftp\n"
-        )
-        kind, key = (folder / "host.pub").read_text().split()[:2]
-        (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
-        small = f"mount -t tmpfs -o size={disk} none {self._there}" if disk else ""
-        self._command = START.format(folder=folder, sshd=SSHD, small=small)
+        mounts = f"mount -t tmpfs -o size={disk} none {self._there}" if disk else ""
+        super().__init__(folder, "PermitRootLogin yes\nForceCommand internal-sftp\n", mounts)
+        self._there.mkdir()
         self.start()
 
     @property
     def inbox(self) -> Path:
-        return Path(f"/proc/{self._process.pid}/root{self._there}")
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/root{self._there}")
 
     @property
     def settings(self) -> dict[str, Any]:
         files = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
-        return {"url": f"sftp://root@127.0.0.1:{self.port}{self._there}", **files}
-
-    def start(self) -> None:
-        with (self.folder / "sshd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-c", self._command],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        limit_s = time.monotonic() + 30
-        while time.monotonic() < limit_s:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            assert self._process.poll() is None, (self.folder / "sshd.log").read_text()
-            time.sleep(0.05)
-        raise AssertionError("sshd does not listen")
-
-    def freeze(self) -> None:
-        """It takes connections, and never says a word; until it is stopped."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        return {"url": f"{self.address}{self._there}", **files}
 
 
 @contextmanager

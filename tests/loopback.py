@@ -1,5 +1,6 @@
 """An HTTP server on a free port of this machine's loopback."""
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
 from threading import Thread
 from typing import Any
+
+
+def free_port() -> int:
+    """For a program that cannot take any and say which."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
 
 
 class Server(ThreadingHTTPServer):

@@ -7,23 +7,17 @@ Python that the board is to have is mounted there. Nothing of it is seen from ou
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
 import yaml
 
-SSHD = "/usr/sbin/sshd"
+from tests.sshd import Sshd
+
 USER, NUMBER = "board", 61234
-START = """
-set -e
-mount -t tmpfs none /run
-mkdir /run/sshd
+MOUNTS = """
 mount -t tmpfs none /home
 mkdir /home/board /home/python /home/packages
 chown {number}:{number} /home/board
@@ -31,47 +25,22 @@ mount --bind {python} /home/python
 [ -z "{packages}" ] || mount --bind {packages} /home/packages
 mount --bind {folder}/passwd /etc/passwd
 mount --bind {folder}/shadow /etc/shadow
-exec {sshd} -D -e -f {folder}/sshd_config
 """
 
 
-def needed() -> None:
-    """Skip where this machine cannot play a board."""
-    if not os.access(SSHD, os.X_OK):
-        pytest.skip("there is no /usr/sbin/sshd here (Debian's package openssh-server)")
-    if os.geteuid():
-        pytest.skip("a user and mounts of its own are for root to make")
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("this machine lets nobody have mounts of its own")
-
-
-class Loopback:
+class Loopback(Sshd):
     """The board; `file` is its YAML. `switch` counts how often its power was switched."""
 
     def __init__(self, folder: Path, python: Path, packages: Path | None, board: dict[str, object]) -> None:
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port = taken.getsockname()[1]
-        for name in ("host", "key"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-        keys = folder / "authorized_keys"
-        keys.write_bytes((folder / "key.pub").read_bytes())
+        mounts = MOUNTS.format(number=NUMBER, python=python, packages=packages or "", folder=folder)
+        super().__init__(folder, mounts=mounts)
         accounts = {"passwd": f"{USER}:x:{NUMBER}:{NUMBER}::/home/board:/bin/sh\n", "shadow": f"{USER}:*:1::::::\n"}
         for name, line in accounts.items():
             (folder / name).write_text((Path("/etc") / name).read_text() + line)
-        (folder / "sshd_config").write_text(
-            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
-            f"StrictModes no\nAuthorizedKeysFile {keys}\nSubsystem sftp internal-sftp\n"
-        )
         for path in (folder, *folder.parents):  # the board's user reads its keys there
             if path.stat().st_mode & 0o011 != 0o011:
                 path.chmod(path.stat().st_mode | 0o011)
-        keys.chmod(0o644)
-        kind, key = (folder / "host.pub").read_text().split()[:2]
-        known = folder / "known_hosts"
-        known.write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
-        self._command = START.format(number=NUMBER, python=python, packages=packages or "", folder=folder, sshd=SSHD)
-        self.on = folder / "on"  # who switches the power asks for this
+        (folder / "authorized_keys").chmod(0o644)
         for name in ("on", "off"):
             script = folder / f"power-{name}"
             script.write_text(f"#!/bin/sh\necho {name} >> {folder}/switched\n")
@@ -80,7 +49,7 @@ class Loopback:
         content = {
             "board": {
                 "description": "this machine in disguise", "python": "/home/python/bin/python3", "answer_s": 3,
-                "boot_s": 20, "known_hosts": str(known), **board,
+                "boot_s": 20, "known_hosts": str(folder / "known_hosts"), **board,
                 # Where this Python is at home, another user cannot look.
                 "environment": {"PYTHONPATH": "/home/packages", "LD_LIBRARY_PATH": "/home/python/lib"},
             },
@@ -92,7 +61,6 @@ class Loopback:
             },
         }  # fmt: skip
         self.file.write_text(yaml.safe_dump(content))
-        self._process: subprocess.Popen[bytes] | None = None
 
     def with_power_switch(self) -> "Loopback":
         """A board that labgrid switches off and on with a command."""
@@ -108,35 +76,17 @@ class Loopback:
         file = self.folder / "switched"
         return file.read_text().split() if file.exists() else []
 
-    def start(self) -> None:
-        """Let it answer."""
-        log = (self.folder / "sshd.log").open("ab")
-        self._process = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", self._command],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        log.close()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            assert self._process.poll() is None, (self.folder / "sshd.log").read_text()
-            time.sleep(0.05)
-        raise AssertionError("sshd does not listen")
-
     def stop(self) -> None:
         """Pull the plug."""
-        if self._process is not None:
+        if self.process is not None:
             # Its sessions are in groups of their own, and all in its mounts.
-            mounts = _mounts(self._process.pid)
+            mounts = _mounts(self.process.pid)
             own = mounts not in ("", _mounts(os.getpid()))
             for number in _numbers() if own else []:
-                if number != self._process.pid and _mounts(number) == mounts:
+                if number != self.process.pid and _mounts(number) == mounts:
                     with suppress(ProcessLookupError):
                         os.kill(number, signal.SIGKILL)
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        super().stop()
 
 
 def _numbers() -> list[int]:
@@ -155,7 +105,6 @@ def loopback(
     folder: Path, board: dict[str, object], python: Path | None = None, packages: Path | None = None
 ) -> Iterator[Loopback]:
     """A board that answers, until the block ends; by default with this very Python and its packages."""
-    needed()
     if python is None:
         import numpy
 

@@ -1,13 +1,14 @@
 """A cluster on this machine: processes of `dask scheduler` and `dask worker`, as users start them."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.loopback import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DASK = [sys.executable, "-W", "ignore", "-m", "dask"]
@@ -17,8 +18,7 @@ class Machines:
     """A scheduler and its workers."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        port = free_port()
         self.address = f"tcp://127.0.0.1:{port}"
         self.processes: list[subprocess.Popen[bytes]] = []
         self._start(folder, ["scheduler", "--host", "127.0.0.1", "--port", str(port)], {})

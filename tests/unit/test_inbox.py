@@ -1,22 +1,15 @@
 """The inbox where devices send to: a folder, an SFTP server that proves who it is, a WebDAV server with a password."""
 
-import asyncio
 import logging
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import asyncssh
 import pytest
-from cheroot import wsgi
-from wsgidav.wsgidav_app import WsgiDAVApp
 
 from pipeline.system.errors import BadData, InputError
 from pipeline.system.inbox import Inbox, Listed
+from tests import inboxes
 
-SECRET = "a password"
 CONTENT = bytes(range(256)) * 300
 
 
@@ -61,82 +54,30 @@ def test_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Inbox("nowhere")
 
 
-@contextmanager
-def sftp(root: Path, key: Path) -> Iterator[tuple[int, str]]:
-    """An SFTP server that shows `root` as its own root to whoever has the key; its port and its public key."""
-    loop = asyncio.new_event_loop()
-    host, user = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ssh-ed25519")
-    user.write_private_key(key)
-    user.write_public_key(f"{key}.pub")
-
-    def served(channel: asyncssh.SSHServerChannel) -> asyncssh.SFTPServer:
-        return asyncssh.SFTPServer(channel, chroot=os.fsencode(root))
-
-    async def listen() -> asyncssh.SSHAcceptor:
-        return await asyncssh.listen(
-            "127.0.0.1", 0, server_host_keys=[host], authorized_client_keys=f"{key}.pub", sftp_factory=served
-        )
-
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(30)
-    try:
-        yield server.get_port(), host.export_public_key().decode().strip()
-    finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _end(server: asyncssh.SSHAcceptor) -> None:
-    server.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
 def test_an_sftp_server_has_to_be_the_one_that_is_known(folder: Path, tmp_path: Path) -> None:
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
-    ssh = tmp_path / "home/.ssh"
-    with sftp(folder, ssh / "id_ed25519") as (port, host_key):
-        place = f"sftp://camera@127.0.0.1:{port}/"
+    with inboxes.sftp(tmp_path / "sshd") as sshd:
+        place = f"{sshd.address}{folder}"
         with pytest.raises(InputError, match=r"[Hh]ost key"):
             Inbox(place)
-        (ssh / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+        sshd.known_in(tmp_path / "home")
         with Inbox(place) as inbox:
             look(inbox)
         with pytest.raises(InputError, match="there is no such folder"):
-            Inbox(f"{place}nowhere")
+            Inbox(f"{place}/nowhere")
     with pytest.raises(InputError, match=r"127\.0\.0\.1"):
-        Inbox(f"sftp://camera@127.0.0.1:{port}/inbox")
+        Inbox(place)
 
 
-def test_a_webdav_server_gets_the_password_and_nobody_else_does(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logging.getLogger("wsgidav").setLevel(logging.CRITICAL)
+def test_a_webdav_server_gets_the_password_and_nobody_else_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "captures/cam-1/c.png").unlink()  # which the server itself would wait for
-    users = {"*": {"ingest": {"password": SECRET}}}
-    app = WsgiDAVApp(
-        {"provider_mapping": {"/inbox": str(folder)}, "simple_dc": {"user_mapping": users}, "verbose": 0,
-         "http_authenticator": {"accept_basic": True, "accept_digest": False}, "logging": {"enable": False}}
-    )  # fmt: skip
-    server = wsgi.Server(("127.0.0.1", 0), app, numthreads=2)
-    server.prepare()
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    place = f"http://ingest@127.0.0.1:{server.bind_addr[1]}/inbox"
-    try:
+    with inboxes.webdav(folder) as url:
+        place = url.replace("//", "//camera-17@")
         with pytest.raises(InputError, match="401"):
             Inbox(place)
-        monkeypatch.setenv("EDGEPROOF_INBOX_PASSWORD", SECRET)
+        monkeypatch.setenv("EDGEPROOF_INBOX_PASSWORD", "secret")
         with Inbox(place) as inbox:
             look(inbox, links=False)
-    finally:
-        server.stop()
-        thread.join()
-    with pytest.raises(InputError, match=r"http://ingest@127\.0\.0\.1") as told:
-        Inbox(place.replace("ingest@", f"ingest:{SECRET}@"))
-    assert SECRET not in str(told.value)
+    with pytest.raises(InputError, match=r"http://camera-17@127\.0\.0\.1") as told:
+        Inbox(place.replace("@", ":secret@"))
+    assert "secret" not in str(told.value)

@@ -18,7 +18,7 @@ from pipeline.ingest.decisions import BY
 from pipeline.system import files
 from runners.contract import rollout
 from tests.agent.hosts import serving
-from tests.inboxes import SftpServer, sftp, webdav
+from tests.inboxes import sftp, webdav
 
 LIMIT_S = 600.0
 OLD, NEW = "v1.0.0", "v2.0.0"
@@ -64,15 +64,6 @@ def named(first: bool) -> str:
     return next(name for n in range(99) if (rollout.place(name := f"camera-{n}", NEW) < 50) == first)
 
 
-def ssh_home(folder: Path, server: SftpServer) -> str:
-    """A home in which OpenSSH's files are those for this server."""
-    (folder / ".ssh").mkdir(parents=True)
-    (folder / ".ssh/known_hosts").write_bytes((server.folder / "known_hosts").read_bytes())
-    (folder / ".ssh/id_ed25519").write_bytes((server.folder / "key").read_bytes())
-    (folder / ".ssh/id_ed25519").chmod(0o600)
-    return str(folder)
-
-
 @pytest.mark.nightly
 def test_captures_become_a_model_that_devices_take_and_bad_ones_are_refused(
     made: Project, tmp_path: Path, ending: ExitStack, capsys: pytest.CaptureFixture[str]
@@ -112,7 +103,7 @@ def test_captures_become_a_model_that_devices_take_and_bad_ones_are_refused(
         assert program.events("captured")
         assert "0 left" in device.upload()
     login = dav.replace("//", f"//{USER}@")
-    home = ssh_home(tmp_path / "me", server)
+    home = str(server.known_in(tmp_path / "me"))
     for place, given in ((server.settings["url"], {"HOME": home}), (login, {"EDGEPROOF_INBOX_PASSWORD": PASSWORD})):
         pulled = asked(project, "edgeproof", "ingest", "pull", place, **given)
         assert pulled.returncode == os.EX_OK, pulled.stderr
