@@ -11,8 +11,8 @@ export PATH := $(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help gateway install develop emulators demo device-test test nightly workflows test-runners test-base bench check docs \
-  lock clean
+.PHONY: help gateway install develop emulators demo docs lock clean
+.PHONY: check test nightly workflows test-runners test-base device-test bench
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
