@@ -61,8 +61,12 @@ TINY_PARAMS = {
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Bytes are told by their number: written out, the name of a test can have a hundred megabytes."""
-    return f"{len(val):,} bytes" if isinstance(val, bytes) and len(val) > 32 else None
+    """Bytes are told by their number, a text by its beginning: written out, the name of a test can have megabytes."""
+    if isinstance(val, bytes) and len(val) > 32:
+        return f"{len(val):,} bytes"
+    if isinstance(val, str) and len(val) > 32:
+        return val[:29].encode("unicode_escape").decode("ascii") + "..."
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
