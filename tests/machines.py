@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,22 +54,3 @@ def scheduler_in(folder: Path) -> Iterator[Machines]:
         yield found
     finally:
         found.end()
-
-
-def children(process: int) -> list[int]:
-    """The processes that this one has started."""
-    lists = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(number) for found in lists for number in found.read_text().split()]
-
-
-def is_gone(process: int, within_s: float = 20.0) -> bool:
-    """Whether a process ends in that time."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False

@@ -3,7 +3,6 @@
 import io
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from runners.edge.program.view import View
 from tests import clips
 from tests.loop.program import Program
 from tests.scenes import scene
+from tests.waiting import until
 
 OLD, NEW, BAD = "0123456789ab", "ab0123456789", "bad123456789"
 LIMIT_S = 60.0
@@ -105,14 +105,6 @@ class Loader:
         self.told.append((event, facts))
 
 
-def wait_for(what: Callable[[], Any]) -> Any:
-    limit_s = time.monotonic() + LIMIT_S
-    while not (found := what()):
-        assert time.monotonic() < limit_s
-        time.sleep(0.01)
-    return found
-
-
 def test_the_running_model_answers_while_another_is_loaded(home: Path) -> None:
     load = Loader()
     models = Models(str(home), load)
@@ -120,17 +112,17 @@ def test_the_running_model_answers_while_another_is_loaded(home: Path) -> None:
     running = models.classifier
     load.may.clear()
     switch(home, NEW)
-    wait_for(lambda: models._loading)
+    until(lambda: models._loading)
     running.start(np.zeros((1, 3, clips.SIZE, clips.SIZE), np.float32))
     assert len(running.wait().scores) == 1
     assert models.fresh() is None
     load.may.set()
-    fresh = wait_for(models.fresh)
+    fresh = until(models.fresh)
     assert fresh is models.classifier is not running
     assert load.told == [
         ("model_switched", {"slot": NEW, "was": OLD, "version": NEW[:3], "classes": clips.CLASSES}),
     ]  # fmt: skip
-    wait_for(lambda: (found := state(home)) and found.slot == NEW)
+    until(lambda: (found := state(home)) and found.slot == NEW)
     found = state(home)
     assert found is not None
     assert (found.frames, found.dropped, found.refused) == (7, 1, None)
@@ -143,7 +135,7 @@ def test_a_model_that_is_taken_back_while_it_is_loaded_never_runs(home: Path) ->
     models = Models(str(home), load).start(load.tell, lambda: (Progress(0, 0), False))
     load.may.clear()
     switch(home, NEW)
-    loading = wait_for(lambda: models._loading)
+    loading = until(lambda: models._loading)
     switch(home, OLD)
     load.may.set()
     loading.join(LIMIT_S)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from pipeline.train import loop
 from pipeline.train.checkpoint import Checkpoints
 from tests.conftest import RETRAIN
 from tests.stages.conftest import made, run
+from tests.waiting import until
 
 ATOM, MAXQ = "atom-x5-e3940", "jetson-tx2-maxq"
 
@@ -101,10 +101,7 @@ def test_a_killed_method_of_two_trainings_repeats_only_the_epoch_it_was_in(
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     before = len(list(layout.CHECKPOINTS.glob("*.pt")))
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(layout.CHECKPOINTS.glob("*.pt"))) < before + 2 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: len(list(layout.CHECKPOINTS.glob("*.pt"))) >= before + 2 or process.poll() is not None, 120)
     process.send_signal(signal.SIGKILL)
     process.wait()
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,20 +16,12 @@ from filelock import FileLock
 
 from pipeline.project import layout
 from tests.conftest import TINY_PARAMS
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAGE = f"{sys.executable} -m pipeline stage train lenet-5"
 # What DVC does to run a stage; it does not wait for the stage when it is told to end.
 DVC = "import subprocess, sys; subprocess.Popen(['/bin/sh', '-c', sys.argv[1]]).wait()"
-
-
-def within(seconds: float, true: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.05)
-    return true()
 
 
 @pytest.fixture
@@ -64,10 +56,10 @@ def test_a_stage_ends_when_the_repeat_that_runs_it_is_killed(endless: Path) -> N
         return [one for folder in layout.REPEAT.absolute().glob("seed-0-*") for one in training(folder)]
 
     try:
-        assert within(100, lambda: bool(stages()))
+        until(stages, 100)
         repeat.terminate()  # whether or not the stage has come so far as to look
         repeat.wait()
-        assert within(20, lambda: not stages())
+        until(lambda: not stages())
     finally:
         for process in stages():
             process.kill()
@@ -78,16 +70,16 @@ def test_a_stage_ends_when_the_repeat_that_runs_it_is_killed(endless: Path) -> N
 def test_a_stage_ends_when_its_dvc_is_killed(endless: Path, how: signal.Signals, command: str) -> None:
     environment = {**os.environ, "DVC_STAGE": "train@lenet-5"}
     dvc = subprocess.Popen([sys.executable, "-c", DVC, command], env=environment, stderr=subprocess.DEVNULL)
-    assert within(60, lambda: any(layout.CHECKPOINTS.glob("*.pt")))
+    until(lambda: any(layout.CHECKPOINTS.glob("*.pt")))
     assert training(endless)
     dvc.send_signal(how)
     dvc.wait()
-    assert within(60, lambda: not training(endless))
+    until(lambda: not training(endless))
 
 
 def test_what_was_started_by_hand_may_outlive_its_shell(endless: Path) -> None:
     shell = subprocess.Popen([sys.executable, "-c", DVC, STAGE], stderr=subprocess.DEVNULL)
-    assert within(60, lambda: any(layout.CHECKPOINTS.glob("*.pt")))
+    until(lambda: any(layout.CHECKPOINTS.glob("*.pt")))
     shell.kill()
     shell.wait()
     time.sleep(2)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from pipeline.stages.retest import retest
 from pipeline.system.errors import InputError
 from pipeline.train.loop import predict
 from pipeline.train.parent import load_parent
-from tests.machines import children, is_gone, scheduler_in
+from tests.machines import scheduler_in
 from tests.stages.conftest import made
+from tests.waiting import children, has_ended, until
 
 TARGET, TRIALS = "atom-x5-e3940", 3
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -58,9 +58,7 @@ def searched(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("searched") / "project"
     shutil.copytree(prepared, folder)
     running = subprocess.Popen(SEARCH, cwd=folder, env=environment(folder))
-    deadline = time.monotonic() + 300
-    while not finished(folder) and running.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: finished(folder) or running.poll() is not None, 300)
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL, "the search was to be killed, not to end"
     wait_for_the_end_of_workers(folder)
@@ -88,15 +86,12 @@ def finished(folder: Path) -> dict[str, int]:
 
 def wait_for_the_end_of_workers(folder: Path) -> None:
     """Every process that works in a folder must be gone soon after the search that started it was killed."""
-    deadline = time.monotonic() + 20
-    while left := [pid for pid in Path("/proc").glob("[0-9]*") if works_in(pid, folder)]:
-        assert time.monotonic() < deadline, f"processes outlive the search: {left}"
-        time.sleep(0.1)
+    until(lambda: not any(works_in(path, folder) for path in Path("/proc").glob("[0-9]*")), 20)
 
 
 def works_in(process: Path, folder: Path) -> bool:
     try:
-        return (process / "cwd").readlink() == folder and "Z" not in (process / "stat").read_text().split()[2]
+        return (process / "cwd").readlink() == folder and not has_ended(int(process.name))
     except OSError:
         return False
 
@@ -170,14 +165,12 @@ def test_on_other_machines_it_comes_to_the_same_though_one_is_killed(
         machines.wait_for(3)
         command = [*SEARCH, "--workers", machines.address]
         search = subprocess.Popen(command, cwd=trained, env=environment(trained), stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 300
-        while len(list((trained / layout.SEARCH).glob("candidates/*/*"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: len(list((trained / layout.SEARCH).glob("candidates/*/*"))) >= 2, 300)
         before = finished(trained)
         nanny = machines.processes[1].pid
         [(worker, trial)] = [(worker, trial) for worker in children(nanny) for trial in children(worker)]
         os.kill(worker, signal.SIGKILL)
-        assert is_gone(trial)
+        until(lambda: has_ended(trial))
         _, said = search.communicate()
     assert search.returncode == 0, said
     [line] = [line for line in said.splitlines() if not line.startswith("round ")]

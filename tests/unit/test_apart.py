@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import onnx
@@ -18,6 +17,7 @@ from pipeline.records.targets import load_target
 from pipeline.system.errors import BadModel, InputError, Refused
 from tests.graphs import model, node, random
 from tests.unruly import misbehave
+from tests.waiting import until
 
 SOURCE = Path("net.onnx")
 JETSON = load_target("jetson-tx2-maxq")
@@ -103,16 +103,11 @@ with done_apart(Path("net.onnx"), waiting, {str(tmp_path / "room")!r}, cpu_limit
     pass
 """
     caller = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    while not (tmp_path / "room").exists() or not (tmp_path / "room").read_text():
-        assert caller.poll() is None
-        time.sleep(0.05)
+    until(lambda: (tmp_path / "room").exists() and (tmp_path / "room").read_text())
     folder = Path((tmp_path / "room").read_text())
     caller.send_signal(signal.SIGKILL)
     caller.wait()
-    deadline = time.monotonic() + 10
-    while folder.parent.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not folder.parent.exists()
+    until(lambda: not folder.parent.exists())
 
 
 def waiting(folder: Path, told: str) -> None:

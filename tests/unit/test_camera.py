@@ -23,6 +23,7 @@ from runners.edge.camera.readers import ffmpeg, nvv4l2, vaapi
 from runners.edge.camera.slot import Slot
 from runners.edge.camera.source import parse
 from tests.scenes import stand_ins
+from tests.waiting import has_ended, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = ["size", 64, 48]
@@ -101,21 +102,6 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def is_gone(process: int) -> bool:
-    """Whether it ended; a zombie has, though an init that reaps no strangers may keep it."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    limit_s = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < limit_s
-        time.sleep(0.01)
-
-
 def test_the_newest_frame_is_handed_out_and_older_ones_are_counted(opened: Callable[..., Watched]) -> None:
     door = opened([SIZE, ["frames", 200, 0.001], ["stall"]], patience_s=60)
     door.wait(lambda: door.camera.counts.received == 200)
@@ -172,7 +158,7 @@ def test_a_camera_that_stalls_is_killed_with_all_it_started_and_comes_back(
     assert back["tries"] == 1
     assert door.camera.counts.lost >= 2
     for process in [*door.started[:2], *(int(line) for line in helpers.read_text().split())]:
-        wait_for(lambda process=process: is_gone(process))
+        until(lambda process=process: has_ended(process))
 
 
 def test_an_outage_is_told_once_however_long(opened: Callable[..., Watched]) -> None:
@@ -270,10 +256,10 @@ def test_a_killed_program_leaves_no_reader(scenes: Path) -> None:
     with owner.stdout:
         assert owner.stdout.readline() == b"reads\n"
         reader = int((scenes / "door.started").read_text())
-        assert not is_gone(reader)
+        assert not has_ended(reader)
         owner.kill()
         owner.wait()
-    wait_for(lambda: is_gone(reader))
+    until(lambda: has_ended(reader))
 
 
 def test_one_camera_that_stalls_slows_no_other(opened: Callable[..., Watched]) -> None:
@@ -302,7 +288,7 @@ def test_nothing_grows_however_often_a_camera_is_lost(opened: Callable[..., Watc
     door.camera.close()
     assert open_files() <= before[0]
     assert threading.active_count() < before[1]
-    assert all(is_gone(process) for process in door.started)
+    assert all(has_ended(process) for process in door.started)
 
 
 def test_a_closed_camera_ends_at_once_whatever_it_does(
@@ -311,7 +297,7 @@ def test_a_closed_camera_ends_at_once_whatever_it_does(
     monkeypatch.setattr("runners.edge.camera.reader.WAIT_S", 60.0)
     waits = opened([SIZE, ["frames", 30]], source="clip.mkv", every_frame=True)  # for the program to take a frame
     stalls = opened([["stall"]])
-    wait_for(lambda: waits.camera.counts.received == 1)
+    until(lambda: waits.camera.counts.received == 1)
     time.sleep(0.1)
     began_s = time.monotonic()
     waits.camera.close()

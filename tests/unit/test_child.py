@@ -18,6 +18,7 @@ from pipeline.processes import activity, child, host, process
 from pipeline.processes.child import Outputs, Place, run
 from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
 from pipeline.processes.pace import duration
+from tests.waiting import has_ended, until
 
 pytestmark = pytest.mark.usefixtures("unruly")
 
@@ -50,17 +51,14 @@ def left(tmp_path: Path) -> list[str]:
     """Processes that a backend was or forked and that still run; zombies do not."""
     found = []
     for mark in {*tmp_path.glob("mark*")} - {tmp_path / "mark.event"}:
-        state = Path("/proc", mark.read_text(), "stat")
-        if state.exists() and state.read_text().split()[2] != "Z":
+        number = mark.read_text()
+        if not number or not has_ended(int(number)):
             found.append(mark.name)
     return found
 
 
-def soon_nothing_is_left(tmp_path: Path) -> bool:
-    deadline = time.monotonic() + SOON_S
-    while left(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not left(tmp_path)
+def soon_nothing_is_left(tmp_path: Path) -> None:
+    until(lambda: not left(tmp_path), SOON_S, lambda: left(tmp_path))
 
 
 @pytest.mark.parametrize(("at", "forks"), [("load", True), ("batch", False), ("batch", True), ("facts", True)])
@@ -68,7 +66,7 @@ def test_a_death_is_told_at_once_even_if_a_fork_holds_the_pipe(at: str, forks: b
     with pytest.raises(Crashed, match=r"the runtime crashed \(signal 4\) in the test") as caught:
         answers(tmp_path, place(tmp_path, at=at, what="illegal", forks=forks))
     assert caught.value.reason == "illegal instruction"
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 @pytest.mark.parametrize("at", ["load", "batch", "facts"])
@@ -76,7 +74,7 @@ def test_a_hang_ends_with_the_time_that_it_has(at: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(child, "TIME_LIMIT_S", 1.5)
     with pytest.raises(TooSlow, match=r"did not answer within 1\.5 s and was stopped in the test"):
         answers(tmp_path, place(tmp_path, at=at, what="hangs", forks=True))
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 def test_a_crash_is_told_by_its_cause(tmp_path: Path) -> None:
@@ -85,14 +83,14 @@ def test_a_crash_is_told_by_its_cause(tmp_path: Path) -> None:
             answers(tmp_path, place(tmp_path, at=at, what="segfaults"))
         with pytest.raises(Crashed, match=r"was killed, most likely since the memory ran out \(signal 9\) in the test"):
             answers(tmp_path, place(tmp_path, at=at, what="killed", forks=True))
-        assert soon_nothing_is_left(tmp_path)
+        soon_nothing_is_left(tmp_path)
 
 
 def test_one_that_leaves_or_closes_its_pipes_is_no_answer(tmp_path: Path) -> None:
     for what in ("leaves", "closes"):
         with pytest.raises(Failed, match="ended without an answer in the test"):
             answers(tmp_path, place(tmp_path, at="batch", what=what, forks=what == "leaves"))
-        assert soon_nothing_is_left(tmp_path)
+        soon_nothing_is_left(tmp_path)
 
 
 def test_a_refusal_is_in_the_runtime_s_words_and_says_where(tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dead_lock_is_told_within_seconds(tmp_path: Path) -> None:
     with pytest.raises(Hung, match=r"the runtime stopped working \(no CPU used for \d s\) in the test"):
         answers(tmp_path, place(tmp_path, at="second batch", what="deadlocks"))
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -119,7 +117,7 @@ def test_a_dead_lock_is_told_within_seconds(tmp_path: Path) -> None:
 def test_a_dead_lock_is_told_wherever_it_happens_and_whatever_was_started(at: str, tmp_path: Path) -> None:
     with pytest.raises(Hung, match="no CPU used"):
         answers(tmp_path, place(tmp_path, at=at, what="deadlocks", forks=True))
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -128,7 +126,7 @@ def test_one_that_calculates_for_ever_is_told_by_its_earlier_batches(tmp_path: P
         answers(tmp_path, place(tmp_path, at="second batch", what="spins"))
     [outputs] = answers(tmp_path, place(tmp_path, at="batch", what="works for a while"))  # as long as ever
     assert len(outputs.values) == 4
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -136,7 +134,7 @@ def test_one_that_calculates_for_ever_is_told_by_its_earlier_batches(tmp_path: P
 def test_one_that_never_gets_to_an_end_is_told_by_what_there_is_to_calculate(at: str, tmp_path: Path) -> None:
     with pytest.raises(Hung, match=r"the runtime stopped working \(\d s of CPU used, .* it should take\) in the test"):
         answers(tmp_path, place(tmp_path, at=at, what="spins"), first_cpu_s=1.0)
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -193,7 +191,7 @@ print(len(answers(Path({str(tmp_path)!r}), place(Path({str(tmp_path)!r})))[0].va
 def test_what_went_well_leaves_nothing_either(tmp_path: Path) -> None:
     [outputs] = answers(tmp_path, place(tmp_path, forks=True))
     assert outputs.values[1, 0] == 6
-    assert soon_nothing_is_left(tmp_path)
+    soon_nothing_is_left(tmp_path)
 
 
 def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -212,18 +210,13 @@ answers(Path({str(tmp_path)!r}), place(Path({str(tmp_path)!r}), at={at!r}, what=
 """
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     marks = (tmp_path / "mark", tmp_path / "mark.forked")
-    while not all(mark.exists() and mark.read_text() for mark in marks):
-        assert parent.poll() is None
-        time.sleep(0.05)
+    until(lambda: all(mark.exists() and mark.read_text() for mark in marks))
     held = memory_of(int((tmp_path / "mark").read_text()))
     assert held.exists()
     parent.send_signal(by)
     parent.wait()
-    assert soon_nothing_is_left(tmp_path)
-    deadline = time.monotonic() + SOON_S
-    while held.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not held.exists()
+    soon_nothing_is_left(tmp_path)
+    until(lambda: not held.exists(), SOON_S)
 
 
 def memory_of(process: int) -> Path:

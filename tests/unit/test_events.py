@@ -15,9 +15,9 @@ from runners.edge.events import journal as module
 from runners.edge.events.journal import Journal
 from runners.edge.events.segments import Events
 from runners.edge.events.writer import Writer
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LIMIT_S = 30.0
 
 
 def seqs(folder: Path, after: int = 0) -> list[int]:
@@ -32,10 +32,7 @@ def lines(first: int, count: int) -> list[bytes]:
 
 
 def wait_for_writing(writer: Writer, count: int) -> None:
-    limit_s = time.monotonic() + LIMIT_S
-    while writer.counts.acknowledged < count:
-        assert time.monotonic() < limit_s, writer.counts
-        time.sleep(0.005)
+    until(lambda: writer.counts.acknowledged >= count, told=lambda: writer.counts)
 
 
 def test_an_event_says_what_and_when_by_two_clocks(tmp_path: Path) -> None:

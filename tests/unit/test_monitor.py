@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from runners.edge.monitor.energy import watts
 from runners.edge.monitor.figures import figures
 from runners.edge.monitor.monitor import REPOSITORY, Monitor
 from runners.edge.monitor.started import since_start_s
+from tests.waiting import children, has_ended, until
 
 PRINTING = "while True: print(time.monotonic_ns(), 6.5, flush=True); time.sleep(0.01)"
 LAB_METER = shlex.join([sys.executable, "-c", f"import time\n{PRINTING}"])
@@ -30,41 +30,22 @@ LAB_METER = shlex.join([sys.executable, "-c", f"import time\n{PRINTING}"])
 STUBBORN = shlex.join([sys.executable, "-c", f"import time\ntry:\n  {PRINTING}\nexcept OSError: time.sleep(60)"])
 
 
-def children() -> set[int]:
-    """The processes that this one has."""
-    return {int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def let_pass(watching: Monitor, readings: int = 8) -> None:
     """Until the meter was read so many times: a busy machine takes longer."""
     so_far = len(watching._read().samples)
-    wait_for(lambda: len(watching._read().samples) >= so_far + readings)
+    until(lambda: len(watching._read().samples) >= so_far + readings)
 
 
 class TestMonitor:
     def test_states_of_a_program_on_an_orin(self, orin: Path) -> None:
-        before = children()
+        before = children(os.getpid())
         with Monitor("ina3221", ["VDD_IN"], hz=50, root=str(orin)) as watching:
             with watching.state("idle"):
                 let_pass(watching)
             write(orin, {f"{ORIN_INA}/curr1_input": 3000})
             with watching.state("regions_4"):
                 let_pass(watching, 15)
-        assert children() == before
+        assert children(os.getpid()) == before
         found = figures(watching.recording, watching.states, frames=9)
         assert found.power is not None
         # Where the power steps up, a turn is shared by what comes before and after.
@@ -135,26 +116,26 @@ class TestMonitor:
     def test_a_lab_meter_ends_with_the_monitor(self) -> None:
         with Monitor("command", [LAB_METER], hz=50) as watching:
             sampler = watching._process.pid
-            (meter,) = map(int, Path(f"/proc/{sampler}/task/{sampler}/children").read_text().split())
+            (meter,) = children(sampler)
             with watching.state("now"):
                 let_pass(watching)
         assert watts(watching.recording, watching.states["now"]) == pytest.approx(6.5)
-        assert not alive(sampler)
-        assert not alive(meter)
+        assert has_ended(sampler)
+        assert has_ended(meter)
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["is killed", "hangs"])
     def test_a_monitor_that_dies_in_the_run(self, how: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(monitor, "STOP_S", 0.2)
         with Monitor("command", [STUBBORN], hz=50) as watching:
             sampler = watching._process.pid
-            (meter,) = map(int, Path(f"/proc/{sampler}/task/{sampler}/children").read_text().split())
+            (meter,) = children(sampler)
             with watching.state("run"):
                 time.sleep(0.1)
                 os.kill(sampler, how)
                 time.sleep(0.1)
         why = {signal.SIGKILL: "the monitor ended with status -9", signal.SIGSTOP: "the monitor hung"}[how]
         assert figures(watching.recording, watching.states).not_measured["power"] == why
-        wait_for(lambda: not alive(meter) and not alive(sampler))
+        until(lambda: has_ended(meter) and has_ended(sampler))
 
     def test_a_program_that_is_killed_leaves_nothing_behind(self, tmp_path: Path) -> None:
         started = tmp_path / "started"
@@ -166,12 +147,12 @@ with Monitor("command", [{STUBBORN!r}], hz=50) as watching:
     time.sleep(60)
 """
         victim = subprocess.Popen([sys.executable, "-c", watcher], cwd=REPOSITORY, start_new_session=True)
-        wait_for(lambda: started.exists() and started.read_text() != "")
+        until(lambda: started.exists() and started.read_text() != "")
         sampler = int(started.read_text())
-        meter = int(Path(f"/proc/{sampler}/task/{sampler}/children").read_text())
+        (meter,) = children(sampler)
         victim.kill()
         victim.wait()
-        wait_for(lambda: not alive(sampler) and not alive(meter))
+        until(lambda: has_ended(sampler) and has_ended(meter))
 
     def test_a_full_disk_is_said(self, orin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(monitor.tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))  # noqa: PTH123, SIM115
@@ -246,11 +227,10 @@ class TestCommandLine:
             # A shell's background jobs, and all that they start, ignore it.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        sampled = Path(f"/proc/{watching.pid}/task/{watching.pid}/children")
-        wait_for(lambda: sampled.read_text().strip() != "")
-        lines = Path(f"/proc/{sampled.read_text().strip()}/fd/1")
-        wait_for(lambda: str(lines.readlink()).endswith("(deleted)"))  # the monitor's file, which has no name
-        wait_for(lambda: lines.read_text().count("watts") > 20)
+        (sampler,) = until(lambda: children(watching.pid))
+        lines = Path(f"/proc/{sampler}/fd/1")
+        until(lambda: str(lines.readlink()).endswith("(deleted)"))  # the monitor's file, which has no name
+        until(lambda: lines.read_text().count("watts") > 20)
         os.killpg(watching.pid, signal.SIGINT)  # as Ctrl-C does
         said, _ = watching.communicate(timeout=20)
         assert (watching.returncode, "now         9.25 W" in said) == (0, True), said

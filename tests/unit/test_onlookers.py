@@ -4,7 +4,7 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ from runners.edge.program.recorder import Recorder
 from runners.edge.program.view import View
 from runners.edge.refused import Refused
 from tests import clips
+from tests.waiting import until
 
 LIMIT_S = 30.0
 
@@ -54,13 +55,6 @@ def status(live: Live, path: str, host: str = "") -> int:
         return response.status
 
 
-def wait(condition: Callable[[], Any]) -> None:
-    limit_s = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < limit_s
-        time.sleep(0.01)
-
-
 def part(response: http.client.HTTPResponse) -> np.ndarray:
     """The next picture of a stream."""
     assert response.readline() == b"--picture\r\n"
@@ -88,7 +82,7 @@ def test_a_viewer_sees_each_picture_with_its_boxes(live: Live, view: View) -> No
         box = view.boxes[0]
         assert abs(seen[box.y + box.h // 2, box.x].astype(int) - (200, 200, 200)).max() < 60, "its left edge"
     response.close()
-    wait(lambda: live.viewers["door"] == 0)
+    until(lambda: live.viewers["door"] == 0)
 
 
 def test_for_nobody_nothing_is_copied(live: Live, view: View) -> None:
@@ -103,7 +97,7 @@ def test_a_viewer_that_takes_nothing_holds_nobody_up(live: Live, view: View) -> 
     stalled = socket.create_connection(("127.0.0.1", live.server_port))
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stalled.sendall(b"GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    wait(lambda: live.viewers["door"] == 1)
+    until(lambda: live.viewers["door"] == 1)
     response = ask(live, "/1")
     took_s = []
     for number in range(12):
@@ -114,7 +108,7 @@ def test_a_viewer_that_takes_nothing_holds_nobody_up(live: Live, view: View) -> 
     assert np.median(took_s) < 0.02
     response.close()
     stalled.close()
-    wait(lambda: live.viewers["door"] == 0)
+    until(lambda: live.viewers["door"] == 0)
 
 
 def test_not_more_viewers_than_a_few(live: Live) -> None:
@@ -122,7 +116,7 @@ def test_not_more_viewers_than_a_few(live: Live) -> None:
     assert [response.status for response in responses] == [200] * 3
     assert status(live, "/2") == 503
     responses[0].close()
-    wait(lambda: live.viewers["door"] == 2)
+    until(lambda: live.viewers["door"] == 2)
     assert status(live, "/2") == 200
     for response in responses:
         response.close()
@@ -162,7 +156,7 @@ def test_a_recording_has_ten_pictures_a_second_whatever_the_program_had(view: Vi
     recorder = Recorder(str(tmp_path / "film.avi"), ["door", "yard"], lambda event, **facts: pytest.fail(event))
     for time_s in (0.0, 0.02, 0.04, 0.5, 1.0, 100.0, 100.1):  # too many, too few, and away for long
         show(recorder, view, time_s)
-        wait(recorder._pictures.empty)
+        until(recorder._pictures.empty)
     recorder.close()
     film = frames_of(tmp_path / "film.avi")
     assert len(film) == 13
@@ -177,7 +171,7 @@ def test_a_recording_leaves_room_for_events(view: View, tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=100, f_frsize=4096))
     for number in range(80):
         show(recorder, view, number / 10)
-        wait(recorder._pictures.empty)
+        until(recorder._pictures.empty)
     recorder.close()
     assert [event for event, _ in told] == ["recording_ended"]
     assert told[0][1]["reason"] == "the disk is nearly full"

@@ -19,7 +19,8 @@ from pipeline.search import remote
 from pipeline.search.remote import Cluster
 from pipeline.system.errors import InputError
 from tests import jobs
-from tests.machines import REPOSITORY, Machines, is_gone, scheduler_in
+from tests.machines import REPOSITORY, Machines, scheduler_in
+from tests.waiting import has_ended, until
 
 KILLED_SEARCH = """
 import sys
@@ -46,13 +47,12 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 def started(folder: Path, times: int) -> list[tuple[int, int]]:
     """The processes of so many jobs that have started, with the numbers of their workers; waits for them."""
-    deadline = time.monotonic() + 150
-    while time.monotonic() < deadline:
+
+    def written() -> list[list[str]]:
         found = [path.read_text().split() for path in sorted(folder.glob("*-*"), key=lambda path: path.stat().st_mtime)]
-        if len(found) >= times and all(found):
-            return [(int(process), int(worker)) for process, worker in found]
-        time.sleep(0.05)
-    pytest.fail(f"no {times} jobs were started")
+        return found if len(found) >= times and all(found) else []
+
+    return [(int(process), int(worker)) for process, worker in until(written, 150)]
 
 
 def test_a_worker_does_one_trial_at_a_time_with_all_of_its_threads(machines: Machines, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_killed_trial_is_done_again_and_no_other(machines: Machines, tmp_path:
     with Cluster(machines.address, tmp_path / "log.txt", jobs.accept) as at_work, ThreadPoolExecutor() as beside:
         struck = beside.submit(strike)
         found = list(at_work.run(jobs.work, [(number, tmp_path, 1.0) for number in range(4)], 4, "test"))
-        assert is_gone(struck.result())
+        until(lambda: has_ended(struck.result()))
     assert sorted(found) == list(range(4))
     starts = Counter(path.name.partition("-")[0] for path in tmp_path.glob("*-*"))
     assert sorted(starts.values()) == [1, 1, 1, 2]
@@ -145,7 +145,7 @@ def test_a_trial_ends_with_the_search_that_wants_it(machines: Machines, tmp_path
     finally:
         search.kill()
         search.wait()
-    assert is_gone(process)
+    until(lambda: has_ended(process))
 
 
 @pytest.mark.nightly

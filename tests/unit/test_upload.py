@@ -19,6 +19,7 @@ from runners.contract import capture_facts, device_folder
 from runners.edge.capture.spool import Spool
 from tests import inboxes
 from tests.cut_captures import DEVICE, FACTS, PNG, whole
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -368,17 +369,11 @@ def test_beside_the_agent_it_sends_and_tells_each_trouble_once(
     told: list[str] = []
     sending = sender.Sender(Uploads(str(home), DEVICE, parse(f"file://{tmp_path}/stick")), told.append).start()
 
-    def wait(lines: int) -> None:
-        limit_s = time.monotonic() + 30
-        while len(told) < lines:
-            assert time.monotonic() < limit_s, told
-            time.sleep(0.01)
-
-    wait(1)
+    until(lambda: told)
     time.sleep(0.2)  # for some more tries
     assert told == [f"upload: file://{tmp_path}/stick: there is no such folder; is it mounted?"]
     (tmp_path / "stick").mkdir()
-    wait(2)
+    until(lambda: len(told) > 1)
     assert told[1:] == ["upload: all is sent"]
     assert len(arrived(tmp_path / "stick")) == 1
     sending.close()

@@ -4,10 +4,9 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +18,10 @@ from pipeline.system import files
 from runners.contract import rollout
 from tests.agent.hosts import serving
 from tests.inboxes import sftp, webdav
+from tests.waiting import until
 
-LIMIT_S = 600.0
 OLD, NEW = "v1.0.0", "v2.0.0"
+LIMIT_S = 600.0
 USER, PASSWORD = "camera-17", "secret"  # of the WebDAV server
 
 
@@ -42,14 +42,6 @@ def made(tmp_path: Path) -> Project:
 def ending() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    limit_s = time.monotonic() + LIMIT_S
-    while not (found := condition()):
-        assert time.monotonic() < limit_s
-        time.sleep(0.05)
-    return found
 
 
 def asked(project: Project, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -130,22 +122,22 @@ def test_captures_become_a_model_that_devices_take_and_bad_ones_are_refused(
     ending.callback(program.wait_for_the_end)
     ending.callback(program.process.kill)
     old = b.slot
-    until(lambda: b.state.slot == old and b.state.frames > 0)
+    until(lambda: b.state.slot == old and b.state.frames > 0, LIMIT_S)
     tagged_s, built_s = release(NEW)
     mark, before = len(host.asked), b.state
     agent = subprocess.Popen(b.agent_command("run"), cwd=Path(__file__).parents[2])
     ending.callback(agent.wait)
     ending.callback(agent.terminate)
-    [switched] = until(lambda: program.events("model_switched"))
+    [switched] = until(lambda: program.events("model_switched"), LIMIT_S)
     paths = [project.folder / "releases" / path[1:] for path, _ in host.asked[mark:]]
     update = {path: path.stat().st_size for path in paths if path.is_file()}
     assert switched.facts["version"] == NEW
-    until(lambda: b.state.slot == b.slot != old and b.state.frames > before.frames)
+    until(lambda: b.state.slot == b.slot != old and b.state.frames > before.frames, LIMIT_S)
     frames, dropped = b.state.frames - before.frames, b.state.dropped - before.dropped
     assert dropped <= max(1, frames // 20), "a busy machine drops some by itself; test_model_switch.py asks for the one"
     number = len(program.events("track_decided"))
-    until(lambda: len(program.events("track_decided")) > number)
-    until(lambda: b.status.state == "running")
+    until(lambda: len(program.events("track_decided")) > number, LIMIT_S)
+    until(lambda: b.status.state == "running", LIMIT_S)
     assert (b.status.version, b.status.self_test) == (NEW, "pass")
     assert a.agent("once").stderr.splitlines()[-1] == f"{OLD} is up to date", "it is not its turn"
 
