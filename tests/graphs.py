@@ -1,7 +1,7 @@
 """Small ONNX graphs, and what they calculate under the emulation of Tegra Parker's FP16."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,16 +34,26 @@ def node(op: str, inputs: str, output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(op, inputs.split(), output.split(), name=output, **attributes)
 
 
-def model(nodes: list[NodeProto], weights: dict[str, Array] | None = None, shape: tuple[Any, ...] = ()) -> ModelProto:
+def model(
+    nodes: Sequence[NodeProto], weights: dict[str, Any] | None = None, shape: tuple[Any, ...] = (), opset: int = 14
+) -> ModelProto:
     """A model from input `x` to output `y`."""
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(values, name) for name, values in (weights or {}).items()],
+        [numpy_helper.from_array(np.asarray(values), name) for name, values in (weights or {}).items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def calculated(of: ModelProto, x: Array) -> Array:
+    """What ONNX Runtime says on this machine."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(of.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
 
 
 def backend(of: ModelProto, accumulate: str) -> "Fp16Engine":

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,26 +16,16 @@ from pipeline.retest import audit
 from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.proof import Budget
 from pipeline.system.errors import InputError
+from tests.graphs import Arrays
 from tests.quantized import Layer
 
 ATOM = load_target("atom-x5-e3940")
 SHAPE = (4, 32, 8, 8)
 
 
-class Noise:
-    """Twelve samples that a quantized layer sees as the whole range of 0 to 255."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.values = layer.inputs(np.random.default_rng(0).integers(0, 256, (12, *SHAPE[1:]), np.int32))
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def batches(self, size: int) -> Any:
-        return (self.values[start : start + size] for start in range(0, len(self.values), size))
-
-
 LAYER = Layer(np.random.default_rng(0).integers(-127, 128, (1, 16, 32, 3, 3), np.int32), padding=1, zero_point=90)
+# Twelve samples that the layer sees as the whole range of 0 to 255.
+NOISE = Arrays(LAYER.inputs(np.random.default_rng(0).integers(0, 256, (12, *SHAPE[1:]), np.int32)))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +52,7 @@ def keep_audits_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def emulated(model: Path, target: Target = ATOM) -> Emulation:
-    return emulate(model, "int8", Noise(LAYER), SHAPE, target)
+    return emulate(model, "int8", NOISE, SHAPE, target)
 
 
 def test_the_capped_run_is_the_target_s_own_arithmetic_in_every_bit(found: Emulation) -> None:
@@ -86,7 +75,7 @@ def test_float_sums_agree_within_the_tolerance(tmp_path: Path) -> None:
     layer = op.relu(op.convolution(data, weights, [1, 1], [1, 1], [1, 1], [1, 1]))
     path = tmp_path / "fp32.xml"
     openvino.save_model(openvino.Model([layer], [data]), path, compress_to_fp16=False)
-    found = emulate(path, "fp32", Noise(LAYER), SHAPE, ATOM)
+    found = emulate(path, "fp32", NOISE, SHAPE, ATOM)
     assert found.grade == "exact"
     assert found.audit is not None
     assert found.audit.tolerance == audit.FP32_TOLERANCE
@@ -95,11 +84,10 @@ def test_float_sums_agree_within_the_tolerance(tmp_path: Path) -> None:
 def test_another_arithmetic_is_caught_and_the_layer_is_named(model: Path) -> None:
     """As if the cap had no effect: the same model with sums that never saturate."""
     place = capped_isa.host_place(ATOM, saturating=False)
-    noise = Noise(LAYER)
-    [uncapped] = child.run(model, noise.batches(4), 12, SHAPE, [place])
+    [uncapped] = child.run(model, NOISE.batches(4), 12, SHAPE, [place])
     emulated_place = replace(capped_isa.audit_place(ATOM), launcher=emulators.launcher("denverton"))
     record = Audit(emulator="denverton", samples=0, tolerance=0)
-    found = audit.audit(model, SHAPE, place, emulated_place, record, "int8", noise.values[:4], uncapped.values[:4])
+    found = audit.audit(model, SHAPE, place, emulated_place, record, "int8", NOISE.inputs[:4], uncapped.values[:4])
     assert found.agrees is False
     assert found.largest_difference is not None
     assert found.largest_difference > 1
@@ -116,8 +104,7 @@ def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(
     assert found.audit is not None
     assert (found.audit.agrees, found.audit.first_difference) == (False, "layer")
     np.testing.assert_array_equal(found.target, right)
-    noise = Noise(LAYER)
-    short = emulate(model, "int8", noise, SHAPE, ATOM, budget=Budget(0.0, "give more"))
+    short = emulate(model, "int8", NOISE, SHAPE, ATOM, budget=Budget(0.0, "give more"))
     assert (short.grade, short.target) == ("not_measured", None)
     reason = short.not_measured["accuracy.target"]
     assert reason.startswith("the audit on denverton disagrees; the replay of 12 samples on the emulated CPU")

@@ -1,7 +1,6 @@
 """Tegra Parker's own cores: ONNX Runtime for aarch64, executed by QEMU."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -9,19 +8,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.records.targets import load_target
 from pipeline.retest.emulate import emulate
+from tests.graphs import Arrays
 
 A57 = load_target("tegra-parker-a57")
 SHAPE = (4, 2, 1, 1)
 
 
-class Extremes:
-    """Eight samples whose products overflow 16 bits two by two."""
-
-    def __len__(self) -> int:
-        return 8
-
-    def batches(self, size: int) -> Any:
-        return (np.full((size, 2, 1, 1), 255, np.float32) for _ in range(8 // size))
+EXTREMES = Arrays(np.full((8, *SHAPE[1:]), 255, np.float32))  # whose products overflow 16 bits two by two
 
 
 def quantized(path: Path) -> Path:
@@ -48,7 +41,7 @@ def quantized(path: Path) -> Path:
 
 
 def test_every_sample_is_calculated_by_the_target_s_instructions(tmp_path: Path) -> None:
-    found = emulate(quantized(tmp_path / "model.onnx"), "int8", Extremes(), SHAPE, A57)
+    found = emulate(quantized(tmp_path / "model.onnx"), "int8", EXTREMES, SHAPE, A57)
     assert found.grade == "exact"
     assert found.target is not None
     np.testing.assert_array_equal(found.target, np.full((8, 2, 1, 1), 2 * 127 * 255))

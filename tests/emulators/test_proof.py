@@ -24,6 +24,7 @@ from pipeline.records.targets import Precision, load_target
 from pipeline.retest import audit
 from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.proof import Budget
+from tests.graphs import Arrays
 
 ATOM = load_target("atom-x5-e3940")
 INPUT = (3, 16, 16)
@@ -35,17 +36,9 @@ Build = Callable[[Path], Path]
 Save = Callable[[onnx.ModelProto, Path], Path]
 
 
-class Samples:
+def seeded(count: int) -> Arrays:
     """A few seeded inputs."""
-
-    def __init__(self, count: int = 6) -> None:
-        self.values = np.random.default_rng(7).standard_normal((count, *INPUT)).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def batches(self, size: int) -> Any:
-        return (self.values[start : start + size] for start in range(0, len(self.values), size))
+    return Arrays(np.random.default_rng(7).standard_normal((count, *INPUT)).astype(np.float32))
 
 
 class Network:
@@ -250,7 +243,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(model: Path, precision: Precision = "fp32", samples: int = 6, budget: Budget | None = None) -> Emulation:
-    return emulate(model, precision, Samples(samples), (2, *INPUT), ATOM, budget=budget)
+    return emulate(model, precision, seeded(samples), (2, *INPUT), ATOM, budget=budget)
 
 
 def test_what_crashes_under_the_cap_alone_is_calculated_on_the_emulated_cpu(
@@ -386,7 +379,7 @@ def test_wherever_the_float_layers_stand_there_is_an_answer(network: Build, tmp_
 
 def replayed(model: Path) -> Audit:
     here = Place("here", capped_isa.BACKEND, 1)
-    values = Samples(2).values
+    values = seeded(2).inputs
     nothing = np.zeros((2, CLASSES), np.float32)
     return audit.audit(
         model, (2, *INPUT), here, here, Audit(emulator="none", samples=0, tolerance=0), "int8", values, nothing
@@ -447,7 +440,7 @@ def test_however_weights_lie_beside_the_graph_they_are_part_of_it(save: Save, tm
 
 def test_an_analysis_of_layers_that_fails_costs_the_layers_alone(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(capped_isa, "ANALYSIS", "pipeline.no_such_analysis")
-    emulation = emulate(with_a_float_end(tmp_path / "mixed.onnx"), "int8", Samples(2), (2, *INPUT), ATOM, proven=False)
+    emulation = emulate(with_a_float_end(tmp_path / "mixed.onnx"), "int8", seeded(2), (2, *INPUT), ATOM, proven=False)
     assert emulation.layers == []
     assert "in the analysis of layers on this machine" in emulation.not_measured["layers"]
     assert emulation.target is not None
@@ -456,13 +449,13 @@ def test_an_analysis_of_layers_that_fails_costs_the_layers_alone(tmp_path: Path,
 def test_memory_that_the_target_does_not_have_is_a_failure_of_the_model(tmp_path: Path) -> None:
     limited = ATOM.emulation.model_copy(update={"memory_limit_mib": 64})
     small = ATOM.model_copy(update={"emulation": limited})
-    emulation = emulate(with_prelu(tmp_path / "any.onnx"), "fp32", Samples(2), (2, *INPUT), small, proven=False)
+    emulation = emulate(with_prelu(tmp_path / "any.onnx"), "fp32", seeded(2), (2, *INPUT), small, proven=False)
     assert (emulation.grade, emulation.target) == ("fails", None)
     assert emulation.not_measured == {"accuracy.target": "needs more than the target's 64 MiB of memory"}
 
 
 def test_without_the_proof_a_capped_run_that_fails_is_not_measured(tmp_path: Path) -> None:
     model = normalised(tmp_path / "norm.onnx", 24)
-    emulation = emulate(model, "fp32", Samples(2), (2, *INPUT), ATOM, proven=False)
+    emulation = emulate(model, "fp32", seeded(2), (2, *INPUT), ATOM, proven=False)
     assert emulation.grade == "not_measured"
     assert "signal 11" in emulation.not_measured["accuracy.target"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+
+from tests.graphs import model, node
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -17,16 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def network(tmp_path: Path) -> Path:
     """A convolution, and samples for it beside the file."""
     weights = np.random.default_rng(0).standard_normal((3, 3, 3, 3)).astype(np.float32)
-    nodes = [helper.make_node("Conv", ["x", "w"], ["a"], "conv"), helper.make_node("GlobalAveragePool", ["a"], ["b"])]
-    nodes.append(helper.make_node("Flatten", ["b"], ["y"]))
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "n.onnx")
+    nodes = [node("Conv", "x w", "a"), node("GlobalAveragePool", "a", "b"), node("Flatten", "b", "y")]
+    made = onnx.shape_inference.infer_shapes(model(nodes, {"w": weights}, ("n", 3, 8, 8)))
+    onnx.save(made, tmp_path / "n.onnx")
     inputs = np.random.default_rng(1).standard_normal((8, 3, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "data.npz", inputs=inputs, labels=np.arange(8) % 3)
     return tmp_path / "n.onnx"

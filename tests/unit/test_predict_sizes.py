@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 
 from pipeline.cli import cli
 from pipeline.formats.network_file import load
@@ -16,7 +16,7 @@ from pipeline.predict import predict
 from pipeline.predict.layers import layers_of
 from pipeline.records.targets import load_target
 from pipeline.system.errors import InputError
-from tests.graphs import node, random
+from tests.graphs import model, node, random
 
 JETSON, ATOM = load_target("jetson-tx2-maxq"), load_target("atom-x5-e3940")
 SAMPLE = (3, 32, 48)
@@ -30,14 +30,7 @@ def network(middle: list[NodeProto], shape: Any = ("n", *SAMPLE), opset: int = 1
     """A convolution, what `middle` makes of its output `c` (8 channels, 16 x 24), and a matrix product of `f`."""
     weights = {"w": random(0, 8, 3, 3, 3), "m": random(1, 8, 5), **constants}
     nodes = [node("Conv", "x w", "c", strides=[2, 2], pads=[1, 1, 1, 1]), *middle, node("MatMul", "f m", "y")]
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", None, 5])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return model(nodes, weights, shape, opset)
 
 
 PLAIN = [node("Reshape", "c flat", "r"), node("Transpose", "r", "f", perm=[0, 2, 1])]
@@ -113,8 +106,8 @@ def test_weights_in_nodes_have_a_shape_however_small(tmp_path: Path) -> None:
     written.graph.node.extend([*nodes, *stored.graph.node])
     del written.graph.node[: len(stored.graph.node)], written.graph.initializer[:]
     costs = []
-    for model in (stored, written):
-        onnx.save(model, tmp_path / "model.onnx")
+    for made in (stored, written):
+        onnx.save(made, tmp_path / "model.onnx")
         costs.append([(layer.name, layer.macs) for layer in layers_of(load(tmp_path / "model.onnx")) if layer.macs])
     assert costs[0] == costs[1] != []
 

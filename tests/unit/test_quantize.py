@@ -1,12 +1,9 @@
 """INT8 quantization of networks that NNCF's finer ways cannot take, or not at all."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 from torch import Tensor, nn
 
@@ -14,21 +11,12 @@ import models
 from pipeline.compress.calibration import quantize
 from pipeline.formats.from_torch import to_onnx
 from pipeline.system.errors import InputError
-from tests.graphs import model, node, random
+from tests.graphs import Arrays, model, node, random
 
 
-class Noise:
+def noise(size: int) -> Arrays:
     """Random images as samples."""
-
-    def __init__(self, size: int) -> None:
-        self.images = np.random.default_rng(0).normal(size=(4, 3, size, size)).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(self.images), size):
-            yield self.images[start : start + size]
+    return Arrays(np.random.default_rng(0).normal(size=(4, 3, size, size)).astype(np.float32))
 
 
 class Dead(nn.Module):
@@ -53,14 +41,14 @@ def test_a_branched_network_is_quantized_and_its_user_told_how(capsys: pytest.Ca
     torch.manual_seed(0)
     spec = models.spec("squeezenet-1.1")
     network = models.build(spec.name, 3, 1.0, pretrained=False).eval()
-    assert quantized_layers(quantize(to_onnx(network, spec), Noise(spec.input_size), None)) >= 26
+    assert quantized_layers(quantize(to_onnx(network, spec), noise(spec.input_size), None)) >= 26
     assert "its defaults may cost accuracy" in capsys.readouterr().err
 
 
 def test_a_network_with_a_dead_layer_is_quantized() -> None:
     torch.manual_seed(0)
     spec = models.spec("lenet-5")
-    made = quantize(to_onnx(Dead().eval(), spec), Noise(spec.input_size), None)
+    made = quantize(to_onnx(Dead().eval(), spec), noise(spec.input_size), None)
     assert quantized_layers(made) >= 2
 
 
@@ -93,7 +81,7 @@ def test_whatever_nncf_raises_the_coarser_way_is_tried_and_then_one_plain_line_s
     monkeypatch.setattr("nncf.quantize", refuse)
     spec = models.spec("lenet-5")
     with pytest.raises(InputError) as refused:
-        quantize(to_onnx(Dead().eval(), spec), Noise(spec.input_size), None)
+        quantize(to_onnx(Dead().eval(), spec), noise(spec.input_size), None)
     assert tried == [False, True]
     assert "its defaults may cost accuracy" in capsys.readouterr().err
     assert expected in str(refused.value)
@@ -114,6 +102,6 @@ def test_a_residual_around_a_depthwise_layer_is_quantized_the_coarser_way(capsys
         node("Add", "d f", "g"),
         node("Conv", "g last last_bias", "y", pads=[1] * 4),
     ]
-    made = quantize(model(nodes, weights, ("N", 3, 16, 16)), Noise(16), None)
+    made = quantize(model(nodes, weights, ("N", 3, 16, 16)), noise(16), None)
     assert quantized_layers(made) >= 3
     assert "its defaults may cost accuracy" in capsys.readouterr().err

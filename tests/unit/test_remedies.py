@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from click.testing import CliRunner
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from pipeline.cli import cli
 from pipeline.formats import remedies
@@ -17,26 +15,15 @@ from pipeline.formats.model_file import open_model
 from pipeline.formats.remedies import Remedied, remedied
 from pipeline.formats.runtimes import opset_of, read_by
 from pipeline.system.errors import InputError
-from tests.graphs import node, random
+from tests import graphs
+from tests.graphs import calculated, node, random
 
 SAMPLE = (4, 6, 5)
 
 
 def model(*nodes: NodeProto, opset: int = 17, shape: Any = ("n", *SAMPLE), **weights: Any) -> ModelProto:
     """A graph from x to y, of which x is an image with four channels."""
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def run(of: ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(of.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": inputs})[0])
+    return graphs.model(nodes, weights, shape, opset)
 
 
 def for_tensorrt(of: ModelProto) -> Remedied:
@@ -88,7 +75,7 @@ def test_what_is_written_is_read_and_calculates_the_same(name: str) -> None:
     assert opset_of(found.model) <= 17
     assert original.SerializeToString() == before
     inputs = random(9, 3, *SAMPLE, scale=3)  # not those that it was compared on
-    expected, answers = run(original, inputs), run(found.model, inputs)
+    expected, answers = calculated(original, inputs), calculated(found.model, inputs)
     assert np.abs(expected - answers).max() <= 1e-4 * np.abs(expected).max()
 
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any, cast, get_args
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 import yaml
@@ -25,6 +24,7 @@ from pipeline.project.params import load_params
 from pipeline.records.targets import Precision, describe
 from pipeline.system.errors import InputError
 from tests.conftest import TINY_PARAMS
+from tests.graphs import calculated
 from tests.states import small, state_of
 
 NAMES = steps.names()
@@ -299,9 +299,7 @@ def test_a_step_that_is_dropped_in_does_its_work(fade: str) -> None:
 
     def answers(*written: Any) -> Any:
         graph = make(Recipe.model_validate({"steps": list(written)}), state_of(*small("lenet-300-100", 28)))
-        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-        image = np.random.default_rng(0).normal(size=(1, 3, 28, 28)).astype(np.float32)
-        return session.run(None, {session.get_inputs()[0].name: image})[0]
+        return calculated(graph, np.random.default_rng(0).normal(size=(1, 3, 28, 28)).astype(np.float32))
 
     assert answers().any()
     assert not answers({fade: {"share": 0}}).any()

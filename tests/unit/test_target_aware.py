@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.arithmetic.saturation.kernel import Geometry, accumulate, convolve
 from pipeline.compress.target_aware import fit_to_target
 from pipeline.formats.qdq import QdqGraph
+from tests.graphs import calculated
 
 STEP = 0.05  # of the activations
 
@@ -58,11 +58,6 @@ def models(weights: np.ndarray, groups: int = 1, product: str = "") -> tuple[onn
     plain = model([helper.make_node(kind, ["x", "plain", *biases], ["y"], "layer", **settings)])
     quantized = model([*quantizers, helper.make_node(kind, ["d", "w", *biases], ["y"], "layer", **settings)])
     return plain, quantized
-
-
-def run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": inputs})[0])
 
 
 def on_target(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:
@@ -126,7 +121,7 @@ def test_weights_that_cannot_saturate_are_left_alone() -> None:
     fitted, changed = fit_to_target(quantized, plain, batches(2, 8, 5, 5))
     assert changed == 0
     inputs = batches(1, 8, 5, 5)[0]
-    np.testing.assert_array_equal(run(fitted, inputs), run(quantized, inputs))
+    np.testing.assert_array_equal(calculated(fitted, inputs), calculated(quantized, inputs))
 
 
 @settings(max_examples=12, deadline=None)
@@ -157,7 +152,7 @@ def check(plain: onnx.ModelProto, quantized: onnx.ModelProto, inputs: list[np.nd
     used = {name for node in fitted.graph.node for name in node.input}
     assert {tensor.name for tensor in fitted.graph.initializer} <= used
     again = onnx.load_model_from_string(fitted.SerializeToString())
-    np.testing.assert_array_equal(run(again, inputs[0]), run(fitted, inputs[0]))
+    np.testing.assert_array_equal(calculated(again, inputs[0]), calculated(fitted, inputs[0]))
 
 
 def test_a_model_saved_and_loaded_answers_the_same_in_openvino(tmp_path: Path) -> None:
