@@ -31,6 +31,12 @@ def atom(finished_atom: Machine, tmp_path: Path) -> Machine:
     return finished_atom.copy(tmp_path / "machine")
 
 
+@pytest.fixture(scope="module")
+def board(finished_atom: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """One machine for all that it refuses."""
+    return finished_atom.copy(tmp_path_factory.mktemp("refusing") / "machine")
+
+
 @pytest.fixture(scope="session")
 def finished_orin(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     made = machine.orin(tmp_path_factory.mktemp("orin") / "orin")

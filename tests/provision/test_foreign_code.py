@@ -176,12 +176,6 @@ HOSTILE: dict[str, Foreign | Input] = {
 
 
 @pytest.fixture(scope="module")
-def board(finished_atom: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """One machine for all that it refuses."""
-    return finished_atom.copy(tmp_path_factory.mktemp("foreign") / "machine")
-
-
-@pytest.fixture(scope="module")
 def hollow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the jobs that lead to a board three times, with those conditions that GUARDS names."""
     folder = tmp_path_factory.mktemp("hollow")

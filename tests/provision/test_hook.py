@@ -13,12 +13,6 @@ OURS = {"full_name": REPOSITORY, "id": 1}
 NUMBERLESS = {"full_name": REPOSITORY}
 
 
-@pytest.fixture(scope="module")
-def board(finished_atom: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """One machine for all that it refuses."""
-    return finished_atom.copy(tmp_path_factory.mktemp("hostile") / "machine")
-
-
 def pull(**sides: Any) -> dict[str, Any]:
     return event("pull_request", pull_request={"head": {"repo": OURS}, "base": {"repo": OURS}, **sides})
 

@@ -12,6 +12,7 @@ from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.importing import import_data
 from pipeline.project import layout
 from pipeline.project.params import Params, load_params
+from pipeline.system import workflow_commands
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,6 +37,14 @@ def tx2(tmp_path: Path) -> Path:
 @pytest.fixture
 def orin(tmp_path: Path) -> Path:
     return recorded_boards.orin(tmp_path)
+
+
+@pytest.fixture
+def job_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, as in a job of GitHub's: what ends with a command's process there goes on with this one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workflow_commands, "stop", lambda: None)
+    return tmp_path
 
 
 @pytest.fixture

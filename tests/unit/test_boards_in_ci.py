@@ -18,7 +18,7 @@ from pipeline.ci.run_record import RunRecord
 from pipeline.ci.summary_text import Links
 from pipeline.cli import cli
 from pipeline.records.results import Result
-from pipeline.system import files, workflow_commands
+from pipeline.system import files
 from pipeline.system.errors import BadData, InputError, Missing, Refused
 from pipeline.system.github_api import ApiError, GitHub
 from tests.fake_github import LAB, REPOSITORY, TOKEN, FakeGitHub, below, runner, serving
@@ -35,14 +35,12 @@ def board(name: str = "atom-1", *, like: str = "atom-1", **values: Any) -> Board
 
 
 @pytest.fixture(autouse=True)
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def room(job_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A job's folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(job_folder / "output"))
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)
-    return tmp_path
+    return job_folder
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pipeline.ci.board_outcome import Outcome
 from pipeline.cli import cli
 from pipeline.project import layout
 from pipeline.records.results import Result
-from pipeline.system import workflow_commands
 from pipeline.system.errors import BadData, Missing
 from tests.unit.test_github import heard
 from tests.unit.test_report import ATOM, JETSON, MODEL, PARAMS, accuracy, emulated, measured, put, saturated
@@ -24,15 +23,13 @@ CACHE = Path(".dvc/cache")
 
 
 @pytest.fixture(autouse=True)
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runner(job_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A job's folder, with the files by which it tells the runner something."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
-    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
-    return tmp_path
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(job_folder))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job_folder / "summary"))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(job_folder / "output"))
+    return job_folder
 
 
 def call(*arguments: str) -> tuple[int, list[tuple[str, dict[str, str], str]], str]:

@@ -8,21 +8,18 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import cli
-from pipeline.system import workflow_commands
 from tests.fake_github import REPOSITORY, TOKEN, FakeGitHub, serving
 
 POINTER = f"outs:\n- md5: {'a1' * 16}.dir\n  size: 123\n  nfiles: 4\n  hash: md5\n  path: data\n"
 
 
 @pytest.fixture
-def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
+def github(job_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
     """A repository with one commit on main, and a job with its number."""
     with serving(FakeGitHub()) as served:
         served.trees["t0"] = {"data.dvc": "outs: []\n", "params.yaml": "seed: 0\n"}
         served.commits["c0"] = {"tree": "t0", "parents": []}
         served.branches["main"] = "c0"
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
         given = {"API_URL": served.url, "REPOSITORY": REPOSITORY, "TOKEN": TOKEN, "RUN_ID": "77", "RUN_ATTEMPT": "1"}
         for name, value in given.items():
             monkeypatch.setenv(f"GITHUB_{name}", value)

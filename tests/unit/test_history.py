@@ -17,7 +17,6 @@ from pipeline.ci import history_log, history_page
 from pipeline.ci.change_points import change_points
 from pipeline.ci.history_log import Line
 from pipeline.cli import cli
-from pipeline.system import workflow_commands
 from pipeline.system.errors import BadData
 from tests.fake_github import REPOSITORY, TOKEN, FakeGitHub, serving
 from tests.unit.test_comment import ATOM, WORKFLOW, artifact, ended, entry, record, with_number
@@ -73,13 +72,11 @@ def test_in_noise_a_level_has_to_differ_by_more_than_chance(scale: float) -> Non
 
 
 @pytest.fixture
-def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
+def github(job_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
     with serving(FakeGitHub()) as served:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
         for name, value in {"API_URL": served.url, "REPOSITORY": REPOSITORY, "TOKEN": TOKEN}.items():
             monkeypatch.setenv(f"GITHUB_{name}", value)
-        monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
+        monkeypatch.setenv("GITHUB_EVENT_PATH", str(job_folder / "event.json"))
         yield served
         assert served.faults == []
 
@@ -179,9 +176,8 @@ def test_a_damaged_history_is_left_as_it_is(github: FakeGitHub) -> None:
         history_log.parse("{}")
 
 
-def test_a_missing_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workflow_commands, "stop", lambda: None)
-    done = CliRunner().invoke(cli, ["ci", "history", str(tmp_path / "none.jsonl")])
+def test_a_missing_file_is_one_line(job_folder: Path) -> None:
+    done = CliRunner().invoke(cli, ["ci", "history", str(job_folder / "none.jsonl")])
     assert done.exit_code == 2
     assert "git show origin/history:history.jsonl" in done.output
 

@@ -13,7 +13,6 @@ from pipeline.ci.history_log import Line
 from pipeline.cli import cli
 from pipeline.project.params import load_params
 from pipeline.records.gates import Verdict
-from pipeline.system import workflow_commands
 from pipeline.system.errors import Refused
 from tests.fake_github import REPOSITORY, TOKEN, FakeGitHub, serving
 from tests.unit.test_comment import entry, record, with_number
@@ -24,13 +23,11 @@ OWN = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def job(job_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A job's folder, with a project in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workflow_commands, "stop", lambda: None)  # it ends with the process, and this one goes on
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     Path("params.yaml").write_text(yaml.safe_dump(PARAMS))
-    return tmp_path
+    return job_folder
 
 
 def call(*arguments: str) -> tuple[int, str]:
