@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.processes import host
-from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
+from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow, Unemulated
 from pipeline.processes.pace import Pace
 from pipeline.processes.process import Ended, Process, Stuck
 from pipeline.system.errors import BadModel
@@ -173,8 +173,8 @@ class Child:
             raise self._failure(Crashed(self._model, -code, where))
         lines = said.strip().splitlines()
         if lines and (own := _OWN_ERROR.match(lines[-1])):
-            # What our own code has to say, such as a limit of an emulation: no runtime said it.
-            raise self._failure(Failed(self._model, own.group(1), ""))
+            # What our own code has to say, which is a limit of an emulation: no runtime said it.
+            raise self._failure(Unemulated(self._model, own.group(1)))
         if not lines:
             raise self._failure(Failed(self._model, "the runtime ended without an answer", where))
         raise self._failure(RefusedByRuntime(self._model, lines[-1], where))

@@ -45,6 +45,13 @@ class RefusedByRuntime(Failed):
         self.said = said
 
 
+class Unemulated(Failed):
+    """The emulation in `place` does not follow the model, as `said`; the device itself may."""
+
+    def __init__(self, model: Path, said: str) -> None:
+        super().__init__(model, said, "")
+
+
 class Hung(Failed):
     """It stopped working; `how` says how that was seen."""
 

@@ -17,7 +17,7 @@ from pipeline.arithmetic.kinds import Plan
 from pipeline.formats.own_names import OwnNames
 from pipeline.predict.patience import most_cpu_s
 from pipeline.processes.child import Outputs, Place, run
-from pipeline.processes.failures import Failed
+from pipeline.processes.failures import Failed, Unemulated
 from pipeline.processes.samples import Floats, Samples
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
@@ -108,6 +108,10 @@ def emulate(
         elif proven and proof.outputs is not None:
             proof = prove(job, capped, proof.outputs, probes.inputs, probes.rows)
     not_measured = dict(plan.not_measured)
+    bounds = {name: found[place.description] for name, place in plan.bounds.items()}
+    unfollowed = next((str(end) for end in bounds.values() if isinstance(end, Failed)), None)
+    if unfollowed is not None:  # one end alone says nothing of where the device is
+        bounds, proof = {}, Proof("not_measured", None, reason=unfollowed)
     if proof.reason:
         not_measured["accuracy.target"] = proof.reason
     cloud = values(plan.cloud)
@@ -125,7 +129,7 @@ def emulate(
             for layer in found_layers:
                 weights = layer.pop("weights")
                 layers.append({**layer, "name": names.of(layer["name"], weights)})
-    elif plan.layers_from:
+    elif plan.layers_from in bounds:
         layers = _outputs(found, plan.bounds[plan.layers_from]).facts["layers"]
     return Emulation(
         target=proof.outputs,
@@ -133,7 +137,7 @@ def emulate(
         cloud=cloud,
         cloud_basis=None if cloud is None else plan.cloud_basis,
         grade=proof.grade,
-        bounds={name: _outputs(found, place).values for name, place in plan.bounds.items()},
+        bounds={name: end.values for name, end in bounds.items() if isinstance(end, Outputs)},
         audit=proof.audit,
         layers=_LAYERS.validate_python(layers),
         float_layers=_named(names, ran, in_8_bits=False),
@@ -177,7 +181,9 @@ def _answering(plan: Plan, outputs: Sequence[str]) -> Plan:
 def _run_all(
     model: Path, probes: "_Probes", shape: Sequence[int], plan: Plan, capped: Place | None, first_cpu_s: float
 ) -> dict[str, Outputs | Failed]:
-    """What came of each place, by its description. Only a capped run or a simulation may fail.
+    """What came of each place, by its description.
+
+    Only a capped run or a simulation may fail, and arithmetic that an emulation does not follow.
 
     This machine as it is comes first: where its own runtime does not take the file, nobody's fault is looked for.
     """
@@ -189,8 +195,8 @@ def _run_all(
         try:
             found = run(model, probes.batches(shape[0]), len(probes), shape, places, first_cpu_s=first_cpu_s)
         except Failed as error:
-            culprit = next((place for place in may_fail if place in places and place.description == error.place), None)
-            if culprit is None:
+            culprit = next(place for place in places if place.description == error.place)
+            if culprit not in may_fail and not (isinstance(error, Unemulated) and culprit in plan.bounds.values()):
                 raise
             failed[culprit.description] = error
             places.remove(culprit)

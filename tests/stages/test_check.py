@@ -255,20 +255,33 @@ def test_what_the_runtime_says_not_to_have_fails_it_too(target: str, tmp_path: P
     assert "export it without my.own.Magic, or choose another target" in found["advice"]
 
 
-def test_what_the_emulation_cannot_run_either_still_fails_with_the_reason(tmp_path: Path) -> None:
+def branching(path: Path, kind: str) -> dict[str, Any]:
+    """A record of a file with a graph in a graph, which the emulation of FP16 does not enter."""
     branch = helper.make_graph(
-        [helper.make_node("HardSwish", ["x"], ["b"], "inner")],
+        [helper.make_node(kind, ["x"], ["b"], "inner")],
         "branch",
         [],
         [helper.make_tensor_value_info("b", TensorProto.FLOAT, [2, 3, 8, 8])],
     )
     yes = helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True)))
     either = helper.make_node("If", ["yes"], ["y"], "either", then_branch=branch, else_branch=branch)
-    model = unread(tmp_path / "if.onnx", yes, either)
-    found = record(tmp_path, model, "--target", "jetson-tx2-maxq", "--data", tmp_path / "if.npz", exit_code=1)
+    arguments = [unread(path / "if.onnx", yes, either), "--target", "jetson-tx2-maxq", "--data", path / "if.npz"]
+    return record(path, *arguments, exit_code=1 if kind == "HardSwish" else 3)
+
+
+def test_what_the_emulation_cannot_run_either_still_fails_with_the_reason(tmp_path: Path) -> None:
+    found = branching(tmp_path, "HardSwish")
     assert (found["verdict"], found["grade"]) == ("fail", "not_measured")
     assert found["accuracy"]["target"] is None
     assert [item["node"] for item in found["runtime"]["unreadable"]] == ["inner", "inner"]
+
+
+def test_what_only_the_emulation_cannot_run_is_not_measured(tmp_path: Path) -> None:
+    """It is no bad input either: the device itself may run it."""
+    found = branching(tmp_path, "Sigmoid")
+    assert (found["verdict"], found["grade"], found["bounds"]) == ("not_measured", "not_measured", {})
+    assert found["runtime"]["unreadable"] == []
+    assert "If holds a graph of its own" in found["not_measured"]["accuracy.target"]
 
 
 def test_a_newer_opset_whose_operators_are_all_read_gets_a_remark(tmp_path: Path) -> None:
