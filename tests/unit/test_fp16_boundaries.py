@@ -542,6 +542,10 @@ def foreign() -> ModelProto:
     return made
 
 
+def with_sums_of_its_own() -> ModelProto:
+    return model([node("Einsum", "x w", "y", equation="nchw,hk->nk")], {"w": random(0, 4, 2)}, (1, 2, 4, 4))
+
+
 def contradictory() -> ModelProto:
     return model([node("Flatten", "x", "f"), node("MatMul", "f w", "y")], {"w": random(0, 5, 2)}, (1, 2, 4, 4))
 
@@ -553,6 +557,7 @@ def contradictory() -> ModelProto:
         (of_doubles, "is DOUBLE"),
         (quantised, "is quantised"),
         (foreign, "com.microsoft.Relu is not one of ONNX"),
+        (with_sums_of_its_own, "no FP16 sums of the operator Einsum"),
         (contradictory, "cannot be simplified: "),
     ],
 )

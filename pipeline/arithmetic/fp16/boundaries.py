@@ -32,6 +32,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from pipeline.system.errors import BadModel
 
 SUMS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+# They add products up as well, in an order and in pieces of their own that nobody here knows.
+_UNKNOWN_SUMS = {"Einsum", "GRU", "LSTM", "RNN"}
 _SCALES = {"Mul", "Add"}
 _RESIDUALS = {"Add", "Sum", "Min", "Max"}
 _CLAMPS = {"Relu", "Clip"}
@@ -115,6 +117,8 @@ def _refuse(model: ModelProto) -> None:
             raise BadModel(f"the operator {node.domain}.{node.op_type} is not one of ONNX")
         if node.op_type in _QUANTISED:
             raise BadModel(f"the model is quantised ({node.op_type}), and Parker's GPU has no 8-bit arithmetic")
+        if node.op_type in _UNKNOWN_SUMS:
+            raise BadModel(f"this emulation knows no FP16 sums of the operator {node.op_type}; the device itself may")
         if any(attribute.type in graphs for attribute in node.attribute):
             raise BadModel(f"the operator {node.op_type} holds a graph of its own; this emulation enters none")
 
