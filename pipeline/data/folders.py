@@ -40,7 +40,7 @@ def read_folders(source: Path) -> Found:
 
     Raises:
         InputError: it is no folder, cannot be read, or is not clear: folders beside splits that are none, splits
-            without classes or below them, or classes whose names hardly differ.
+            without classes or below them, a table instead of classes, or classes whose names hardly differ.
     """
     if not source.is_dir():
         raise BadData(f"{source}: is neither a folder of class folders nor a manifest (.csv)")
@@ -73,6 +73,11 @@ class _Tree:
     def read(self) -> Found:
         folders, loose = self._look(self.source)
         if not folders:
+            if table := next((path for path in loose if path.suffix.lower() == ".csv"), None):
+                raise BadData(
+                    f"{self.source}: has no class folders, but {shown(table.name)}: give {shown(table)} if that says "
+                    "what each image shows, or else take it out"
+                )
             return Found(self.source, [Entry(self._name(path), "", "") for path in loose], (), self._notes())
         splits = self._splits(folders)
         self._leave_out("beside the class folders", loose)

@@ -7,11 +7,17 @@ from pathlib import Path
 from pipeline.system import files
 from pipeline.system.errors import BadData
 
+# What people call these columns, where they have none of the name itself.
+CALLED = {"file": ("filename", "file_name", "image", "path"), "class": ("label", "category")}
+SEPARATORS = ",;\t"  # a spreadsheet writes semicolons where numbers have a decimal comma
+MOST_HEADER = 1 << 16  # characters
+
 
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """The rows of a CSV file that has these `columns` (others too), as text without blanks around it.
 
-    The names of columns may be in any case, and come in lower case.
+    The names of columns may be in any case, and come in lower case. They may be `CALLED` otherwise, and be parted by
+    any of `SEPARATORS`.
 
     Raises:
         InputError: the file cannot be read, is no UTF-8, lacks a column, or has a row with too few or too many.
@@ -19,8 +25,10 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]
     try:
         files.check_file(path)
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            names = [name.strip().lower() for name in reader.fieldnames or []]
+            header = stream.readline(MOST_HEADER)
+            stream.seek(0)
+            reader = csv.DictReader(stream, delimiter=next((mark for mark in SEPARATORS if mark in header), ","))
+            names = _as_asked([name.strip().lower() for name in reader.fieldnames or []], columns)
             missing = [column for column in columns if column not in names]
             if missing:
                 found = f" and has {', '.join(map(repr, names[:8]))}" if names else ""
@@ -41,6 +49,15 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]
         raise BadData(f"{path}: cannot be read ({error.strerror or error})") from error
     except csv.Error as error:
         raise BadData(f"{path}: is no CSV ({error})") from error
+
+
+def _as_asked(names: list[str], columns: tuple[str, ...]) -> list[str]:
+    """The names of columns, those that are called otherwise by what is asked for."""
+    asked = {}
+    for column in columns:
+        called = next((one for one in (column, *CALLED.get(column, ())) if one in names), column)
+        asked[called] = column
+    return [asked.get(name, name) for name in names]
 
 
 def write_table(path: Path, header: list[str], rows: Iterable[tuple[str, ...]]) -> None:

@@ -150,8 +150,8 @@ class TestManifest:
     @pytest.mark.parametrize(
         ("header", "rows", "words"),
         [
-            ("image,class", ["red/000.png,red"], "no column file"),
-            ("file,label", ["red/000.png,red"], "no column class or class_index"),
+            ("picture,class", ["red/000.png,red"], "no column file"),
+            ("file,kind", ["red/000.png,red"], "no column class or class_index"),
             ("file,class", [], "lists no files"),
             ("file,class", ["red/000.png,red", "red/001.png"], "line 3 has too few columns"),
             ("file,class", ["red/000.png,red", "red/001.png, "], "line 3 has no class"),

@@ -94,7 +94,7 @@ class TestImport:
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [
-            ("file,label\na.png,red\n", "no column class"),
+            ("file,kind\na.png,red\n", "no column class"),
             ("file,class,split\na.png,red,later\n", "'later' is none of"),
             ("file,class\n", "lists no files"),
             ("file,class\nphotos/red/000.png\n", "too few columns"),

@@ -264,12 +264,31 @@ class TestTables:
         assert "images that name no split count as train, of which a part may be held out (2)" in imported(table).notes
         assert "rows that name no split left out (2)" in check(table).notes
 
+    @pytest.mark.parametrize("names", ["file,class", "filename,label", "label,image", "path,category,label"])
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_columns_as_other_programs_call_and_part_them(self, names: str, separator: str) -> None:
+        rows = [names.split(",")]
+        for label in CLASSES:
+            values = {"label": label, "class": label, "category": "animal, small" if "label" in names else label}
+            rows += [[values.get(name, f"{label}/{n}.png") for name in rows[0]] for n in range(4)]
+        text = "\n".join(separator.join(f'"{value}"' if "," in value else value for value in row) for row in rows)
+        found = check(self.table(f"\ufeff{text}\r\n"))
+        assert found.labels is not None
+        assert found.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+    def test_a_table_among_images_is_what_says_their_classes(self) -> None:
+        plant("a.png", "b.png")
+        table = Path("photos/labels.csv")
+        table.write_text("filename;label\na.png;cat\nb.png;dog\n")
+        refused("no class folders, but labels.csv: give photos/labels.csv if that says", Path("photos"), check)
+        assert len(check(table)) == 2
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
             ("file,class\ncat/0.png,stra\xdfe\n".encode("cp1252"), r"is no UTF-8 text \(byte 0xdf\); save it as"),
             ("file,class\ncat/0.png,cat\n".encode("utf-16"), "is no UTF-8 text"),
-            ("file;class\ncat/0.png;cat\n", "no column class|no column file"),
+            ("file|class\ncat/0.png|cat\n", "no column class|no column file"),
             ("file,class\ncat/0, or so.png,cat\n", "line 2 has too many columns"),
             ("file,class,Class \ncat/0.png,cat,dog\n", "'class' is there more than once"),
             ("file,class\ncat/0.png,cat\ncat/0.png,dog\n", "'cat/0.png' is 'dog' here and 'cat' in another line"),

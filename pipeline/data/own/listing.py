@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.data.folders import Found, read_folders
 from pipeline.data.manifests import read_manifest
 from pipeline.data.splits import in_two_splits
-from pipeline.data.tables import read_table
+from pipeline.data.tables import CALLED, read_table
 from pipeline.system.errors import BadData, shown
 
 
@@ -65,7 +65,7 @@ def list_manifest(manifest: Path, folder: Path, labelled: bool = True) -> Listin
     column: str | None = "class_index" if columns and "class_index" in columns else "class"
     if not labelled:
         column = None
-    elif columns and column not in columns:
+    elif columns and not {column, *CALLED.get(column, ())} & set(columns):
         raise BadData(f"{manifest}: no column class or class_index; it needs one of them and the column file")
     found = read_manifest(manifest, folder, column)
     for line, entry in enumerate(found.entries, start=2):
