@@ -62,10 +62,9 @@ def list_manifest(manifest: Path, folder: Path, labelled: bool = True) -> Listin
     if not folder.is_dir():
         raise BadData(f"{folder}: is no folder, so the files of {manifest} cannot be below it; give their folder")
     columns = next((list(row) for row in read_table(manifest, ("file",))), None)
-    column: str | None = "class_index" if columns and "class_index" in columns else "class"
-    if not labelled:
-        column = None
-    elif columns and not {column, *CALLED.get(column, ())} & set(columns):
+    told = "class_index" if columns and "class_index" in columns else "class"
+    column = told if labelled else None
+    if labelled and columns and not {told, *CALLED.get(told, ())} & set(columns):
         raise BadData(f"{manifest}: no column class or class_index; it needs one of them and the column file")
     found = read_manifest(manifest, folder, column)
     for line, entry in enumerate(found.entries, start=2):
