@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,11 @@ from pipeline.ci.change_points import change_points
 from pipeline.ci.history_log import Line
 from pipeline.cli import cli
 from pipeline.system.errors import BadData
+from tests.browser import BROWSER
 from tests.fake_github import REPOSITORY, TOKEN, FakeGitHub, serving
 from tests.unit.test_comment import ATOM, WORKFLOW, artifact, ended, entry, record, with_number
 
 HOSTILE = "</script><script>document.title='owned'</script>"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def sha(number: int) -> str:

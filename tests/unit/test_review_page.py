@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from pipeline.ingest.decisions import BY, read
 from pipeline.ingest.proposals import Proposal
 from pipeline.ingest.pulled import Pulled
 from runners.contract import capture_facts
+from tests.browser import BROWSER
 from tests.captures import CLASSES, facts, picture, png
 from tests.unit.test_history import contrast, luminance
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "</script><script>document.title='owned'</script>"
 COUNT = 6
 

@@ -21,6 +21,7 @@ from pipeline.ci import run_record, summary_text
 from pipeline.ci.summary_text import Base, Links
 from pipeline.project.params import load_params
 from pipeline.report.collect import collect
+from tests.browser import BROWSER
 
 PICTURES = Path("docs/pictures")
 PACKAGES = ("github-markdown-css@5", "mermaid@11")
@@ -61,14 +62,13 @@ def page(markdown: str, packages: Path, scheme: str) -> str:
 
 def draw(markdown: str, out: Path) -> None:
     """Write comment-light.png and comment-dark.png into a folder."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser or not shutil.which("npm"):
+    if not BROWSER or not shutil.which("npm"):
         sys.exit("this needs Chromium and npm")
     with tempfile.TemporaryDirectory() as room, sync_playwright() as started:
         subprocess.run(
             ["npm", "install", "--no-fund", "--no-audit", "--ignore-scripts", *PACKAGES], cwd=room, check=True
         )
-        chromium = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        chromium = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         for scheme in FRAME:
             view = chromium.new_page(viewport={"width": WIDTH, "height": 800})
             view.set_content(page(markdown, Path(room, "node_modules"), scheme))
