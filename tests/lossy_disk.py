@@ -162,7 +162,8 @@ class Recording:
             real["symlink"](target, path)
 
         found = {name: one(name) for name in ("unlink", "mkdir", "rmdir")}
-        found.update(open=opened, write=write, fsync=fsync, rename=rename, replace=rename, symlink=symlink)
+        found.update(open=opened, write=write, fsync=fsync, fdatasync=fsync, rename=rename, replace=rename)
+        found.update(symlink=symlink)
         return found
 
     def _fresh(self) -> str:

@@ -2,10 +2,12 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from runners.edge.events import journal as module
 from runners.edge.events.journal import Journal
 from runners.edge.events.segments import Events
 from runners.edge.events.writer import Writer
+from tests import lossy_disk
 from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -169,6 +172,26 @@ def test_what_is_acknowledged_survives_a_power_cut_on_a_failing_disk(
     journal.close()
     assert disk.failures > 10
     assert seqs(tmp_path / "events") == list(range(1, first))
+
+
+def test_a_program_that_was_killed_leaves_no_file_whose_name_a_power_cut_takes(tmp_path: Path) -> None:
+    def twice(disk: lossy_disk.Recording) -> None:
+        killed = Journal(str(tmp_path / "home" / "events"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module.durable, "sync", lambda folder: 1 / 0)  # it gets no further than here
+            with suppress(ZeroDivisionError):
+                killed.append(1, lines(1, 2))
+        killed.close()
+        journal = Journal(str(tmp_path / "home" / "events"))
+        journal.append(journal.last + 1, lines(journal.last + 1, 3))
+        disk.say("acknowledged", journal.last + 3)
+
+    for seed in range(20):
+        (tmp_path / "home" / "events").mkdir(parents=True)
+        cut = lossy_disk.cut(tmp_path / "home", twice, random.Random(seed))
+        assert cut.said == [["acknowledged", 5]]
+        assert seqs(tmp_path / "home" / "events") == [1, 2, 3, 4, 5]
+        shutil.rmtree(tmp_path / "home")
 
 
 def test_an_event_is_acknowledged_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

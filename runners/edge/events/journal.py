@@ -59,6 +59,7 @@ class Journal:
         self.last += events.skipped  # a damaged line had a number too
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._path, self._size = path, end
+        durable.sync(self.folder)  # who made the file may have been killed before
 
     def append(self, first: int, lines: List[bytes]) -> None:
         """Write lines, of which the first has the sequence number `first`; they are on the disk when this returns.
