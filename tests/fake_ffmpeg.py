@@ -59,12 +59,12 @@ def ffmpeg(arguments: list[str]) -> tuple[str, int]:
     if ("-vsync" if sync == "-fps_mode" else "-fps_mode") in after:
         refuse("Unrecognized option '{}'.".format("vsync" if sync == "-fps_mode" else "fps_mode"))
     wanted = {"-map": {"0:v:0"}, sync: {"passthrough"}, "-pix_fmt": {"yuv420p"}, "-f": {"yuv4mpegpipe"}}
-    if "-vf" in after:
-        wanted["-vf"] = {after["-vf"]}
-        plain, gpu = r"scale=\d+:\d+", r"scale_vaapi=(w=\d+:h=\d+:)?format=nv12,hwdownload,format=nv12"
-        if not re.match((gpu if "-hwaccel" in before else plain) + "$", after["-vf"]):
-            refuse("No such filter: '{}'".format(after["-vf"]))
-    check("output", after, wanted)
+    filters = r"scale=(\d+:\d+:)?out_range=tv"
+    if "-hwaccel" in before:
+        filters = r"scale_vaapi=(w=\d+:h=\d+:)?format=nv12,hwdownload,format=nv12,scale=out_range=tv"
+    if not re.fullmatch(filters, after.get("-vf", "")):
+        refuse("No such filter: '{}'".format(after.get("-vf")))
+    check("output", after, {**wanted, "-vf": {after["-vf"]}})
     return re.sub("^file:", "", address), int(re.match(r"pipe:(\d+)$", rest[-1]).group(1))
 
 

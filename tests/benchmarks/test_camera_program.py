@@ -2,7 +2,7 @@
 to what the network alone could do on the same cores.
 
 The default clip at 1280x720; of the demo's networks FP32, and for ours the one that is fast enough for the Atom. Each
-program in a process of its own, in turns.
+program in a process of its own, in turns. Ours decodes with ffmpeg, as on a device.
 """
 
 import json
@@ -19,6 +19,7 @@ import pytest
 from pipeline.data.clip import CLIP_NAME, read_frames
 from pipeline.records.targets import load_target
 from runners.contract.loop_figures import PARTS, LoopFigures, from_json
+from tests.real_ffmpeg import path_with_it
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXPORTED = REPOSITORY / "artifacts/export/mobilenet-v2"
@@ -27,8 +28,9 @@ TIMES, SECONDS = 3, 10
 FASTER, NEAR, PREPARED = 2.5, 0.65, 0.35
 
 
-def said(*command: str | Path) -> str:
-    environment = os.environ | load_target("atom-x5-e3940").emulation.environment | {"PYTHONPATH": str(REPOSITORY)}
+def said(path: str, *command: str | Path) -> str:
+    capped = load_target("atom-x5-e3940").emulation.environment
+    environment = os.environ | capped | {"PYTHONPATH": str(REPOSITORY), "PATH": path}
     done = subprocess.run(
         [sys.executable, *command], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300
     )
@@ -55,8 +57,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(clip: Path) -> list[tuple[LoopFigures, dict[str, Any]]]:
     """Ours and the straightforward loop, in turns."""
     bench = ["-m", "runners.edge", "bench", f"--bundle={OURS}", f"--source={clip}", "--json", f"--seconds={SECONDS}"]
-    plain = [REPOSITORY / "tests/benchmarks/straightforward.py", clip, PLAIN, str(SECONDS)]
-    return [(from_json(said(*bench)), json.loads(said(*plain))) for _ in range(TIMES)]
+    plain: list[str | Path] = [REPOSITORY / "tests/benchmarks/straightforward.py", clip, PLAIN, str(SECONDS)]
+    path = path_with_it(clip.parent / "bin")
+    return [(from_json(said(path, *bench)), json.loads(said(path, *plain))) for _ in range(TIMES)]
 
 
 def test_the_frame_loop(runs: list[tuple[LoopFigures, dict[str, Any]]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -357,7 +357,7 @@ def test_each_version_of_ffmpeg_is_asked_in_its_words(monkeypatch: pytest.Monkey
     device = ffmpeg.command(parse("/dev/video0"), (1280, 720), False, 7)
     assert " ".join(device.arguments[6:]) == (
         "-f v4l2 -video_size 1280x720 -i /dev/video0 "
-        "-map 0:v:0 -vsync passthrough -pix_fmt yuv420p -f yuv4mpegpipe pipe:7"
+        "-map 0:v:0 -vf scale=out_range=tv -vsync passthrough -pix_fmt yuv420p -f yuv4mpegpipe pipe:7"
     )
     monkeypatch.setattr(ffmpeg, "_libavformat", lambda: (63, 1))  # 9
     gpu = vaapi.command(parse("rtsp://cam/door"), (640, 360), False, 7)
@@ -365,7 +365,7 @@ def test_each_version_of_ffmpeg_is_asked_in_its_words(monkeypatch: pytest.Monkey
     assert " ".join(gpu.arguments[6:]) == (
         "-hwaccel vaapi -hwaccel_device /dev/dri/renderD128 -hwaccel_output_format vaapi "
         "-fflags +genpts+discardcorrupt+nobuffer -flags low_delay -rtsp_transport tcp -i rtsp://cam/door "
-        "-map 0:v:0 -vf scale_vaapi=w=640:h=360:format=nv12,hwdownload,format=nv12 "
+        "-map 0:v:0 -vf scale_vaapi=w=640:h=360:format=nv12,hwdownload,format=nv12,scale=out_range=tv "
         "-fps_mode passthrough -pix_fmt yuv420p -f yuv4mpegpipe pipe:7"
     )
 

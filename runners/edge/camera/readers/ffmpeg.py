@@ -4,6 +4,9 @@ No timestamps are used anywhere: every decoded frame is passed on (`passthrough`
 drop frames to keep to the rate that the timestamps tell, which many cameras get wrong, and when a clock jumps it would
 repeat an hour of frames. Time limits are the watchdog's: `-stimeout` became `-timeout` in ffmpeg 5, and before that
 `-timeout` made ffmpeg a server.
+
+A picture's luminance goes from 16 to 235, as `Frame.bgr` takes it. MJPEG and some cameras send 0 to 255, which ffmpeg
+converted unasked up to version 7, and 9 does not.
 """
 
 import functools
@@ -35,16 +38,17 @@ def missing(source: Source) -> str:
 
 def command(source: Source, size: Optional[Size], every_frame: bool, fd: int) -> Command:
     """The program that writes the source's frames to `fd`."""
-    filters = [] if size is None or source.kind == DEVICE else ["-vf", "scale={}:{}".format(*size)]
-    arguments = [*PREFIX, *_input(source, size, every_frame), *output(filters, fd)]
+    scaled = None if source.kind == DEVICE else size
+    arguments = [*PREFIX, *_input(source, size, every_frame), *output([], scaled, fd)]
     return Command(arguments, {})
 
 
-def output(filters: List[str], fd: int) -> List[str]:
-    """The second half of a command: the first video stream, filtered, as raw frames."""
+def output(filters: List[str], size: Optional[Size], fd: int) -> List[str]:
+    """The second half of a command: the first video stream, filtered, of a size where one is given, as raw frames."""
+    scale = "scale=" + ("" if size is None else "{}:{}:".format(*size)) + "out_range=tv"
     sync = "-fps_mode" if _libavformat() >= FPS_MODE else "-vsync"
     raw = ["-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "pipe:{}".format(fd)]
-    return ["-map", "0:v:0", *filters, sync, "passthrough", *raw]
+    return ["-map", "0:v:0", "-vf", ",".join([*filters, scale]), sync, "passthrough", *raw]
 
 
 def stream(source: Source) -> List[str]:

@@ -42,6 +42,5 @@ def command(source: Source, size: Optional[Size], every_frame: bool, fd: int) ->
         opened = ffmpeg.stream(source)
     else:
         opened = [*([] if every_frame else ["-re"]), "-i", "file:" + source.address]
-    filters = ["-vf", scale + ",hwdownload,format=nv12"]
-    arguments = [*ffmpeg.PREFIX, *gpu, *opened, *ffmpeg.output(filters, fd)]
+    arguments = [*ffmpeg.PREFIX, *gpu, *opened, *ffmpeg.output([scale, "hwdownload", "format=nv12"], None, fd)]
     return Command(arguments, {"LIBVA_DRIVER_NAME": "i965"})
