@@ -5,8 +5,9 @@ drop frames to keep to the rate that the timestamps tell, which many cameras get
 repeat an hour of frames. Time limits are the watchdog's: `-stimeout` became `-timeout` in ffmpeg 5, and before that
 `-timeout` made ffmpeg a server.
 
-A picture's luminance goes from 16 to 235, as `Frame.bgr` takes it. MJPEG and some cameras send 0 to 255, which ffmpeg
-converted unasked up to version 7, and 9 does not.
+Luminance goes from 16 to 235, as `Frame.bgr` takes it. MJPEG and some cameras send 0 to 255, which ffmpeg converted
+unasked up to version 7, and 9 does not. Colours by BT.709 are left: converting them takes as long as decoding
+(docs/camera.md).
 """
 
 import functools
