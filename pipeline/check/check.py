@@ -121,8 +121,8 @@ def check(
         value, reason = verdict.accuracy_drop(scores.accuracy, labels, max_drop_points)
     elif found.name != "values":
         before = None if original is None else found.decide(original)
-        value, reason = verdict.changed_answers(agreement, before, max_drop_points)
         changed = None if before is None or answers is None else kept(before, found.decide(answers))
+        value, reason = verdict.changed_answers(changed, before, max_drop_points)
     elif max_difference_percent is None:
         reason = verdict.undecided(chosen, emulation.host.shape[1:], task, labelled=samples.labels is not None)
     apart: tuple[float | None, float] | None = None

@@ -12,6 +12,7 @@ from pipeline.check.task import Name
 from pipeline.formats.contents import Tensor
 from pipeline.formats.runtimes import Reading
 from pipeline.records.gates import Check, Limits, Quantity, Value, judge, predicted_speed, proof
+from pipeline.records.paired import Paired
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Grade
 from pipeline.records.targets import Target
@@ -27,16 +28,16 @@ def accuracy_drop(accuracy: Accuracies, labels: Labels, max_drop_points: float) 
         return None, None
     if reason := chance.no_better(before, labels):
         return None, reason
-    lost = before.percent - accuracy.target.percent
+    lost = before.lost_points(accuracy.target)
     reason = chance.says_little(labels)
     return (None, reason) if reason and lost <= max_drop_points else (lost, None)
 
 
-def changed_answers(agreement: float | None, before: Labels | None, limit: float) -> tuple[float | None, str | None]:
+def changed_answers(kept: Paired | None, before: Labels | None, limit: float) -> tuple[float | None, str | None]:
     """Per cent of the answers `before` that are others on the target, or None and why that says nothing."""
-    if agreement is None or before is None:
+    if kept is None or before is None:
         return None, None
-    changed = 100 - agreement
+    changed = kept.drop_points
     if changed <= limit and chance.constant(before):
         return None, (
             "every sample gets the same answer, which would hardly change if the network were broken: give more "

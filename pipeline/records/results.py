@@ -47,6 +47,13 @@ class Accuracy(_Strict):
         """0 to 100."""
         return 100.0 * self.correct / self.n
 
+    def lost_points(self, after: "Accuracy") -> float:
+        """Percentage points from this one down to another (negative: up), of the same samples.
+
+        Rounded once: the difference of two rounded percentages may lie above a limit that is just kept.
+        """
+        return 100 * (self.correct * after.n - after.correct * self.n) / (self.n * after.n)
+
 
 class Accuracies(_Strict):
     """The same test samples under different arithmetic.
@@ -163,7 +170,7 @@ class Result(_Strict):
         """Percentage points lost on the target against the FP32 parent (negative: gained)."""
         if self.accuracy.fp32 is None or self.accuracy.target is None:
             return None
-        return self.accuracy.fp32.percent - self.accuracy.target.percent
+        return self.accuracy.fp32.lost_points(self.accuracy.target)
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, whole or not at all."""

@@ -129,7 +129,7 @@ def _spread(model: str, method: str, target: str, group: list[Training], limit: 
     for result in results:
         drop, accuracy = result.accuracy_drop_points, result.accuracy
         if drop is not None and accuracy.fp32 and accuracy.cloud:
-            caught += accuracy.fp32.percent - accuracy.cloud.percent <= limit < drop
+            caught += accuracy.fp32.lost_points(accuracy.cloud) <= limit < drop
     verdicts = {one.judgement.verdict for one in group}
     return Spread(
         model=model,

@@ -22,21 +22,9 @@ class Comparison:
     fp32_percent: float
     cloud_percent: float
     target_percent: float
-
-    @property
-    def cloud_drop_points(self) -> float:
-        """Lost to compression alone."""
-        return self.fp32_percent - self.cloud_percent
-
-    @property
-    def target_drop_points(self) -> float:
-        """Lost to compression and the target's arithmetic."""
-        return self.fp32_percent - self.target_percent
-
-    @property
-    def arithmetic_points(self) -> float:
-        """Lost to the target's arithmetic alone."""
-        return self.cloud_percent - self.target_percent
+    cloud_drop_points: float  # lost to compression alone
+    target_drop_points: float  # lost to compression and the target's arithmetic
+    arithmetic_points: float  # lost to the target's arithmetic alone
 
 
 @dataclass(frozen=True)
@@ -90,6 +78,9 @@ def _compare(result: Result) -> Comparison | None:
         fp32_percent=accuracy.fp32.percent,
         cloud_percent=accuracy.cloud.percent,
         target_percent=accuracy.target.percent,
+        cloud_drop_points=accuracy.fp32.lost_points(accuracy.cloud),
+        target_drop_points=accuracy.fp32.lost_points(accuracy.target),
+        arithmetic_points=accuracy.cloud.lost_points(accuracy.target),
     )
 
 

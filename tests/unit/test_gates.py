@@ -248,3 +248,10 @@ def test_the_accuracy_limit_is_exact(parent: int, candidate: int, limit: float) 
     drop = record.accuracy_drop_points
     assert drop is not None
     assert (judged(record, limit).verdict == "pass") == (drop <= limit)
+
+
+@pytest.mark.parametrize(("limit", "lost"), [(0.7, 7), (1.0, 10), (2.0, 20)])
+def test_who_loses_just_the_limit_keeps_it_wherever_the_parent_is(limit: float, lost: int) -> None:
+    for parent in range(lost, 1001):
+        found = Accuracies(fp32=Accuracy(correct=parent, n=1000), target=Accuracy(correct=parent - lost, n=1000))
+        assert judged(result(accuracy=found), limit).verdict == "pass", parent

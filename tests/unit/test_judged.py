@@ -16,6 +16,7 @@ from pipeline.check.verdict import accuracy_drop, changed_answers, difference_pe
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import open_model
 from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
+from pipeline.records.paired import Paired
 from pipeline.records.results import Accuracies, Accuracy
 from pipeline.retest.score import classes
 from pipeline.system.errors import InputError
@@ -233,11 +234,12 @@ class TestChance:
         assert no_better(Accuracy(correct=40, n=40), labels) is None
 
     def test_the_same_answer_for_every_sample_is_no_agreement(self) -> None:
-        value, reason = changed_answers(100.0, np.full(9, 2), 1.0)
+        value, reason = changed_answers(Paired(lost=0, won=0, n=9), np.full(9, 2), 1.0)
         assert value is None
         assert "same answer" in str(reason)
-        assert changed_answers(0.0, np.full(9, 2), 1.0)[0] == 100
-        assert changed_answers(100.0, np.arange(9), 1.0)[0] == 0
+        assert changed_answers(Paired(lost=9, won=0, n=9), np.full(9, 2), 1.0)[0] == 100
+        assert changed_answers(Paired(lost=0, won=0, n=9), np.arange(9), 1.0)[0] == 0
+        assert changed_answers(Paired(lost=7, won=0, n=1000), np.arange(9), 0.7)[0] == 0.7
 
 
 class TestDifference:
