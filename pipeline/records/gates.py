@@ -89,8 +89,12 @@ def _check(name: Quantity, found: Value, limit: float, certain: bool) -> Check:
     return Check(name, found.value, limit, verdict, found.predicted, found.interval, uncertain=len(kept) > 1)
 
 
-def measurement_of(result: Result, confidence: float | None = None) -> Measurement:
-    """What a record holds, with intervals. In the cloud speed is predicted; power is measured on boards only."""
+def measurement_of(result: Result, objective: Objective, confidence: float | None = None) -> Measurement:
+    """What a record holds of what is asked for, with intervals. In the cloud speed is predicted; power is measured on
+    boards only.
+
+    A board's record may be older than the objective: a speed counts with so many regions of a frame alone.
+    """
     drop = result.accuracy_drop_points
     found: dict[Quantity, Value] = {
         "accuracy_drop_points": Value(
@@ -102,8 +106,9 @@ def measurement_of(result: Result, confidence: float | None = None) -> Measureme
         board = result.measured
         # A board that held itself back shows what it does in the heat, not what it can do.
         usable = board if board and not board.throttled else None
-        found["frames_per_s"] = Value(usable.loop_per_s if usable else None)
-        found["power_w"] = Value(usable.power_w if usable else None)
+        regions = objective.regions_per_frame
+        found["frames_per_s"] = Value(usable.frames_per_s.get(regions) if usable else None)
+        found["power_w"] = Value(usable.power_w if usable and usable.regions_per_frame == regions else None)
     else:
         found["frames_per_s"] = predicted_speed(result.predicted)
     return found
@@ -162,7 +167,7 @@ def judge_result(result: Result, objective: Objective, gates: Gates) -> Judgemen
         return Judgement(result, ())
     proven = proof_limit(result.grade, gates.accept_unaudited)
     limits = {**proven, **limits_of(objective, gates.accuracy_drop_points, result.lane)}
-    measured = measurement_of(result, gates.confidence)
+    measured = measurement_of(result, objective, gates.confidence)
     return Judgement(result, judge(measured, limits, certain=gates.confidence is not None))
 
 

@@ -89,9 +89,11 @@ def collect(params: "Params") -> Collected:
     targets = []
     for name in params.targets:
         profile = load_target(name)
-        targets.append(_on_target(profile, "emulated", params))
+        emulated = [_read("emulated", *pair, profile) for pair in _pairs(params)]
+        targets.append(_on_target(profile, "emulated", emulated, params))
         if any(layout.result("device", *pair, name).exists() for pair in _pairs(params)):
-            targets.append(_on_target(profile, "device", params))
+            boards = [_on_a_board(result, profile) for result in emulated]
+            targets.append(_on_target(profile, "device", boards, params))
     return Collected(params, targets)
 
 
@@ -99,16 +101,13 @@ def _pairs(params: "Params") -> list[tuple[str, str]]:
     return [(model, method) for model in params.models for method in params.methods]
 
 
-def _on_target(profile: Target, lane: Lane, params: "Params") -> OnTarget:
-    results = [_read(lane, model, method, profile, params) for model, method in _pairs(params)]
+def _on_target(profile: Target, lane: Lane, results: list[Result], params: "Params") -> OnTarget:
     judged = [judge_result(result, profile.objective, params.gates) for result in results]
     return OnTarget(profile, lane, judged)
 
 
-def _read(lane: Lane, model: str, method: str, target: Target, params: "Params") -> Result:
+def _read(lane: Lane, model: str, method: str, target: Target) -> Result:
     path = layout.result(lane, model, method, target.name)
-    if lane == "device" and not path.exists():
-        return _never_on_a_board(model, method, target, params)
     result = read_result(path)
     if (result.lane, result.model, result.method, result.target) != (lane, model, method, target.name):
         raise InputError(
@@ -118,14 +117,22 @@ def _read(lane: Lane, model: str, method: str, target: Target, params: "Params")
     return result
 
 
-def _never_on_a_board(model: str, method: str, target: Target, params: "Params") -> Result:
-    precision = params.recipe(method).precision
+def _on_a_board(emulated: Result, target: Target) -> Result:
+    """What a board measured of a candidate. No stage renews its record: one of other weights or samples than the
+    emulated lane's says nothing of this candidate."""
+    model, method = emulated.model, emulated.method
+    why = "no board has run this candidate"
+    if layout.result("device", model, method, target.name).exists():
+        found = _read("device", model, method, target)
+        if (found.model_sha256, found.data_sha256) == (emulated.model_sha256, emulated.data_sha256):
+            return found
+        why = "a board has run an earlier state of this candidate or of its data"
     return Result(
         model=model,
         method=method,
         target=target.name,
         lane="device",
-        precision=precision,
-        refused=target.refusal(precision),
-        not_measured={"accuracy": "no board has run this candidate", "measured": "no board has run this candidate"},
+        precision=emulated.precision,
+        refused=emulated.refused,
+        not_measured={"accuracy": why, "measured": why},
     )

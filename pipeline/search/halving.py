@@ -44,7 +44,8 @@ class Entry:
         if result is None or result.accuracy.target is None:
             return None
         accuracy = result.accuracy.target.percent / 100
-        [speed] = judge(measurement_of(result), {"frames_per_s": self.target.objective.frames_per_s})
+        wanted = self.target.objective
+        [speed] = judge(measurement_of(result, wanted), {"frames_per_s": wanted.frames_per_s})
         if speed.value is None:
             return accuracy
         return 1 + accuracy if speed.verdict == "pass" else speed.value / speed.limit - 1

@@ -180,6 +180,16 @@ def test_on_a_board_only_measurements_count(measured: Measured | None, verdict: 
     assert judged(result(lane="device", measured=measured)).verdict == verdict
 
 
+def test_what_a_board_measured_for_another_objective_says_nothing_of_this_one() -> None:
+    fewer = TARGET.objective.model_copy(update={"regions_per_frame": 2})
+    four = result(lane="device", measured=board())
+    both = result(lane="device", measured=board().model_copy(update={"frames_per_s": {2: 62.5, 4: 31.25}}))
+    for record, speed in ((four, "not_measured"), (both, "pass")):
+        checks = {check.name: check for check in judge_result(record, fewer, Gates(accuracy_drop_points=2)).checks}
+        assert checks["frames_per_s"].verdict == speed
+        assert checks["power_w"].verdict == "not_measured", "watts were those of four regions"
+
+
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 @pytest.mark.parametrize("rate", [100, 125])
 def test_a_board_that_held_itself_back_has_measured_nothing(moment: str, rate: float) -> None:

@@ -567,9 +567,22 @@ def test_a_board_that_takes_too_much_power_fails_by_it() -> None:
     assert re.search(r"155 +39 measured +FAIL", text)
 
 
-def on_board(method: str, watts: float) -> None:
+@pytest.mark.parametrize("of", ["model_sha256", "data_sha256"])
+def test_what_a_board_measured_of_an_earlier_state_counts_no_longer(of: str) -> None:
+    identity = {"model_sha256": "a" * 64, "data_sha256": "b" * 64}
+    put("int8", ATOM, **emulated(target=11, cloud=11), **identity)
+    on_board("int8", watts=8.2, **identity)
+    assert summary()[0][f"{ATOM} (board)"] == "pass"
+    on_board("int8", watts=8.2, **{**identity, of: "c" * 64})
+    verdicts, text, _ = summary()
+    assert verdicts[f"{ATOM} (board)"] == "not_measured"
+    assert "a board has run an earlier state of this candidate or of its data" in " ".join(text.split())
+
+
+def on_board(method: str, watts: float, **fields: str) -> None:
     """A candidate that a board ran at 155 regions/s, with half a point lost."""
-    found = {"accuracy": {"fp32": accuracy(10), "target": accuracy(11)}, "measured": measured(155.0, watts)}
+    found: dict[str, Any] = {"measured": measured(155.0, watts), **fields}
+    found["accuracy"] = {"fp32": accuracy(10), "target": accuracy(11)}
     found["grade"] = "exact"
     put(method, ATOM, lane="device", not_measured={"accuracy.cloud": "not of a board"}, **found)
 
