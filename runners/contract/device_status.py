@@ -12,6 +12,7 @@ STATES = ("running", "trial", "rolled_back", "no_model")
 VERDICTS = ("pass", "fail", "not_measured")
 MOST_BYTES = 1 << 14
 MOST_REASON = 500  # characters
+LATEST_S = 1e12  # since 1970: a file's name has room for no later time
 
 
 class DeviceStatus(NamedTuple):
@@ -66,6 +67,8 @@ def from_json(content: Mapping[str, Any]) -> DeviceStatus:
     longest = max(len(found.reason or ""), len(found.trouble or ""))
     if found.state not in STATES or found.self_test not in VERDICTS or longest > MOST_REASON:
         raise ValueError("a value in it is none that a status has")
+    if not 0 <= found.time_s < LATEST_S:
+        raise ValueError("time_s is no time that a clock shows")
     return found
 
 

@@ -63,11 +63,12 @@ def from_line(line: bytes) -> Event:
         seq, event, stamp, monotonic_s, boot = (content.pop(name) for name in RESERVED)
         second, micros = stamp[:-1].split(".")
         time_s = calendar.timegm(time.strptime(second, _SECOND)) + int(micros) / 1e6
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        found = Event(seq, event, time_s, float(monotonic_s), boot, content)
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError("no whole event: {!r}".format(line[:40])) from error
     if type(seq) is not int or seq < 1 or not line.endswith(b"\n"):
         raise ValueError("no whole event: {!r}".format(line[:40]))
-    return Event(seq, event, time_s, float(monotonic_s), boot, content)
+    return found
 
 
 def clock_jumps(events: Iterable[Event], least_s: float = 1.0) -> Iterator[Tuple[Event, float]]:

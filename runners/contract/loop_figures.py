@@ -4,8 +4,9 @@
 """
 
 import json
-import math
 from typing import Any, Dict, List, NamedTuple, Optional
+
+from runners.contract import records
 
 PARTS = ("decode", "propose", "track", "crop", "classify", "rest")
 
@@ -88,4 +89,4 @@ _OTHER = ("rounds_fps", "rounds_classifier_ms", "device", "cameras")
 
 
 def _is_amount(number: Any) -> bool:
-    return type(number) in (int, float) and math.isfinite(number) and number >= 0
+    return records.is_finite(number) and number >= 0

@@ -61,11 +61,19 @@ def checked(content: Any, kinds: Kinds) -> Dict[str, Any]:
         if name not in content:
             raise ValueError("{} is missing".format(name))
         value, wanted = content[name], kind if isinstance(kind, tuple) else (kind,)
-        number = type(value) in (int, float) and float in wanted and math.isfinite(value)
+        number = float in wanted and is_finite(value)
         if not number and (type(value) not in wanted or type(value) is float):
             raise ValueError("{} is of another kind: {}".format(name, repr(value)[:60]))
         found[name] = value
     return found
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def is_name(value: Any) -> bool:

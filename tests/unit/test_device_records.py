@@ -60,6 +60,7 @@ HOSTILE = [
     "../../etc/passwd",
     "a\n",
     "x" * 10_000,
+    10**400,
     [],
     [1],
     {},
@@ -82,6 +83,13 @@ def test_any_value_is_taken_as_what_it_should_be_or_refused_in_one_line(kind: st
     assert type(found) in (type(content[name]), type(getattr(record, name)))
     if isinstance(found, float):
         assert math.isfinite(found)
+
+
+@pytest.mark.parametrize("time_s", [1e306, 1e12, -1.0, 10**400])
+def test_a_status_of_no_time_has_no_file(time_s: float) -> None:
+    record, write, read = KINDS["status"]
+    with pytest.raises(ValueError, match="time_s"):
+        read({**write(record), "time_s": time_s})
 
 
 @pytest.mark.parametrize("kind", KINDS)

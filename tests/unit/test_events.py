@@ -344,8 +344,11 @@ def test_what_is_no_event_is_refused_where_it_is_made(tmp_path: Path, facts: dic
     writer.close()
 
 
+NO_TIME = b'{"seq":1,"event":"x","time":"2026-01-01T00:00:00.000000Z","monotonic_s":null,"boot":"b"}\n'
+
+
 @pytest.mark.parametrize(
-    "line", [b"", b"\0\0\n", b"[1]\n", b"{}\n", b'{"seq":true}\n', lines(0, 1)[0], lines(1, 1)[0][:-1]]
+    "line", [b"", b"\0\0\n", b"[1]\n", b"{}\n", b'{"seq":true}\n', NO_TIME, lines(0, 1)[0], lines(1, 1)[0][:-1]]
 )
 def test_what_is_no_whole_line_is_no_event(line: bytes) -> None:
     with pytest.raises(ValueError, match="no whole event"):
