@@ -125,3 +125,12 @@ def test_a_region_is_evidence_for_what_it_shows_and_bounded() -> None:
     assert evidence.max() - evidence.min() == pytest.approx(math.log(0.9 / 0.05))
     assert np.ptp(log_likelihoods(np.zeros(3))) == 0
     assert np.ptp(log_likelihoods(BAG, 10.0)) < np.ptp(log_likelihoods(BAG, 1.0))
+
+
+@pytest.mark.parametrize("none", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_no_numbers_say_nothing(none: float) -> None:
+    decision = looked(EMPTY, 6, 0.5)
+    decided = decision.answer
+    assert decision.look(np.array([none, 0.0, 0.0]), 6.5).label == decided.label == 1
+    turned = [decision.look(BAG, 8.0 + number) for number in range(6)]
+    assert turned[-1].label == 2

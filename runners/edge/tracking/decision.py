@@ -49,12 +49,16 @@ class Decision:
         return self._looked_s + (UNDECIDED_S if self.answer.label is None else DECIDED_S)
 
     def look(self, scores: np.ndarray, time_s: float) -> Answer:
-        """The answer after one more region with scores (K,) before softmax. The region shows this track alone."""
+        """The answer after one more region with scores (K,) before softmax. The region shows this track alone.
+
+        Scores that are no numbers, as an overflow leaves them, say nothing: a belief never would be a number again.
+        """
         step_s = max(time_s - self._looked_s, 0.0)
         change = 1 - exp(-step_s / CHANGE_S)
         weight = tanh(step_s / (2 * CORRELATED_S)) if self._looks else 1.0
         belief = (1 - change) * self._belief + change / len(self._belief)
-        belief = belief * np.exp(weight * log_likelihoods(scores, self._temperature))
+        if np.isfinite(scores).all():
+            belief = belief * np.exp(weight * log_likelihoods(scores, self._temperature))
         self._belief = belief / belief.sum()
         self._looks, self._looked_s = self._looks + 1, time_s
         self.answer = self._decide(time_s)
