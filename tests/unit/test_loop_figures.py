@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runners.contract.loop_figures import PARTS, LoopFigures, Part, as_json, from_json
+from runners.edge.program.costs import milliseconds
 
 FIGURES = LoopFigures(
     frames=40,
@@ -35,8 +36,8 @@ def test_figures_survive_their_json() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"fps": "20"}, {"fps": float("nan")}, {"seconds": -1.0}, {"frames": True}, {"parts": {}}, {"device": []},
-        {"rounds_fps": ["fast"]}, {"watts": 3}, {"parts": {name: {"cpu_ms": 1} for name in PARTS}},
+        {"fps": "20"}, {"fps": float("nan")}, {"fps": 10**400}, {"seconds": -1.0}, {"frames": True}, {"parts": {}},
+        {"device": []}, {"rounds_fps": ["fast"]}, {"watts": 3}, {"parts": {name: {"cpu_ms": 1} for name in PARTS}},
     ],
 )  # fmt: skip
 def test_what_are_no_figures_is_told_in_one_line(change: dict[str, Any]) -> None:
@@ -48,3 +49,10 @@ def test_what_are_no_figures_is_told_in_one_line(change: dict[str, Any]) -> None
 def test_nor_is_another_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"^no figures of the camera program: [^\n]+$"):
         from_json(text)
+
+
+def test_a_quantile_is_that_of_the_nearest_rank() -> None:
+    hundred = [number / 1000 for number in range(100, 0, -1)]
+    assert milliseconds(hundred, 0.99) == 99.0, "99 of 100 take no longer"
+    assert [milliseconds(hundred[-count:], 0.5) for count in (1, 2, 3, 4)] == [1.0, 1.0, 2.0, 2.0]
+    assert milliseconds([], 0.5) is None

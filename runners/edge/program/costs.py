@@ -4,6 +4,7 @@ Frames are prepared on the program's main thread while the network calculates th
 so CPU time is counted by thread: OpenCV is to stay on the one that calls it. Memory is bounded.
 """
 
+import math
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -63,8 +64,7 @@ def milliseconds(seconds: Sequence[float], quantile: float) -> Optional[float]:
     """The quantile of some times, by nearest rank; None where there are none."""
     if not seconds:
         return None
-    ordered = sorted(seconds)
-    return round(1000 * ordered[min(int(quantile * len(ordered)), len(ordered) - 1)], 4)
+    return round(1000 * sorted(seconds)[max(math.ceil(quantile * len(seconds)) - 1, 0)], 4)
 
 
 def _thread_cpu_s() -> float:
