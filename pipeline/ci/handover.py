@@ -53,6 +53,12 @@ def _unpack(path: Path) -> None:
     try:
         with tarfile.open(path) as archive:
             # Keeps the mode: DVC trusts a file that nobody can write, and hashes any other one again.
-            archive.extractall(CACHE, filter="tar")
+            archive.extractall(CACHE, filter=_lacking)
     except (tarfile.TarError, EOFError) as error:
         raise BadData(f"{path}: cannot be taken over ({error})") from error
+
+
+def _lacking(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """What is there already stays: two jobs may have made the same file, and nobody may write to what DVC keeps."""
+    taken = tarfile.tar_filter(member, folder)
+    return None if Path(folder, taken.name).is_file() else taken

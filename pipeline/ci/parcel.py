@@ -88,6 +88,8 @@ def _belongs(name: str) -> bool:
 def _exported(candidate: str, runtime: str) -> list[Path]:
     """The files of a candidate that a runtime loads, and its download."""
     exported = layout.ARTIFACTS / "export" / candidate
+    if not (exported / runtime).is_dir():
+        raise Missing(f"{exported / runtime} not found: run `dvc repro`")
     return [*sorted((exported / runtime).iterdir()), exported / f"{runtime}.tar.xz"]
 
 

@@ -134,11 +134,9 @@ def of(collected: Collected, boards: Sequence[Outcome] = ()) -> RunRecord:
     Raises:
         InputError: there are too many, or a name has other characters than a record may hold.
     """
-    commit = git_commit() or ""  # in a repository without any commit it is no hash
     try:
         entries = [_entry(judgement, collected.confidence) for judgement in collected.judgements]
-        known = commit if re.fullmatch("[0-9a-f]{40}", commit) else None
-        return RunRecord(commit=known, entries=entries, boards=list(boards))
+        return RunRecord(commit=git_commit(), entries=entries, boards=list(boards))
     except ValidationError as error:
         names = "names may have letters, digits, dots, underscores and hyphens"
         raise InputError(f"no record of this run can be written ({names}): {describe(error)}") from error

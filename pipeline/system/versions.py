@@ -1,13 +1,18 @@
 """What a measurement rests on: the packages that are installed, and the commit that is checked out."""
 
 import importlib.metadata
-import subprocess
+
+from pipeline.system import programs
+
+GIT_S = 20.0
 
 
 def git_commit() -> str | None:
-    """The commit checked out here, or None outside a Git repository."""
-    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None
+    """The commit checked out here; None without Git, outside of a repository, and in one that has no commit yet."""
+    try:
+        return programs.run(["git", "rev-parse", "--verify", "HEAD"], GIT_S).strip()
+    except programs.Failed:
+        return None
 
 
 def versions(*packages: str) -> dict[str, str]:

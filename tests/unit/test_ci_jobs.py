@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeline.ci import handover, run_record
+from pipeline.ci import handover, parcel, run_record
 from pipeline.ci.annotations import line_of
 from pipeline.ci.board_outcome import Outcome
 from pipeline.cli import cli
@@ -69,6 +69,22 @@ def test_a_job_hands_on_what_it_added_and_the_next_one_has_it(tmp_path: Path, mo
     assert (CACHE / "files/md5/bb/added").read_text() == "content"
     assert (CACHE / "files/md5/bb/added").stat().st_mode & 0o777 == 0o444, "DVC trusts only what nobody can write"
     assert names(handover.hand_on("nothing")) == [], "what was taken over is not handed on once more"
+
+
+def test_what_two_jobs_have_made_alike_is_taken_over_once() -> None:
+    handover.HANDED_ON.mkdir(parents=True)
+    for job, content in (("a", b"content"), ("b", b"written twice")):
+        with tarfile.open(handover.HANDED_ON / f"cache-{job}.tar", "w") as archive:
+            member = tarfile.TarInfo("files/md5/aa/same")
+            member.size, member.mode = len(content), 0o444
+            archive.addfile(member, io.BytesIO(content))
+    assert handover.take_over() == 2
+    assert (CACHE / "files/md5/aa/same").read_bytes() == b"content", "root alone may write to it again"
+
+
+def test_a_parcel_without_an_export_says_what_is_missing() -> None:
+    with pytest.raises(Missing, match="export/lenet-5/int8/openvino not found"):
+        parcel._exported("lenet-5/int8", "openvino")
 
 
 def test_nothing_is_handed_on_before_it_is_known_what_was_given() -> None:
