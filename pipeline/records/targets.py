@@ -197,8 +197,11 @@ def load_target(name: str) -> Target:
     if name not in target_names():
         raise unknown("target", name, target_names())
     try:
-        return Target.model_validate({"name": name, **yaml.safe_load(path.read_text())})
-    except (yaml.YAMLError, TypeError) as error:
+        facts = {"name": name, **yaml.safe_load(path.read_text(encoding="utf-8"))}
+        if facts["name"] != name:
+            raise InputError(f"{path}: is called {facts['name']} in it, but goes by its file's name; leave `name` out")
+        return Target.model_validate(facts)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
         raise InputError(f"{path}: not a YAML mapping: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from error

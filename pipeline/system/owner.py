@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -68,6 +68,7 @@ def _owners() -> list[psutil.Process]:
 
 
 def _watch(owners: list[psutil.Process]) -> None:
-    while all(owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE for owner in owners):
-        time.sleep(LOOK_S)
+    with suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+        while all(owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE for owner in owners):
+            time.sleep(LOOK_S)
     os.kill(os.getpid(), signal.SIGKILL)  # no clean-up could take longer than the next start is patient

@@ -15,6 +15,7 @@ import yaml
 from filelock import FileLock
 
 from pipeline.project import layout
+from pipeline.system import owner
 from tests.conftest import TINY_PARAMS
 from tests.waiting import until
 
@@ -96,3 +97,17 @@ def test_a_second_stage_says_that_it_waits(endless: Path) -> None:
     assert second.wait(60) == 0
     second.stderr.close()
     assert layout.recipe("int8").exists()
+
+
+def test_an_owner_that_ends_while_it_is_looked_at_counts_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ending:
+        def is_running(self) -> bool:
+            return True
+
+        def status(self) -> str:
+            raise psutil.NoSuchProcess(1)
+
+    killed: list[int] = []
+    monkeypatch.setattr(owner.os, "kill", lambda number, how: killed.append(how))
+    owner._watch([Ending()])  # type: ignore[list-item]
+    assert killed == [signal.SIGKILL]

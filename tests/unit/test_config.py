@@ -154,8 +154,20 @@ def test_int8_is_refused_on_parker_with_the_reason() -> None:
 def test_a_damaged_profile_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = yaml.safe_load((targets.TARGETS_FOLDER / "atom-x5-e3940.yaml").read_text())
     monkeypatch.setattr(targets, "TARGETS_FOLDER", tmp_path)
-    for content in ("cpu: [", "3", yaml.safe_dump({**good, "cpu": {**good["cpu"], "cores": 0}})):
-        (tmp_path / "mine.yaml").write_text(content)
+    for content in ("cpu: [", "3", "\udcff", yaml.safe_dump({**good, "cpu": {**good["cpu"], "cores": 0}})):
+        (tmp_path / "mine.yaml").write_text(content, errors="surrogateescape")
         with pytest.raises(InputError, match=r"mine\.yaml") as caught:
             load_target("mine")
         assert "\n" not in str(caught.value)
+
+
+def test_a_profile_that_is_copied_with_a_name_in_it_does_not_pass_for_the_other_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (targets.TARGETS_FOLDER / "atom-x5-e3940.yaml").read_text()
+    monkeypatch.setattr(targets, "TARGETS_FOLDER", tmp_path)
+    (tmp_path / "mine.yaml").write_text(f"{text}name: atom-x5-e3940\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: is called atom-x5-e3940 in it"):
+        load_target("mine")
+    (tmp_path / "mine.yaml").write_text(f"{text}name: mine\n")
+    assert load_target("mine").name == "mine"
