@@ -507,6 +507,18 @@ def test_who_cannot_follow_drops_and_counts(
     assert len(kept(tmp_path)) <= keeper_module.WAITING + 1
 
 
+def test_what_the_network_gives_no_numbers_for_is_no_capture(tmp_path: Path) -> None:
+    keeper = Keeper(Wanted("d", str(tmp_path), random_share=1.0), ["door"], lambda *_, **__: None, open_spool(tmp_path))
+    keeper.model("", ["a", "b"], 1.0)
+    [picture] = pictures(1)
+    for scores in ([np.nan, 0.0], [np.inf, 0.0], [5.0, 0.0]):
+        cut = keeper.cut(picture, Box(0, 0, 90, 90), [])
+        keeper.offer("door", 7, cut, np.zeros((3, 8, 8)), np.array(scores), 1)
+    keeper.close()
+    [(facts, _)] = kept(tmp_path)
+    assert facts.answer["a"] > 0.99
+
+
 def test_a_bundle_says_its_version_and_brings_what_drift_is_judged_by(classifier: Classifier, tmp_path: Path) -> None:
     slot = tmp_path / "slots/0a1b2c3d4e5f"
     (slot / "samples").mkdir(parents=True)

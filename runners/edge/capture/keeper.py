@@ -122,7 +122,7 @@ class Keeper:
         looks = self._looks(camera, track)
         looks[0] += 1
         drifts = self._drift is not None and looks[0] <= DRIFT_LOOKS and self._drift.look(camera, seen)
-        if cut is None or looks[1] >= MOST_OF_A_TRACK:
+        if cut is None or looks[1] >= MOST_OF_A_TRACK or not np.isfinite(scores).all():
             return
         found = probabilities_of(scores, self._temperature)
         drawn = self._draw() < self._wanted.random_share
