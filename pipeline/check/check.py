@@ -103,11 +103,11 @@ def check(
     counted: Callable[[Floats], Labels] = found.decide
     if labels is not None and void is not None:
         labels, counted = labels[~void], lambda outputs: found.decide(outputs)[~void]
-    scores = _scores(found, counted, emulation, labels, fp32)
+    original = fp32 if reference else emulation.cloud
+    scores = _scores(found, counted, emulation, labels, fp32, original)
     prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
     slow = prediction.network_share if prediction else None
     answers = scores.target_outputs
-    original = fp32 if reference else emulation.cloud
     agreement = None
     if found.name != "values" and answers is not None and original is not None:
         agreement = agreement_percent(answers, original, found.decide)
@@ -280,19 +280,19 @@ def _scores(
     emulation: Emulation,
     labels: Labels | None,
     fp32: Floats | None,
+    original: Floats | None,
 ) -> Scores:
     """`counted` gives those of the task's answers that labels are held against."""
     if labels is not None:
         return score(emulation, labels, fp32, counted)
-    # Without labels the bound that is further from the cloud's answers counts.
+    # Without labels the bound that is further from the outputs that the target's are held against counts.
     target = emulation.target
-    if emulation.bounds and emulation.cloud is not None:
-        cloud = emulation.cloud
+    if emulation.bounds and original is not None:
 
         def kept(outputs: Floats) -> float:
             if task.name == "values":
-                return -(percent(outputs, cloud) or 0.0)
-            return agreement_percent(outputs, cloud, task.decide)
+                return -(percent(outputs, original) or 0.0)
+            return agreement_percent(outputs, original, task.decide)
 
         target = min(emulation.bounds.values(), key=kept)
     return Scores(accuracy=results.Accuracies(), target_outputs=target)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.arithmetic.fp16 import engine
 from pipeline.check.chance import no_better, says_little
+from pipeline.check.check import _scores
 from pipeline.check.difference import NO_NUMBERS, percent
 from pipeline.check.outputs import choose, matching
 from pipeline.check.task import Task, find
@@ -18,6 +19,7 @@ from pipeline.formats.model_file import open_model
 from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.records.paired import Paired
 from pipeline.records.results import Accuracies, Accuracy
+from pipeline.retest.emulate import Emulation
 from pipeline.retest.score import classes
 from pipeline.system.errors import InputError
 from tests.graphs import random
@@ -260,3 +262,13 @@ class TestDifference:
         assert difference_percent(same, same)[0] is None
         assert "same for every sample" in str(difference_percent(same, same)[1])
         assert difference_percent(other, other) == (0, None)
+
+
+def test_without_labels_the_worse_bound_is_that_against_what_it_is_held_against() -> None:
+    original = np.eye(4, dtype=np.float32)
+    cloud = original[[1, 0, 2, 3]]  # the file itself changes two answers
+    emulation = Emulation(None, cloud, cloud, "measured", "bounded", bounds={"one": original, "other": cloud})
+    task = Task("classes", 4)
+    found = [_scores(task, task.decide, emulation, None, original, held).target_outputs for held in (original, cloud)]
+    assert found[0] is cloud, "which changes half of the original's answers"
+    assert found[1] is original
