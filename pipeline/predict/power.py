@@ -103,7 +103,11 @@ def _fit(rows: Sequence[_Row]) -> PowerModel:
     pauses = [
         (1000 / row.system_rate - 1000 / row.measurement.rate) * row.measurement.machine.clock_ghz for row in rows
     ]
-    clocks, watts = zip(*sorted({(row.measurement.machine.clock_ghz, row.idle_w) for row in rows}), strict=True)
+    idle_w: dict[float, list[float]] = {}
+    for row in rows:
+        idle_w.setdefault(row.measurement.machine.clock_ghz, []).append(row.idle_w)
+    clocks = tuple(sorted(idle_w))
+    watts = tuple(float(np.median(idle_w[clock])) for clock in clocks)
     return PowerModel(parameters, top, max(0.0, float(np.median(pauses))), clocks, watts)
 
 

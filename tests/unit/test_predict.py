@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.predict.layers import Layer, layers_of
 from pipeline.predict.measurements import LAYERS_FILE, published, write_layer_lists
 from pipeline.predict.networks import ARCHITECTURES, published_layers
 from pipeline.predict.networks.net import Net
+from pipeline.predict.power import fit_power
 from pipeline.records.targets import Precision, Target, load_target
 from pipeline.system.errors import InputError
 
@@ -348,3 +350,13 @@ def test_needs_no_torch_and_little_time(resnet: Path) -> None:
     begin = time.process_time()  # a busy machine lets it wait
     predict(resnet, load_target("jetson-tx2-maxp"), "fp16")
     assert time.process_time() - begin < 1.5
+
+
+def test_idle_power_is_the_median_of_what_was_measured_at_a_clock() -> None:
+    rows = [row for row in (*published("jetson-tx2", "fp32"), *published("jetson-tx2", "fp16")) if row.idle_w]
+    again = [replace(row, idle_w=row.idle_w + more) for row in rows if row.idle_w for more in (0.0, 0.1, 9.0)]
+    once, thrice = (fit_power(found, [row.rate for row in found]) for found in (rows, again))
+    assert once is not None
+    assert thrice is not None
+    assert thrice.model.idle_ghz == once.model.idle_ghz
+    assert thrice.model.idle_w == pytest.approx([watts + 0.1 for watts in once.model.idle_w])
