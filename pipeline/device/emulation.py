@@ -5,8 +5,6 @@ Where the hardware can only be bounded there are no bits to compare: the accurac
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from pipeline import emulators
 from pipeline.arithmetic import kinds
 from pipeline.device.subject import Prepared, Subject
@@ -14,7 +12,7 @@ from pipeline.processes.child import run
 from pipeline.processes.samples import Floats
 from pipeline.records.results import Audit, Grade
 from pipeline.records.targets import Target
-from pipeline.retest.audit import FP32_TOLERANCE, chosen
+from pipeline.retest.audit import FP32_TOLERANCE, chosen, difference
 from pipeline.retest.score import accuracy, classes
 
 SAMPLES = 64  # regions whose answers are compared
@@ -52,7 +50,7 @@ def agreement(subject: Subject, target: Target, logits: Floats, board: str) -> A
     if plan.bounds:
         return _bounded(subject, rows, here, dict(zip(plan.bounds, found, strict=True)), max(same), board)
     tolerance = _tolerance(subject)
-    largest = _difference(here, found[0], relative=tolerance > 0)
+    largest = difference(here, found[0], relative=tolerance > 0)
     agrees = largest <= tolerance
     audit = Audit(
         emulator=board, samples=len(rows), tolerance=tolerance, agrees=agrees, largest_difference=largest,
@@ -83,18 +81,9 @@ def _bounded(
         right = accuracy(here, labels).correct
         agrees = right >= worse
         reason = None if agrees else f"{right} of {len(rows)} right, and {worse} at the worse end of the emulation"
-    widest = max(_difference(here, values, relative=True) for values in ends.values())
+    widest = max(difference(here, values, relative=True) for values in ends.values())
     audit = Audit(
         emulator=board, samples=len(rows), tolerance=0, agrees=agrees, largest_difference=widest, reason=reason
     )
     grade: Grade = "not_measured" if agrees is None else "bounded" if agrees else "fails"
     return Agreement(grade, audit, same_percent)
-
-
-def _difference(found: Floats, expected: Floats, *, relative: bool) -> float:
-    if found.shape != expected.shape:
-        return float("inf")
-    largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0))
-    if np.isnan(largest):
-        return float("inf")
-    return largest / max(float(np.abs(expected).max(initial=0)), 1e-30) if relative else largest

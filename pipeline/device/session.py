@@ -186,8 +186,8 @@ class Session:
         return ask(kit, kit.bundle(subject.download), subject.regions[:most], self.target)
 
     def _speed(self) -> Speed:
-        found = self._looped(self.subject, REGIONS)
         full = self.target.objective.regions_per_frame
+        found = self._looped(self.subject, sorted({*REGIONS, full}))
         rounds = []
         if self.base is not None:
             for number in range(ROUNDS):
@@ -210,8 +210,9 @@ class Session:
         budget_s = LOAD_S + len(regions) * (self.seconds + 60)
         command = kit.ask("speed", {**options, "regions": tuple(regions)}, budget_s, also=[3])
         self._unthrottled(command)
-        if command["not_measured"] and (missing := [n for n in regions if str(n) not in command["loop"]]):
-            raise Unmeasured(f"{self.on.board.name}: {command['not_measured'][f'regions_{missing[0]}']}")
+        if missing := [f"regions_{n}" for n in regions if str(n) not in command["loop"]]:
+            why = command["not_measured"].get(missing[0], f"the program says nothing of {missing[0]}")
+            raise Unmeasured(f"{self.on.board.name}: {why}")
         self.found.not_measured.update(command["not_measured"])
         loops = {int(n): loop_figures.from_json(json.dumps(figures)) for n, figures in command["loop"].items()}
         return Speed(loops, {moment: command[moment] for moment in ("before", "during", "after")})

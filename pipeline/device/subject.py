@@ -12,9 +12,11 @@ from pipeline.boards.kit import CODE
 from pipeline.formats.pack import pack
 from pipeline.processes.samples import Floats
 from pipeline.project import layout
+from pipeline.project.candidate import weights_of
 from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Precision, RuntimeName, Target
 from pipeline.system.errors import InputError, Missing
+from pipeline.system.files import sha256
 from runners.contract import model_input
 from runners.contract.model_input import ModelInput
 from runners.edge.loop.regions import normalise
@@ -27,7 +29,8 @@ MODELS: dict[RuntimeName, str] = {"openvino": "model.xml", "tensorrt": "model.on
 class Subject:
     """A model as a device downloads it, with regions (N, S, S, 3) in uint8 RGB to ask it about.
 
-    `labels` (N,), `parent` (N, classes) and `emulated`, its record from the re-test, are None where there are none.
+    `labels` (N,), `parent` (N, classes) and `emulated`, the re-test's record of this very file and of these regions,
+    are None where there are none.
     `code` is the checkout whose device programs it comes with.
     """
 
@@ -54,6 +57,11 @@ class Subject:
     def file(self) -> Path:
         """What the runtime loads."""
         return next(self.folder / name for name in MODELS.values() if (self.folder / name).exists())
+
+    @property
+    def model_sha256(self) -> str:
+        """That of its weights, as records have it."""
+        return sha256(weights_of(self.file))
 
 
 class Prepared:
@@ -85,7 +93,6 @@ def of_project(name: str, target: Target) -> Subject:
     from pipeline.data.dataset import open_dataset
     from pipeline.project.candidate import candidate
     from pipeline.project.params import load_params
-    from pipeline.system.files import sha256
 
     model, _, method = name.partition("/")
     params = load_params()
@@ -101,7 +108,10 @@ def of_project(name: str, target: Target) -> Subject:
     wanted = _wanted(file.parent)
     dataset = open_dataset(layout.DATASET)
     regions, labels = dataset.load("test", wanted.size)
-    record = layout.result("emulated", model, method, target.name)
+    record, data_sha256 = layout.result("emulated", model, method, target.name), sha256(layout.DATASET / "samples.csv")
+    emulated = read_result(record) if record.exists() else None
+    if emulated and (emulated.model_sha256, emulated.data_sha256) != (sha256(weights_of(file)), data_sha256):
+        emulated = None  # it was made again since, and nothing is proven of it
     return Subject(
         model=model,
         method=method,
@@ -113,8 +123,8 @@ def of_project(name: str, target: Target) -> Subject:
         labels=labels,
         groups=dataset.groups("test"),
         parent=np.load(layout.parent_logits(model, "test"), allow_pickle=False),
-        emulated=read_result(record) if record.exists() else None,
-        data_sha256=sha256(layout.DATASET / "samples.csv"),
+        emulated=emulated,
+        data_sha256=data_sha256,
     )
 
 

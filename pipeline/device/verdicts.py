@@ -21,7 +21,6 @@ from pipeline.records.results import Accuracies, Result
 from pipeline.records.words import LIMITS, VERDICTS, number
 from pipeline.retest.score import accuracy, agreement_percent, classes
 from pipeline.system.errors import InputError
-from pipeline.system.files import sha256
 from pipeline.system.versions import git_commit
 from runners.contract import loop_figures
 
@@ -99,7 +98,7 @@ def result(session: Session) -> Result:
             "classes": subject.wanted.classes,
             "size_bytes": sum(path.stat().st_size for path in subject.folder.glob("model.*")),
             "download_bytes": subject.download.stat().st_size,
-            "model_sha256": _model_sha256(session),
+            "model_sha256": subject.model_sha256,
             "data_sha256": subject.data_sha256,
             "git_commit": git_commit(),
             "versions": (found.fingerprint or {}).get("versions", {}),
@@ -181,11 +180,6 @@ def _of_emulation(session: Session) -> dict[str, Any]:
     elif found.agreement is not None and found.agreement.grade == "exact":
         fields["grade"] = "unaudited"  # equal to the emulation, which nobody has proven for this file
     return fields
-
-
-def _model_sha256(session: Session) -> str:
-    file = session.subject.file
-    return sha256(file.with_suffix(".bin") if file.suffix == ".xml" else file)
 
 
 def _first(reasons: dict[str, str]) -> str:

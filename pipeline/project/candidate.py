@@ -52,6 +52,11 @@ class Candidate:
         return self.exported / f"{runtime}.tar.xz"
 
 
+def weights_of(file: Path) -> Path:
+    """What a record's `model_sha256` is of: the file that a runtime loads, or of an IR the one with its weights."""
+    return file.with_suffix(".bin") if file.suffix == ".xml" else file
+
+
 def candidate(model: str, method: str, params: "Params") -> Candidate:
     """The candidate of a model and a method of params.yaml.
 

@@ -1,8 +1,8 @@
 """Proof that a capped run is the target's own arithmetic: the same inputs on an emulated CPU, bits compared.
 
 QEMU executes the target's instructions one by one, a few hundred times slower than the capped run, so only a few
-samples are replayed. What it answered is kept in the cache by model, inputs, OpenVINO and QEMU version; the
-comparison itself is made every time.
+samples are replayed. What it answered is kept in the cache by model, inputs, OpenVINO, QEMU version and emulated CPU;
+the comparison itself is made every time.
 """
 
 import hashlib
@@ -59,13 +59,13 @@ def audit(
     start = time.monotonic()
     replayed = _replay(model, shape, emulated, inputs, str(record.qemu_version), budget_s)
     tolerance = 0.0 if precision == "int8" else FP32_TOLERANCE
-    largest = _difference(outputs, replayed, relative=tolerance > 0)
+    largest = difference(outputs, replayed, relative=tolerance > 0)
     agrees, first = largest <= tolerance, None
     if not agrees:
         left_s = None if budget_s is None else budget_s - (time.monotonic() - start)
         apart = _layers_apart(model, shape, [capped, emulated], inputs, left_s)
         first = None if apart is None else next(iter(apart), None)
-        in_floats = _difference(outputs, replayed, relative=True)
+        in_floats = difference(outputs, replayed, relative=True)
         if precision == "int8" and apart == [] and in_floats <= FP32_TOLERANCE:
             agrees, tolerance, largest = True, FP32_TOLERANCE, in_floats
     return record.model_copy(
@@ -79,8 +79,11 @@ def audit(
     )
 
 
-def _difference(outputs: Floats, expected: Floats, *, relative: bool) -> float:
-    """The largest one, as a share of the largest value if it is `relative`; what is no number equals its like."""
+def difference(outputs: Floats, expected: Floats, *, relative: bool) -> float:
+    """The largest one between outputs (N, ...), as a share of the largest value expected if it is `relative`.
+
+    What is no number equals its like, and else lies infinitely far; so do outputs of another shape.
+    """
     if outputs.shape != expected.shape:
         return float("inf")
     same = (outputs == expected) | (np.isnan(outputs) & np.isnan(expected))
@@ -98,7 +101,7 @@ def _replay(
 ) -> Floats:
     weights, _ = identity(readers.of(model).contents(model).files)
     identities = [weights, version("openvino"), qemu, str(shape), hashlib.sha256(inputs.tobytes()).hexdigest()]
-    identities += place.settings.get("output", [])
+    identities += [*place.settings.get("output", []), *(Path(part).name for part in place.launcher)]  # the CPU emulated
     key = hashlib.sha256("\n".join(identities).encode()).hexdigest()
     kept = cache.folder("audits") / f"{key}.npy"
     if kept.exists():
@@ -131,7 +134,7 @@ def _layers_apart(
         part = slice(start, start + layer["values"])
         start += layer["values"]
         tolerance = 0.0 if layer["quantized"] else FP32_TOLERANCE
-        if _difference(capped.values[:, part], replayed.values[:, part], relative=tolerance > 0) > tolerance:
+        if difference(capped.values[:, part], replayed.values[:, part], relative=tolerance > 0) > tolerance:
             apart.append(str(layer["name"]))
     return apart
 

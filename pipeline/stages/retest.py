@@ -20,7 +20,7 @@ from pipeline.predict import predict
 from pipeline.predict.frame import unknown
 from pipeline.processes import host
 from pipeline.project import layout
-from pipeline.project.candidate import FACTS, Candidate
+from pipeline.project.candidate import FACTS, Candidate, weights_of
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Result
 from pipeline.records.targets import Precision, Target
@@ -98,7 +98,7 @@ def retest(
             "download_bytes": download.stat().st_size,
             "predicted": predicted,
             "not_measured": {**not_measured, **emulation.not_measured},
-            "model_sha256": sha256(file.with_suffix(".bin") if file.suffix == ".xml" else file),
+            "model_sha256": sha256(weights_of(file)),
             "data_sha256": sha256(dataset.folder / "samples.csv"),
             "git_commit": git_commit(),
             "host_isa": host.isa(),

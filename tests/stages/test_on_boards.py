@@ -95,6 +95,16 @@ def test_what_an_emulated_board_showed_is_no_record_of_a_board(trained: Path) ->
     assert not (layout.ARTIFACTS / "results" / "device").exists()
 
 
+def test_a_re_test_of_an_earlier_state_proves_nothing_of_this_one(trained: Path) -> None:
+    assert subject.of_project(NAME, ATOM).emulated is not None
+    weights = made("int8").loaded_by("openvino").with_suffix(".bin")
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    assert subject.of_project(NAME, ATOM).emulated is None
+    record = verdicts.result(measured(NAME, load_board("emulated-atom-x5-e3940")))
+    assert record.grade == "unaudited"
+    assert "no re-test has proven the emulation for this file" in record.not_measured["proof"]
+
+
 def test_measured_speed_is_fitted_to_and_held_against_what_was_predicted(trained: Path) -> None:
     session = measured(NAME, board())
     verdicts.write(session, verdicts.result(session))

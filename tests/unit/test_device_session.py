@@ -244,6 +244,18 @@ def test_answers_that_differ_from_the_emulated_lane_s_fail(tiny: Subject) -> Non
     assert agreement(eight_bits, target, tiny.parent, "board").grade == "fails", "these must agree in every bit"
 
 
+def test_what_is_no_number_there_and_in_the_emulated_lane_is_the_same(
+    tiny: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny.parent is not None
+    overflown = tiny.parent.copy()
+    overflown[0], overflown[1, 0] = np.nan, np.inf
+    monkeypatch.setattr(emulation, "run", lambda *_: [Outputs(overflown, {})])
+    target = load_board(EMULATED).profile
+    assert agreement(tiny, target, overflown, "board").grade == "exact"
+    assert agreement(tiny, target, tiny.parent, "board").grade == "fails"
+
+
 def test_eight_bits_agree_within_the_tolerance_that_the_audit_needed(tiny: Subject) -> None:
     target = load_board(EMULATED).profile
     audit = Audit(emulator="denverton", samples=8, tolerance=1e-5, agrees=True)
@@ -312,6 +324,24 @@ def test_a_change_regresses_where_the_limit_breaks_and_all_rounds_agree(
     assert judged.result.lane == "device"
     assert judged.result.measured is not None
     assert judged.result.measured.frames_per_s[4] == head[0]
+
+
+def test_more_regions_than_the_program_takes_are_not_measured(
+    scripted: type[Scripted], tiny: Subject, tmp_path: Path
+) -> None:
+    wanted = load_target("atom-x5-e3940")
+    wanted = wanted.model_copy(update={"objective": wanted.objective.model_copy(update={"regions_per_frame": 6})})
+    scripted.said["speed"] = speed_said(40)
+    with OnBoard(real_board()) as on:
+        on.target = wanted
+        found = Session(on, tiny, None, 1.0, 1.0, clip(tmp_path / "clip.avi"))
+        found.health()
+        found.found.answers = Answers(tiny.parent, [10.0, 2.0], {})  # type: ignore[arg-type]
+        with pytest.raises(Unmeasured, match="says nothing of regions_6"):
+            found.speed()
+    record = verdicts.result(found)
+    assert record.measured is None
+    assert "says nothing of regions_6" in record.not_measured["measured"]
 
 
 def test_a_run_during_which_the_board_was_throttled_is_not_measured(
