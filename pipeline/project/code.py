@@ -1,6 +1,6 @@
-"""Which code decides an outcome. The one list is what dvc.yaml says that each stage depends on; all else follows it.
+"""Which code and which packages decide an outcome. The one list of code is what dvc.yaml says each stage depends on.
 
-A test holds that list against what the stages really import.
+All else follows it, and a test holds it against what the stages really import.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ from pipeline.system.errors import Missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CODE = ("pipeline", "models", "runners")
+# Packages that another version of may come to other weights or other answers.
+PACKAGES = ("nncf", "numpy", "onnx", "onnxruntime", "onnxslim", "openvino", "torch", "torch-pruning")
 # What is downloaded once and kept on hosted machines: the default clip, pretrained weights and emulators.
 DOWNLOADS = ("data.dvc", "pipeline/data/fetch.py", "models/weights.py", "pipeline/emulators")
 

@@ -105,7 +105,7 @@ def _prepare(params: Params, seed: int, names: dict[str, str], machine: str, ari
         raise Refused(f"{layout.DATASET} not found: run `dvc repro dataset`")
     settings = params.model_dump(mode="json", include={"train", "width", "models"})
     parts = [settings, seed, code.identity(*STAGES), code.content(layout.DATASET, ["."])]
-    parts += [versions("nncf", "numpy", "openvino", "torch"), arithmetic, torch.get_num_threads()]
+    parts += [versions(*code.PACKAGES), arithmetic, torch.get_num_threads()]
     folder = layout.REPEAT / f"seed-{seed}-{_hash(parts)[:12]}"
     (folder / layout.ARTIFACTS).mkdir(parents=True, exist_ok=True)
     link = folder / layout.DATASET

@@ -25,7 +25,6 @@ from pipeline.system.errors import InputError, Missing
 from pipeline.system.stopwatch import part, recording
 from pipeline.system.versions import versions
 
-PACKAGES = ("nncf", "numpy", "onnx", "onnxruntime", "onnxslim", "openvino", "torch", "torch-pruning")
 STAGES = ("compress", "export", "retest")  # that a trial goes through
 
 
@@ -72,7 +71,7 @@ def rests_on(target: Target, models: Iterable[str], dataset: Dataset) -> dict[st
         if not weights.exists():
             raise Missing(f"{weights} not found: run `dvc repro train@{model}`")
         found[f"parent of {model}"] = code.content(layout.parent(model), [weights.name, answers.name])
-    return found | versions(*PACKAGES)
+    return found | versions(*code.PACKAGES)
 
 
 def refusal(target_name: str, models: Sequence[str], wanted: dict[str, str]) -> str | None:

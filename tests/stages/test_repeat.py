@@ -108,3 +108,18 @@ def test_an_unknown_machine_is_one_line_with_those_that_there_are(project: Path)
 def test_without_a_data_set_there_is_one_line(project: Path) -> None:
     with pytest.raises(Exception, match="run `dvc repro dataset`"):
         trainings.repeat(load_params(), ["int8"], 1)
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "torch", "torch-pruning"])
+def test_another_version_of_what_decides_an_outcome_is_another_training(
+    project: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    layout.DATASET.mkdir(parents=True)
+
+    def folder(version: str) -> Path:
+        given = {package: version}
+        monkeypatch.setattr(trainings, "versions", lambda *names: {name: given.get(name, "1") for name in names})
+        return trainings._prepare(load_params(), 0, {}, "this", "AVX2").folder
+
+    monkeypatch.setattr(trainings.code, "identity", lambda *stages: "code")
+    assert folder("1") == folder("1") != folder("2")

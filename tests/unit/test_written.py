@@ -265,6 +265,16 @@ def test_a_record_takes_the_place_of_no_file_that_is_none(command: str, name: st
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", ["device run net.onnx --board atom-1 --json", "ci summary --out"])
+def test_nor_does_that_of_a_board_or_a_run(command: str, tmp_path: Path) -> None:
+    somebodys_work(tmp_path)
+    before = contents(tmp_path)
+    done = CliRunner().invoke(cli, [*command.split(), str(tmp_path / "notes.txt")])
+    assert done.exit_code == 2
+    assert "notes.txt: is there already and is no JSON" in done.stderr
+    assert contents(tmp_path) == before
+
+
 def test_a_record_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     for text in ("{}", ""):
         (tmp_path / "record.json").write_text(text)
