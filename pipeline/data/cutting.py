@@ -73,18 +73,20 @@ def build(data: Path, out: Path, split: Split) -> tuple[list[Sample], list[Quara
 
 
 def _from_clip(clip: Path, labels: Path, folder: Path, split: Split) -> list[Sample]:
-    wanted: dict[int, list[dict[str, str]]] = {}
-    for row in read_table(labels, ("frame", "x", "y", "w", "h", "class")):
-        if (
-            row.get("certain", "1") == "1"
-        ):  # a region whose class its annotator could not tell teaches and tests nothing
-            wanted.setdefault(int(row["frame"]), []).append(row)
+    wanted: dict[int, list[tuple[regions.Box, dict[str, str]]]] = {}
+    for line, row in enumerate(read_table(labels, ("frame", "x", "y", "w", "h", "class")), start=2):
+        try:
+            frame_number, *place = (int(row[key]) for key in ("frame", *"xywh"))
+        except ValueError as error:
+            raise BadData(f"{labels}: line {line}: frame, x, y, w and h are whole numbers ({error})") from None
+        # A region whose class its annotator could not tell teaches and tests nothing.
+        if row.get("certain", "1") == "1":
+            wanted.setdefault(frame_number, []).append((regions.Box(*place), row))
     samples = []
     number = -1
     for number, frame in enumerate(read_frames(clip)):
         name = _split_of_frame(number, split)
-        for row in wanted.get(number, []) if name else []:
-            box = regions.Box(*(int(row[key]) for key in "xywh"))
+        for box, row in wanted.get(number, []) if name else []:
             file = f"regions/{number:05d}-{box.x}-{box.y}.png"
             write_png(folder / file, regions.cut(frame, box))
             # A track is one walk past the camera. Who walks there, in which others too, nobody has labelled.

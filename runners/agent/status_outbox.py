@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 
 from runners.contract import device_folder, device_status
 from runners.contract.device_status import DeviceStatus
@@ -18,5 +19,6 @@ def put(home: str, status: DeviceStatus) -> str:
     durable.write(path, json.dumps(device_status.as_json(status)).encode("utf-8"))
     waiting = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
     for name in waiting[:-MOST]:
-        os.unlink(os.path.join(folder, name))
+        with suppress(FileNotFoundError):  # it has just been sent
+            os.unlink(os.path.join(folder, name))
     return path

@@ -1,12 +1,13 @@
 """An update from the registry to a model that is called good, or is taken back."""
 
 import json
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from runners.agent import polling
+from runners.agent import polling, status_outbox
 from runners.agent.__main__ import main
 from runners.agent.self_testing import SelfTest
 from runners.agent.updating import Device
@@ -65,6 +66,25 @@ def test_the_one_before_stays_and_older_ones_go(start: Start, registry: Registry
     versions = [device.slots.manifest(slot.name) for slot in Path(device.home, "slots").iterdir()]
     assert sorted(one.version for one in versions if one) == ["1.1", "1.2"]
     assert len(versions) == 2
+
+
+def test_a_record_that_is_sent_while_the_oldest_are_dropped_is_no_trouble(
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, listdir = start(trial_minutes=0), os.listdir
+
+    def sent_meanwhile(folder: str) -> list[str]:
+        names = sorted(listdir(folder))
+        if len(names) > 1:
+            Path(folder, names[0]).unlink()
+        return names
+
+    monkeypatch.setattr(status_outbox, "MOST", 1)
+    with device.alone():
+        device.tell()
+        monkeypatch.setattr(status_outbox.os, "listdir", sent_meanwhile)
+        device.tell()
+    assert len(records_of(device)) == 1
 
 
 def test_a_self_test_that_fails_leaves_what_runs_and_is_not_repeated(start: Start, registry: Registry) -> None:

@@ -238,6 +238,15 @@ class TestBuild:
         with pytest.raises(InputError, match="ends at frame 11"):
             build(project / "data", project / "out", SPLIT)
 
+    @pytest.mark.parametrize("place", ["frame", "w"])
+    def test_a_label_that_is_nowhere_is_named(self, project: Path, place: str) -> None:
+        write_clip(project / "data")
+        row = {"frame": 3, "x": 1, "y": 2, "w": 30, "h": 40, "class": "person", place: "ten"}
+        lines = [row.keys(), map(str, row.values())]
+        (project / "data" / "labels.csv").write_text("".join(",".join(line) + "\n" for line in lines))
+        with pytest.raises(InputError, match=r"labels\.csv: line 2: .*whole numbers.*'ten'"):
+            build(project / "data", project / "out", SPLIT)
+
     def test_no_data(self, project: Path) -> None:
         with pytest.raises(InputError, match="data fetch"):
             build(project / "data", project / "out", SPLIT)
