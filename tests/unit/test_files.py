@@ -1,8 +1,10 @@
 """Nothing half-written: what fails leaves the old file or folder as it was, and no temporary behind."""
 
 import hashlib
+import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,33 @@ def test_a_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert [path.name for path in out.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_end_while_the_old_folder_is_deleted_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, rmtree = tmp_path / "out", shutil.rmtree
+    with files.replacing_folder(out) as folder:
+        (folder / "old").touch()
+
+    def interrupted(path: Path, **values: Any) -> None:
+        monkeypatch.setattr(shutil, "rmtree", rmtree)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with suppress(KeyboardInterrupt), files.replacing_folder(out) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in out.iterdir()] == ["new"]
+
+
+def test_a_link_to_a_folder_gives_way_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    (elsewhere / "old").touch()
+    out.symlink_to(elsewhere)
+    with files.replacing_folder(out) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in out.iterdir()] == ["new"]
+    assert [path.name for path in elsewhere.iterdir()] == ["old"]
+    assert sorted(tmp_path.iterdir()) == [elsewhere, out]
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
