@@ -103,11 +103,14 @@ def kept(before: NDArray[np.int64], after: NDArray[np.int64]) -> Paired:
 def _design_effect(change: NDArray[np.int64], groups: NDArray[np.int64]) -> float:
     """The variance of the mean change (N, answers) over groups (N,), as a multiple of what single answers would have.
 
-    Answers that vary less than that are taken as single ones.
+    Answers that vary less than that are taken as single ones, and those of one group alone, which tell nothing of
+    another, as one.
     """
     mean, count = change.mean(), len(np.unique(groups))
+    if count == 1:
+        return float(change.size)
     single = float(np.square(change - mean).sum())
-    if count == change.size or count < 2 or single == 0:
+    if count == change.size or single == 0:
         return 1.0
     sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=(change - mean).sum(axis=1))
     return max(1.0, float(np.square(sums).sum()) * count / (count - 1) / single)

@@ -57,6 +57,19 @@ def test_where_samples_come_in_groups_the_design_effect_keeps_the_coverage() -> 
     assert 100 * naive / trials < 60  # what taking regions of one person for independent samples would claim
 
 
+def test_all_that_hangs_together_tells_no_more_than_one_answer() -> None:
+    """Nobody knows how another picture, or another person, would have fared."""
+    before = np.ones((1, 10_000), np.bool_)
+    after = before.copy()
+    after[0, :100] = False
+    picture, person = paired(before, after), paired(before[0], after[0], np.zeros(10_000, np.int64))
+    alone = Paired(lost=0, won=0, n=1).interval()
+    for found in (picture, person, paired(before, before)):
+        assert found.design_effect == 10_000
+        assert found.interval()[1] >= alone[1] - 1, "far from the limit of 2 points, whatever was found"
+    assert paired(before[:, :1], after[:, 5:6]).design_effect == 1
+
+
 counts = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 2000)).filter(lambda found: sum(found) > 0)
 
 
