@@ -3,10 +3,8 @@
 Nothing heavy is imported here: the libraries read their number of threads when they are loaded.
 """
 
-import ctypes
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,8 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from pipeline.system.errors import InputError
+from pipeline.system.owner import end_with_parent
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # where the libraries look for their number
 
 
@@ -79,9 +77,7 @@ def pool(processes: int, threads: int, log: Path | None = None) -> ProcessPoolEx
 
 def _begin(threads: int, log: Path | None, parent: int) -> None:
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before it could take us along
-        os._exit(1)
+    end_with_parent(parent)
     if log:
         with log.open("ab") as stream:
             os.dup2(stream.fileno(), 1)

@@ -25,11 +25,16 @@ def end_with_starter() -> None:
     What it has started itself is told by its end. A process that somebody started by hand may outlive its shell.
     """
     if starter := os.environ.pop(STARTER, ""):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if str(os.getppid()) != starter:  # it ended before
-            os._exit(1)
+        end_with_parent(int(starter))
     elif "DVC_STAGE" in os.environ:
         threading.Thread(target=_watch, args=(_owners(),), daemon=True).start()
+
+
+def end_with_parent(parent: int) -> None:
+    """From now on this process ends when its parent does, whose process id is `parent`; at once if it has ended."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 @contextmanager
