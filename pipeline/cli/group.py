@@ -29,6 +29,8 @@ class Group(click.Group):
         except click.UsageError as error:
             _tell_runner(context, shown(" ".join(error.format_message().split())))
             raise
+        except click.Abort:  # of a question, where nobody is there to answer
+            _stop(context, "a question was not answered; start it in a terminal, or give the answer as an option")
         except InputError as error:
             _stop(context, str(error))
         except ModuleNotFoundError as error:

@@ -11,6 +11,9 @@ from pipeline.cli.group import Group
 from pipeline.system.errors import InputError
 
 FILE = click.Path(path_type=Path)
+KEY_PASSWORD = "EDGEPROOF_KEY_PASSWORD"  # a variable
+ROOT_KEY = "New root key, which stays offline (such as a USB stick)"
+ONLINE_KEY = "New online key, which becomes a secret of the environments `release` and `registry`"
 registry_option = click.option(
     "--registry", type=FILE, default=Path("releases"), show_default=True, help="The folder that a static host serves."
 )
@@ -32,9 +35,9 @@ def release() -> None:
 
 @release.command()
 @registry_option
-@click.option("--root-key", type=FILE, prompt="New root key, which stays offline (such as a USB stick)")
-@click.option("--online-key", type=FILE, prompt="New online key, which becomes a secret of the environment `release`")
-@click.option("--encrypt", is_flag=True, help="Encrypt the root key with a password.")
+@click.option("--root-key", type=FILE, prompt=ROOT_KEY, help=f"{ROOT_KEY}.")
+@click.option("--online-key", type=FILE, prompt=ONLINE_KEY, help=f"{ONLINE_KEY}.")
+@click.option("--encrypt", is_flag=True, help=f"Encrypt the root key with a password, asked for or in {KEY_PASSWORD}.")
 def init(registry: Path, root_key: Path, online_key: Path, encrypt: bool) -> None:
     """Make two new keys and a registry that offers nothing yet."""
     from pipeline.release import signing
@@ -202,10 +205,12 @@ def rotate(registry: Path, root_keys: tuple[Path, ...], new_root: Path | None, n
 
     found = _registry(registry)
     signers = [signing.load(path, _password) for path in root_keys]
-    for path in (new_root, new_online):
-        if path is not None and not path.exists():
-            signing.make(path)
-            click.echo(f"{path}: a new key")
+    new = [path for path in (new_root, new_online) if path is not None and not path.exists()]
+    for path in new:
+        signing.check_new(path)
+    for path in new:
+        signing.make(path)
+        click.echo(f"{path}: a new key")
     root = signing.public(new_root, _password) if new_root else None
     if new_root and root and signing.is_private(new_root):
         signers.append(signing.load(new_root, _password))
@@ -264,14 +269,15 @@ def _online(path: Path | None) -> Any:
 def _password(path: Path) -> str:
     import os
 
-    return os.environ.get("EDGEPROOF_KEY_PASSWORD") or str(click.prompt(f"Password of {path}", hide_input=True))
+    given = os.environ.get(KEY_PASSWORD)
+    return given or str(click.prompt(f"Password of {path} (or {KEY_PASSWORD})", hide_input=True))
 
 
 def _new_password() -> str:
     import os
 
-    given = os.environ.get("EDGEPROOF_KEY_PASSWORD")
-    return given or str(click.prompt("Password of the root key", hide_input=True, confirmation_prompt=True))
+    given, asked = os.environ.get(KEY_PASSWORD), f"Password of the root key (or {KEY_PASSWORD})"
+    return given or str(click.prompt(asked, hide_input=True, confirmation_prompt=True))
 
 
 def _tell(sentences: list[str]) -> None:

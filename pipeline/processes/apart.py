@@ -42,7 +42,7 @@ def done_apart(
     Raises:
         InputError: it did, or it crashed, stopped working or ran out of time or memory over the file `source`.
     """
-    tqdm.write(f"{shown(source)}: given up after {duration(cpu_limit_s)} of CPU time", file=sys.stderr)
+    tqdm.write(f"{shown(source)}: takes {duration(cpu_limit_s)} of CPU time at most", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="edgeproof-") as folder:
         room = Path(folder)
         made = room / "made"

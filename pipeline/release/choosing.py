@@ -84,7 +84,10 @@ def _for_target(
     passing = [key for key, refusal in refusals.items() if refusal is None]
     if not passing:
         why = "; ".join(f"{key}: {refusal}" for key, refusal in refusals.items())
-        raise Refused(f"{name}: no candidate may be released: {why or 'it runs none'}")
+        raise Refused(
+            f"{name}: no candidate may be released: {why or 'it runs none'};"
+            " mend one, or release for other targets only (--target, or `targets` in params.yaml)"
+        )
     best = min(passing, key=lambda key: _order(candidates[key]["emulated"].result))
     model, method = best.split("/", 1)
     profile = lanes["emulated"].profile

@@ -24,34 +24,39 @@ def check_new(path: Path, *, may_exist: bool = False) -> None:
     """See to it that a new key can be written there, or lies there already where it may.
 
     Raises:
-        InputError: something is there, or the folder belongs to a Git repository, where keys get committed.
+        InputError: something is there, there is no such folder, or it belongs to a Git repository, where keys get
+            committed.
     """
     if os.path.lexists(path) and not may_exist:
         raise InputError(f"{path}: exists already; name a new file, a key is never overwritten")
     parents = path.absolute().parents
     if inside := next((folder for folder in parents if (folder / ".git").exists()), None):
         raise InputError(f"{path}: lies in the Git repository {inside}, where keys get committed; keep it elsewhere")
+    if not parents[0].is_dir():  # a key for a stick that is not there would lie on this machine's disk
+        raise InputError(f"{path}: there is no folder {parents[0]}; make it, or mount what it is on")
 
 
 def make(path: Path, password: str = "") -> CryptoSigner:
     """A new private key in a file of mode 600, encrypted where there is a password.
 
     Raises:
-        InputError: see `check_new`.
+        InputError: see `check_new`, or it cannot be written.
     """
     check_new(path)
     key = Ed25519PrivateKey.generate()
     kept = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kept)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + durable.PART)  # a stick may know no links, by which a name could be claimed
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(pem)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.rename(path)
-    durable.sync(str(path.parent))
+    try:
+        beside.unlink(missing_ok=True)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(pem)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.rename(path)
+        durable.sync(str(path.parent))
+    except OSError as error:
+        raise InputError(f"{path}: no key can be written there ({error.strerror})") from error
     return CryptoSigner(key)
 
 

@@ -216,8 +216,14 @@ class Registry(MetadataFiles):
         self._write_timestamp(third, second, key)
 
     def _check_online(self, key: CryptoSigner) -> None:
-        if key.public_key.keyid not in self.root().signed.roles[Timestamp.type].keyids:
-            raise Refused("this is not the registry's online key; `edgeproof release rotate` makes it one")
+        roles, given = self.root().signed.roles, key.public_key.keyid
+        if given in roles[Root.type].keyids:
+            raise Refused("this is the registry's root key; give the online key, and keep this one offline")
+        if given not in roles[Timestamp.type].keyids:
+            raise Refused(
+                "this is not the registry's online key; give the one that it has, or replace that one by this"
+                " (`edgeproof release rotate --root-key FILE --new-online FILE`)"
+            )
 
 
 def offer_of(target: TargetFile) -> Offer:

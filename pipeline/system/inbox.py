@@ -5,6 +5,7 @@ a file is read than was asked for. Nothing is written; files are removed only wh
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,7 +128,7 @@ class Inbox:
             package = PACKAGES.get(scheme, "fsspec")
             raise Missing(f"{self.place}: this needs the package {package}: `pip install {package}`") from error
         except Exception as error:  # of four libraries and of what they stand on
-            said = plain(str(error)) or type(error).__name__
+            said = re.sub(r"^\[Errno \d+\] ", "", plain(str(error))) or type(error).__name__
             raise InputError(f"{self.place}: {shown(said)[:200]}") from error
 
 

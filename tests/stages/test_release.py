@@ -159,6 +159,7 @@ def test_what_fails_is_not_released(trained: Path) -> None:
     assert (
         "atom-x5-e3940: no candidate may be released: lenet-5/fp32: fails in the emulated lane (accuracy" in done.output
     )
+    assert "release for other targets only (--target" in done.output
     assert not BUILT.exists()
     assert release("build", "v1.2.3", "--allow-not-measured", "it must go out").exit_code == 2
 

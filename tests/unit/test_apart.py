@@ -65,7 +65,7 @@ def test_what_was_written_and_answered_is_had_until_the_block_ends(
     with done_apart(SOURCE, written, "whole", cpu_limit_s=99.0) as (folder, answer):
         assert (folder / "made").read_text() == "whole"
         assert answer == str(tmp_path)
-        assert capsys.readouterr().err == "net.onnx: given up after 2 minutes of CPU time\n"
+        assert capsys.readouterr().err == "net.onnx: takes 2 minutes of CPU time at most\n"
     assert not folder.exists()
 
 

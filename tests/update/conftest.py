@@ -63,9 +63,9 @@ def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def signed(tmp_path: Path) -> Signed:
     """A registry that offers nothing yet."""
-    made = Signed(
-        tmp_path / "releases", signing.make(tmp_path / "keys/root.pem"), signing.make(tmp_path / "keys/online.pem")
-    )
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    made = Signed(tmp_path / "releases", signing.make(keys / "root.pem"), signing.make(keys / "online.pem"))
     made.at().found(made.root_key, made.online_key)
     return made
 

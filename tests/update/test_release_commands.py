@@ -27,6 +27,7 @@ def refused(*arguments: object) -> str:
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry in this folder, and where its keys are; the root key is encrypted."""
     folder = tmp_path / "stick"
+    folder.mkdir()
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.delenv(signing.ONLINE_KEY, raising=False)
@@ -45,8 +46,15 @@ def test_a_registry_is_made_once(keys: Path) -> None:
     assert "a file of its own" in refused(
         "init", "--registry", "other", "--root-key", keys / "a", "--online-key", keys / "a"
     )
+    away = keys / "no stick/root.pem"
+    assert "mount what it is on" in refused(
+        "init", "--registry", "other", "--root-key", away, "--online-key", keys / "a"
+    )
     assert sorted(Path("releases").rglob("*")) == before
     assert not Path("other").exists()
+    unanswered = release("init", "--registry", "other", given="")
+    assert (unanswered.exit_code, Path("other").exists()) == (2, False)
+    assert "give the answer as an option" in unanswered.output
 
 
 def test_what_is_missing_is_said(keys: Path, tmp_path: Path) -> None:
@@ -61,7 +69,7 @@ def test_what_is_missing_is_said(keys: Path, tmp_path: Path) -> None:
     assert "EDGEPROOF_INBOX" in release("reports", tmp_path / "none").output
 
 
-def test_other_keys_are_refused(keys: Path, tmp_path: Path) -> None:
+def test_other_keys_are_refused(keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pem = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "ec.pem").write_bytes(pem)
     (tmp_path / "none.pem").write_text("hello")
@@ -70,6 +78,8 @@ def test_other_keys_are_refused(keys: Path, tmp_path: Path) -> None:
     assert "no key can be read" in refused("resign", "--online-key", tmp_path / "absent.pem")
     signing.make(tmp_path / "stranger.pem")
     assert "not the registry's online key" in refused("resign", "--online-key", tmp_path / "stranger.pem")
+    monkeypatch.setenv("EDGEPROOF_KEY_PASSWORD", "secret")
+    assert "the registry's root key" in refused("resign", "--online-key", keys / "root.pem")
 
 
 def test_the_online_key_is_replaced(keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

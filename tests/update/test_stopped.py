@@ -93,7 +93,7 @@ def found(folder: Path) -> list[verifying.Seen]:
 
 @pytest.fixture
 def another(tmp_path: Path) -> CryptoSigner:
-    return signing.make(tmp_path / "keys/another.pem")
+    return signing.make(tmp_path / "another.pem")
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def works(
     signed: Signed, another: CryptoSigner, tmp_path: Path, release: Callable[..., Path]
 ) -> dict[str, tuple[Work, Work]]:
     """What is there before, beyond a first version for everybody, and what is done then."""
-    root, online, new = signed.root_key, signed.online_key, signing.make(tmp_path / "keys/new.pem")
+    root, online, new = signed.root_key, signed.online_key, signing.make(tmp_path / "new.pem")
     built = release("v1.1.0")
 
     def publish(folder: Path) -> object:
@@ -198,7 +198,12 @@ def test_a_registry_that_was_begun_is_made_by_the_same_again(
         assert done.exit_code == 0, done.output
 
     made = 0
-    for folder in stopped(init, lambda moment: tmp_path / str(moment), names):
+
+    def empty(moment: int) -> Path:
+        (tmp_path / str(moment)).mkdir()
+        return tmp_path / str(moment)
+
+    for folder in stopped(init, empty, names):
         if not Registry(folder / "releases").exists:
             init(folder)
             made += 1
