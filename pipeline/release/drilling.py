@@ -62,7 +62,7 @@ def drill(registry: Registry, key: CryptoSigner, target: str, channel: str = "st
     return [
         f"{lies}: the bad bundle; where bundles lie on another host, put it into {offer.release} there",
         f"{there}: {version} is offered to every device that follows the channel {CHANNEL}; its self-test must fail",
-        f"each of them must go on with what it runs and report failed: {version}, self_test: fail or rolled_back",
+        f"each of them must go on with what it runs and report failed: {version}, with its self-test as the reason",
         "`edgeproof release rollout --inbox FOLDER` must then halt it; other channels have seen nothing of it",
     ]
 

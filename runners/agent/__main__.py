@@ -33,7 +33,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Entry point; the exit status."""
     given = _parser().parse_args(arguments)
     try:
-        device = Device(given.home, agent_config.read(given.config))
+        config = agent_config.read(given.config)
+        if given.verb == "status" and not os.path.isdir(given.home):  # who only looks makes no folder
+            raise Refused("{}: there is no such folder; no agent has worked there yet".format(given.home))
+        device = Device(given.home, config)
         return int(given.start(device, given))
     except (Refused, Untrusted, Rejected, Unavailable, OSError) as error:
         log("agent {}: {}".format(given.verb, error))
@@ -118,10 +121,15 @@ def _status(device: Device, given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(facts, indent=2))
     else:
-        print("\n".join("{}: {}".format(name, value) for name, value in facts.items() if value is not None))
+        facts["metadata"] = ", ".join("{} {}".format(*one) for one in device.trusted.versions.items()) or "none yet"
+        print("\n".join("{}: {}".format(name, _shown(value)) for name, value in facts.items() if value is not None))
     if status.self_test == "fail" or status.state == "rolled_back":
         return polling.REFUSED
     return 0 if status.state == "running" and status.self_test == "pass" else polling.NOT_NOW
+
+
+def _shown(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Config(NamedTuple):
     root: str = ROOT
     interval_minutes: float = 60.0
     window: Optional[str] = None
-    inhibit: str = "/run/edgeproof/inhibit"
+    inhibit: str = "/run/edgeproof-inhibit"
     kib_per_second: Optional[int] = None
     camera_python: List[str] = ["/usr/bin/python3"]  # noqa: RUF012 (it is never changed)
     camera_device: str = ""
@@ -69,6 +69,9 @@ def read(file: str) -> Config:
     Raises:
         Refused: it is missing, damaged, or says what cannot be.
     """
+    if not os.path.exists(file):
+        needed = ", ".join(name for name in Config._fields if name not in Config._field_defaults)
+        raise Refused("{}: there is no such file; write the agent's configuration: {}".format(file, needed))
     try:
         content = records.load(file)
         unknown = sorted(set(content) - set(KINDS))

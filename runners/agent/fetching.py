@@ -1,6 +1,7 @@
 """HTTP as the agent wants it: bounded in time, no slower than can be borne; `file://` is a folder of the same shape."""
 
 import os
+import re
 import time
 from contextlib import closing
 from typing import Any, Dict, Iterator, Optional
@@ -61,6 +62,16 @@ def opened(url: str, headers: Dict[str, str]) -> Any:
     pool = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
     headers = {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}
     return pool.request("GET", url, preload_content=False, timeout=timeout, headers=headers, retries=urllib3.Retry(2))
+
+
+def why(error: BaseException) -> str:
+    """Why nothing came, in one line: what is at the bottom, since every layer of a request quotes the one below."""
+    while True:
+        below = error.__cause__ or getattr(error, "reason", None)  # the second is urllib3's
+        if not isinstance(below, BaseException):
+            said = " ".join(str(error).split()) or type(error).__name__
+            return re.sub(r"^\[Errno -?\d+\] ", "", said)[:200]
+        error = below
 
 
 def local(url: str) -> Optional[str]:

@@ -50,7 +50,7 @@ def _look(device: Device) -> Looked:
     if device.is_running(signed) or given_up is not None:
         device.make_room()  # a power cut may have brought back what was deleted
     if device.is_running(signed):
-        return Looked(FINE, "{} is up to date".format(version))
+        return Looked(FINE, "{} is {}".format(version, "on trial" if device.state.trial is not None else "up to date"))
     if given_up is not None:
         return Looked(REFUSED, "{} was tried and given up: {}".format(version, given_up))
     later = device.why_later()

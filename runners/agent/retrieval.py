@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import urllib3
 
-from runners.agent.fetching import Pace, Slow, local, opened
+from runners.agent.fetching import Pace, Slow, local, opened, why
 from runners.agent.troubles import Unavailable, Untrusted
 
 RESERVE = 64 << 20  # bytes that stay free, for the camera program's events
@@ -66,7 +66,7 @@ def _fetch(url: str, file: str, have: int, length: int, most: Optional[int]) -> 
     except Slow as error:
         raise Unavailable("{}: {}".format(url, error)) from error
     except urllib3.exceptions.HTTPError as error:
-        raise Unavailable("{}: {}".format(url, " ".join(str(error).split())[:200])) from error
+        raise Unavailable("{}: {}".format(url, why(error))) from error
     except OSError as error:
         raise Unavailable("{}: cannot be fetched into {}: {}".format(url, file, error.strerror or error)) from error
 

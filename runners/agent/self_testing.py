@@ -48,6 +48,8 @@ def self_test(python: Sequence[str], slot: str, device: str = "") -> SelfTest:
         line = " ".join(said.read(MOST_BYTES).decode("utf-8", "replace").split())[-300:]
         if status == 2:
             return SelfTest("fail", "the model does not run here: {}".format(line))
+        if status == 3:
+            raise Unavailable("{}; see `camera_python` in the agent's configuration".format(line))
         if status < 0:
             return SelfTest("fail", "the self-test was ended by signal {}: {}".format(-status, line))
         try:

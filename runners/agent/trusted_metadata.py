@@ -20,7 +20,7 @@ from typing import Any, Dict, NamedTuple
 from tuf.api import exceptions
 from tuf.ngclient import Updater, UpdaterConfig
 
-from runners.agent.fetching import Fetcher
+from runners.agent.fetching import Fetcher, why
 from runners.agent.troubles import Unavailable, Untrusted
 from runners.contract import bundle, device_folder, records
 from runners.edge import durable
@@ -82,7 +82,7 @@ class TrustedMetadata:
             except exceptions.DownloadLengthMismatchError as error:
                 raise Untrusted("{}: sends more than metadata may have: {}".format(url, error)) from error
             except exceptions.DownloadError as error:
-                raise Unavailable("{}: no metadata: {}".format(url, _why(error))) from error
+                raise Unavailable("{}: no metadata: {}".format(url, why(error))) from error
             except (exceptions.RepositoryError, ValueError) as error:
                 raise Untrusted("{}: the metadata is refused: {}".format(url, _why(error))) from error
         signed = {path: _signed(path, target) for path, target in found.items() if target is not None}
@@ -153,6 +153,8 @@ def _version(metadata: str) -> int:
 def _why(error: BaseException) -> str:
     """In one line, with what was below it."""
     said = [str(error) or type(error).__name__]
+    if isinstance(error, exceptions.UnsignedMetadataError):
+        said[0] += " that the root metadata of this device names"
     if error.__cause__ is not None:
         said.append(str(error.__cause__) or type(error.__cause__).__name__)
     return " ".join(": ".join(said).split())[:300]

@@ -3,7 +3,8 @@
     python3 -m runners.edge run --source /dev/video0 --bundle FOLDER
 
 or, from inside `runners/`, `python3 -m edge run ...`. Each is a file in `commands/`. Status 2: the command or
-something that it names was wrong; what else a status means is told by the program's `--help`. Must run on Python 3.6.
+something that it names was wrong, or a package is not there; what else a status means is told by the program's
+`--help`. Must run on Python 3.6.
 """
 
 import argparse
@@ -17,7 +18,9 @@ HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 sys.path[:] = [HOUSE] + [folder for folder in sys.path if folder != HOUSE]
 
 from runners.edge import commands  # noqa: E402 (found by its place, whatever the folder that this is started in)
-from runners.edge.refused import Refused  # noqa: E402
+from runners.edge.refused import Lacking, Refused  # noqa: E402
+
+PACKAGES = ("cv2", "numpy")  # that every device has
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -40,8 +43,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         return int(given.start(given))
     except Refused as refused:
-        sys.stderr.write("edge {}: {}\n".format(given.verb, refused))
-        return 2
+        said, status = str(refused), 3 if isinstance(refused, Lacking) else 2
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in PACKAGES:
+            raise  # a fault of ours
+        said, status = "{} has not the package {}; name the Python that has it".format(sys.executable, error.name), 2
+    sys.stderr.write("edge {}: {}\n".format(given.verb, said))
+    return status
 
 
 if __name__ == "__main__":

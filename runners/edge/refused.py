@@ -3,3 +3,7 @@
 
 class Refused(Exception):
     """The message says what it is and what to do."""
+
+
+class Lacking(Refused):
+    """This Python has not what a program needs, so that nothing is known of what it was asked about: status 3."""

@@ -1,18 +1,24 @@
 """When the agent asks, with whom it has patience, and what it says of itself meanwhile."""
 
+import json
+import re
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from urllib3.exceptions import HTTPError
 
-from runners.agent import agent_config, polling
+from runners.agent import agent_config, fetching, polling
 from runners.agent.agent_config import is_within
 from runners.agent.updating import Device
 from runners.edge import durable
+from runners.edge.capture.wanted import Wanted
 from runners.edge.refused import Refused
 from tests.agent.conftest import Start, camera_says, configured, records_of, release
 from tests.agent.registry import Registry
+from tests.loopback import free_port
 
 
 class Clock:
@@ -129,6 +135,28 @@ def test_a_window_may_go_over_midnight(window: str, within: tuple[int, int], out
     assert is_within(None, *outside)
 
 
+def test_why_a_host_gives_nothing_is_said_without_what_every_layer_adds() -> None:
+    with pytest.raises(HTTPError) as caught:
+        fetching.opened(f"http://127.0.0.1:{free_port()}/timestamp.json", {})
+    assert len(str(caught.value)) > 100
+    assert fetching.why(caught.value) == "Connection refused"
+
+
+@pytest.mark.parametrize(("page", "settings"), [("agent.md", agent_config.Config), ("capture.md", Wanted)])
+def test_the_docs_name_each_setting_with_its_default(page: str, settings: Any) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / page).read_text()
+    told: dict[str, str] = {}
+    for keys, defaults in re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \| (.*?) \|", text):
+        names, values = re.findall(r"\w+", keys), defaults.split(", ")
+        told |= zip(names, values if len(names) == len(values) else [defaults] * len(names), strict=True)
+    assert set(settings._fields) <= set(told)
+    for name, default in settings._field_defaults.items():
+        if isinstance(default, bool | int | float):
+            assert json.loads(told[name].strip("`")) == default, name
+        elif isinstance(default, str) and default:
+            assert told[name] == f"`{default}`", name
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -150,3 +178,5 @@ def test_a_wrong_configuration_is_one_line(
     with pytest.raises(Refused, match=says) as caught:
         agent_config.read(str(configured(tmp_path / "etc", registry, **values)))
     assert "\n" not in str(caught.value)
+    with pytest.raises(Refused, match="write the agent's configuration: metadata_url, targets_url, channel, target, d"):
+        agent_config.read(str(tmp_path / "none.json"))

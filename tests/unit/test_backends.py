@@ -99,6 +99,11 @@ class TestRuns:
         monkeypatch.delitem(sys.modules, f"runners.edge.backends.{module}")
         refused(exports / runtime, f"is not installed for .*: pip install {runtime}")
 
+    def test_a_folder_of_exports_and_a_number_of_threads_that_is_none(self, exports: Path, runtime: str) -> None:
+        refused(exports, f"no exported model; .*; name a folder in it: .*{runtime}")
+        with pytest.raises(Unusable, match="-1 threads: give 1 or more"):
+            open_backend(str(exports / runtime), threads=-1)
+
     def test_a_model_for_other_regions(self, copied: Path, runtime: str) -> None:
         description = copied / runtime / model_input.NAME
         description.write_text(description.read_text().replace(": 8,", ": 16,"))

@@ -38,6 +38,12 @@ def test_what_is_wrong_is_one_line(a_command, capsys):
     assert capsys.readouterr().err == "edge shout-aloud: no: say another word\n"
 
 
+def test_a_package_that_is_not_there_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert edge.main(["run", "--bundle=x", "--source=y", "--events=z"]) == 2
+    assert "has not the package cv2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("folder", "module"), [(HOUSE, "runners.edge"), (HOUSE / "runners", "edge")])
 def test_it_starts_in_either_folder(folder, module):
     shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=folder, capture_output=True, text=True)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ def asked(slot: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, Any]:
     status = edge.main(["selftest", f"--bundle={slot}", "--threads=1"])
     out, err = capfd.readouterr()
     return status, json.loads(out) if status < 2 else err
+
+
+@pytest.mark.parametrize("package", ["numpy", "onnxruntime"])
+def test_a_python_without_a_package_knows_nothing_of_the_bundle(
+    slot: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "runners.edge.backends.onnxruntime_session", raising=False)
+    status, said = asked(slot, capfd)
+    assert (status, said.count("\n")) == (3, 1)
+    assert package in said
 
 
 def test_pictures_are_answered_as_promised_in_every_bit(slot: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -432,6 +432,10 @@ def test_nothing_leaves_unless_it_is_configured(home: Path, spool: Spool, tmp_pa
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert "names no `inbox`, so nothing is sent" in done.stderr
+    (tmp_path / "agent.json").write_text(json.dumps({"device": DEVICE, "inbox": f"file://{tmp_path}"}))
+    command[3] = str(home / "mistyped")
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, Path(command[3]).exists()) == (2, "", False)
 
 
 @pytest.mark.parametrize(("steps", "moments"), [(8, 8), pytest.param(10000, 500, marks=pytest.mark.nightly)])

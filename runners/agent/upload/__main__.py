@@ -1,9 +1,10 @@
 """`python3 -m runners.agent.upload HOME [--config FILE]`: send once what waits.
 
-Status 0: all of it is in the inbox; 1: some is left, and a line says why; 2: the configuration is wrong.
+Status 0: all of it is in the inbox; 1: some is left, and a line says why; 2: HOME or the configuration is wrong.
 """
 
 import argparse
+import os
 import sys
 
 from runners.agent.upload.inbox_url import parse
@@ -27,6 +28,9 @@ def main() -> int:
         inbox = parse(content["inbox"])
     except ValueError as error:
         print("upload: {}: {}".format(given.config, error), file=sys.stderr)
+        return 2
+    if not os.path.isdir(given.home):
+        print("upload: {}: there is no such folder".format(given.home), file=sys.stderr)
         return 2
     outcome = Uploads(given.home, device, inbox).once()
     print("{} records and {} captures sent, {} left".format(outcome.records, outcome.captures, outcome.left))

@@ -8,10 +8,10 @@ anywhere else than it was asked to is an error. Python 3.6, NumPy and the runtim
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, List, Sequence
 
 from runners.contract import engine_recipe, model_input
-from runners.edge.backends.unusable import Unusable
+from runners.edge.backends.unusable import NotInstalled, Unusable
 
 # What shows that a folder is for a runtime, and what to do where the runtime is missing; the first that fits counts.
 RUNTIMES = (
@@ -32,11 +32,19 @@ def open_backend(
     that this process may use. What a runtime builds on the board is kept in the folder `cache`.
 
     Raises:
-        Unusable: there is no model, or its runtime or its device are not here or do not take it.
+        NotInstalled: its runtime is not here.
+        Unusable: there is no model, or its device is not here, or they do not take it.
     """
-    found = [runtime for runtime in RUNTIMES if os.path.isfile(os.path.join(folder, runtime[0]))]
+    found = [runtime for runtime in RUNTIMES if _is_for(folder, runtime)]
     if not found:
-        raise Unusable("{}: no exported model; it has none of {}".format(folder, ", ".join(row[0] for row in RUNTIMES)))
+        inside = [
+            name for name in _folders(folder) if any(_is_for(os.path.join(folder, name), row) for row in RUNTIMES)
+        ]
+        hint = "; name a folder in it: {}".format(", ".join(inside)) if inside else ""
+        files = ", ".join(row[0] for row in RUNTIMES)
+        raise Unusable("{}: no exported model; it has none of {}{}".format(folder, files, hint))
+    if threads < 0:
+        raise Unusable("{} threads: give 1 or more, or 0 for all cores".format(threads))
     _, module, name, fix = found[0]
     try:
         wanted = model_input.read(os.path.join(folder, model_input.NAME))
@@ -46,5 +54,16 @@ def open_backend(
         backend = import_module("{}.{}".format(__name__, module)).Backend
     except ImportError as error:
         where = "{} is not installed for {}".format(name, sys.executable)
-        raise Unusable("{} ({}): {}".format(where, error, fix)) from error
+        raise NotInstalled("{} ({}): {}".format(where, error, fix)) from error
     return backend(folder, wanted.size, device, threads or len(os.sched_getaffinity(0)), most, cache or CACHE)
+
+
+def _is_for(folder: str, runtime: Sequence[str]) -> bool:
+    return os.path.isfile(os.path.join(folder, runtime[0]))
+
+
+def _folders(folder: str) -> List[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name)))
+    except OSError:
+        return []

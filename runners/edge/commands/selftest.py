@@ -4,7 +4,7 @@
 
 The samples are pictures, which are normalised by the camera program's own code, so that it is tested too. Where the
 bundle's tolerance is 0, every answer has to be the same in every bit. Prints one JSON object. Status 0: pass; 1: the
-answers are others; 2: the bundle or its runtime will not do.
+answers are others; 2: the bundle will not do; 3: NumPy, OpenCV or its runtime is not here, so nothing is known.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from typing import Any, Dict
 
 from runners.contract import bundle, model_input
-from runners.edge.refused import Refused
+from runners.edge.refused import Lacking, Refused
 
 MOST_SAMPLES = 4096
 
@@ -28,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """The comparison to standard output; the exit status."""
-    from runners.edge.backends.unusable import Unusable
+    from runners.edge.backends.unusable import NotInstalled, Unusable
 
     with os.fdopen(os.dup(1), "w") as to:
         os.dup2(2, 1)  # what a runtime prints must not mix with the answer
         try:
             found = _asked(given)
+        except NotInstalled as error:
+            raise Lacking(str(error)) from error
+        except ImportError as error:
+            raise Lacking("{} has not the package {}".format(sys.executable, error.name)) from error
         except (OSError, ValueError, Unusable) as error:
             raise Refused(str(error)) from error
         finally:

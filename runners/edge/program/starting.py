@@ -6,6 +6,7 @@ What can be wrong is found before a camera is opened: the network has calculated
 import argparse
 import json
 import os
+import sys
 import time
 from contextlib import ExitStack, suppress
 from typing import Any, Callable, List, Optional, Sequence
@@ -26,6 +27,7 @@ from runners.edge.program.live import Live
 from runners.edge.program.model_switch import Models
 from runners.edge.program.recorder import Recorder
 from runners.edge.program.stop import Stop
+from runners.edge.program.view import Tell
 from runners.edge.program.watching import Watch
 from runners.edge.refused import Refused
 
@@ -79,7 +81,7 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
         for source, name, reader in zip(sources, called, chosen):
             cameras.append(Camera(source, bell, name=name, reader=reader, size=size))
             ending.callback(cameras[-1].close)
-        program = Watch(cameras, bell, stop, classifier, given.regions, writer.put, onlookers, models, keeper)
+        program = Watch(cameras, bell, stop, classifier, given.regions, _aloud(writer.put), onlookers, models, keeper)
         if models is not None:
             models.start(writer.put, lambda: (program.progress(), heat.is_throttled))
             ending.callback(models.stop)
@@ -106,16 +108,29 @@ def names(sources: Sequence[Source]) -> List[str]:
     return found
 
 
+def _aloud(tell: Tell) -> Tell:
+    """`tell`, and a line on standard error about a camera that is lost or back, for whoever looks into the journal."""
+
+    def told(event: str, **facts: Any) -> None:
+        tell(event, **facts)
+        if event == "camera_lost":
+            sys.stderr.write("edge run: {}: lost, and tried again: {}\n".format(facts["camera"], facts["reason"]))
+        elif event == "camera_back":
+            sys.stderr.write("edge run: {}: back after {:.1f} s\n".format(facts["camera"], facts["away_s"]))
+
+    return told
+
+
 def _check(given: argparse.Namespace) -> None:
     """Raise ValueError where the program would only fail later."""
     if not 1 <= given.regions <= 4:
         raise ValueError("--regions {}: give 1 to 4".format(given.regions))
     if given.seconds is not None and not given.seconds > 0:
         raise ValueError("--seconds {:g}: give more than 0".format(given.seconds))
-    if given.summary:
-        folder = os.path.dirname(os.path.abspath(given.summary))
-        if not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(given.summary):
-            raise ValueError("{}: no summary can be written there".format(given.summary))
+    for file, what in ((given.summary, "summary"), (given.record, "video")):
+        folder = os.path.dirname(os.path.abspath(file or ""))
+        if file and (not os.access(folder, os.W_OK | os.X_OK) or os.path.isdir(file)):
+            raise ValueError("{}: no {} can be written there".format(file, what))
 
 
 def _write(file: str, figures: LoopFigures) -> None:
