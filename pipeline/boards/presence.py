@@ -40,7 +40,7 @@ def presence(board: Board) -> Presence:
     if facts["throttled_by"]:
         return Presence("throttled", "; ".join(facts["throttled_by"]), fingerprint)
     if not board.is_the_one(fingerprint):
-        return Presence("unusable", f"is to be a {board.soc}, and is a {fingerprint['soc']}", fingerprint)
+        return Presence("unusable", f"is to be {board.soc}, and is {fingerprint['soc']}", fingerprint)
     if sick := Past(board).sick_since:
         return Presence("sick", f"since {sick[0]}: {sick[1]}", fingerprint)
     return Presence("ready", None, fingerprint)

@@ -12,7 +12,7 @@ from pipeline.check.record import CheckReport, Judged
 from pipeline.records.gates import Check
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Target
-from pipeline.records.words import LIMITS, NOT_MEASURED, STYLES, VERDICTS, give_or_take, number, rate
+from pipeline.records.words import LIMITS, NOT_MEASURED, STYLES, UNITS, VERDICTS, give_or_take, number, rate
 from pipeline.system.console import Page
 
 WIDEST = 110
@@ -263,12 +263,10 @@ def told(checks: Iterable[Check]) -> Iterable[str]:
         if check.name == "proof":
             yield f"{name} {VERDICTS[check.verdict].lower()}"
             continue
-        units = {"accuracy_drop_points": " points lost", "frames_per_s": " frames/s", "power_w": " W"}
-        unit = units.get(check.name, " %")
-        value = check.value
-        if check.name == "accuracy_drop_points" and value < 0:
-            value, unit = -value, " points gained"
-        amount = give_or_take(value, check.interval, 2 if value < 10 else 0) + unit
+        value, unit = check.value, UNITS.get(check.name, "%")
+        if check.name == "accuracy_drop_points":
+            value, unit = abs(value), f"{unit} {'gained' if value < 0 else 'lost'}"
+        amount = f"{give_or_take(value, check.interval, 2 if value < 10 else 0)} {unit}"
         limit = f"limit {check.limit:g}" + (", predicted" if check.predicted else "")
         yield f"{name} {VERDICTS[check.verdict].lower()}: {amount} ({limit})"
 

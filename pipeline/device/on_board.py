@@ -82,7 +82,7 @@ class OnBoard:
         facts = kit.ask("facts", {"json": True, "root": self.access.root}, SHORT_S)
         name, found = self.board.name, facts["fingerprint"]
         if not self.board.is_the_one(found):
-            raise Unmeasured(f"{name}: is to be a {self.board.soc}, and is a {found['soc'] or 'board of unknown SoC'}")
+            raise Unmeasured(f"{name}: is to be {self.board.soc}, and is {found['soc'] or 'a board of unknown SoC'}")
         if facts["throttled_by"]:
             raise Throttled(f"{name} is throttled: {'; '.join(facts['throttled_by'])}")
         with tempfile.TemporaryDirectory(prefix="edgeproof-") as room:

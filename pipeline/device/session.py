@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline.boards.access import Died, Throttled, Unmeasured
 from pipeline.boards.kit import Kit
@@ -115,9 +116,12 @@ class Session:
 
     def all(self) -> None:
         """Go through all stages, as far as they come; `found` says what there is and why not."""
-        for stage in (self.health, self.self_test, self.answer, self.agree, self.speed, self.power):
-            with suppress(Unmeasured, Fails):  # the reason is in `found`
-                stage()
+        stages = (self.health, self.self_test, self.answer, self.agree, self.speed, self.power)
+        with tqdm(stages, unit="stage", disable=None) as bar:
+            for stage in bar:
+                bar.set_description(f"{self.on.board.name}: {stage.__name__.replace('_', '-')}")
+                with suppress(Unmeasured, Fails):  # the reason is in `found`
+                    stage()
 
     def health(self) -> dict[str, Any]:
         """Look at the board; the answer is its fingerprint."""

@@ -18,7 +18,7 @@ from pipeline.records.gates import Check, Gates, Verdict, judge_change, judge_re
 from pipeline.records.paired import paired
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Result
-from pipeline.records.words import LIMITS, VERDICTS, number
+from pipeline.records.words import LIMITS, NOT_MEASURED, UNITS, VERDICTS, number
 from pipeline.retest.score import accuracy, agreement_percent, classes
 from pipeline.system.errors import InputError
 from pipeline.system.versions import git_commit
@@ -203,9 +203,12 @@ def as_json(session: Session, found: Judged) -> dict[str, Any]:
 
 def told(check: Check) -> str:
     """A limit and what was found, in words."""
-    value = "not measured" if check.value is None else number(check.value)
+    name, unit = LIMITS.get(check.name, check.name), UNITS.get(check.name, "%")
+    value = NOT_MEASURED if check.value is None else f"{number(check.value)} {unit}"
+    if check.name == "proof":  # there is one, or there is none
+        return f"{name} {NOT_MEASURED}" if check.value is None else name
     how = " (predicted)" if check.predicted else ""
-    return f"{LIMITS.get(check.name, check.name)} {value}{how}, limit {check.limit:g}"
+    return f"{name} {value}{how}, limit {check.limit:g} {unit}"
 
 
 def lines(session: Session, found: Judged) -> list[str]:
@@ -233,11 +236,14 @@ def lines(session: Session, found: Judged) -> list[str]:
             f", {record.predicted.power_w:.1f} W ({record.predicted.power_basis})" if record.predicted.power_w else ""
         )
         text.append(
-            f"  predicted     {record.predicted.inferences_per_s:.0f} regions/s by the network alone, +- "
+            f"  predicted     {record.predicted.inferences_per_s:.0f} regions/s by the network alone, ± "
             f"{record.predicted.error_percent:.0f} %{power}"
         )
     text += [f"  tried again   {note}" for note in session.found.infrastructure]
-    text += [f"  not measured: {what}: {why}" for what, why in sorted(record.not_measured.items())]
+    of_reason: dict[str, list[str]] = {}  # what is missing, by what it is missing for
+    for what, why in sorted(record.not_measured.items()):
+        of_reason.setdefault(why, []).append(what)
+    text += [f"  not measured: {', '.join(missing)}: {why}" for why, missing in of_reason.items()]
     return text
 
 

@@ -18,6 +18,7 @@ LIMITS = {
     "unreadable_nodes": "runtime",
     "difference_percent": "difference of the outputs",
 }
+UNITS = {"accuracy_drop_points": "points", "frames_per_s": "frames/s", "power_w": "W"}  # of a limit; else per cent
 FIELDS = {
     "measured": "speed and power on the board",
     "predicted": "predicted speed",

@@ -124,12 +124,27 @@ def test_a_sound_board_is_ready(scripted: type[Scripted]) -> None:
 
 def test_another_machine_does_not_pass_for_the_board(scripted: type[Scripted]) -> None:
     scripted.said["facts"] = {**FACTS, "fingerprint": {"soc": "AMD EPYC", "board": "vm"}}
-    assert looked_at(real_board()) == "this-machine: is to be a E3940, and is a AMD EPYC"
+    assert looked_at(real_board()) == "this-machine: is to be E3940, and is AMD EPYC"
 
 
 def test_a_throttled_board_is_not_measured(scripted: type[Scripted]) -> None:
     scripted.said["facts"] = {**FACTS, "throttled_by": ["cooling_device0 (Processor) is at work"]}
     assert looked_at(real_board()) == "this-machine is throttled: cooling_device0 (Processor) is at work"
+
+
+def test_a_reason_is_told_once_and_every_limit_with_its_unit(scripted: type[Scripted], tiny: Subject) -> None:
+    scripted.said["facts"] = {**FACTS, "throttled_by": ["cooling_device0 (Processor) is at work"]}
+    with OnBoard(real_board()) as on:
+        found = Session(on, tiny, None, 0.2, 0.3)
+        found.all()
+    said = verdicts.lines(found, verdicts.judged(found, GATES))
+    limits = [line.split(None, 2)[2] for line in said if "limit" in line]
+    assert limits[0].startswith("accuracy not measured, limit ")
+    assert limits[0].endswith(" points")
+    assert limits[1:] == ["speed not measured, limit 30 frames/s", "power not measured, limit 10 W"]
+    why = [line.split(": ", 1)[1] for line in said if line.startswith("  not measured: ")]
+    assert len(why) == 2
+    assert why[1] == "health: this-machine is throttled: cooling_device0 (Processor) is at work"
 
 
 def test_a_board_that_gives_other_answers_than_it_did_is_sick_since_then(
