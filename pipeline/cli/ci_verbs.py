@@ -97,6 +97,8 @@ def preflight() -> None:
         GitHub.of_environment() if os.environ.get("GITHUB_TOKEN") else None,
         GitHub.of_environment("LAB_TOKEN") if os.environ.get("LAB_TOKEN") else None,
     )
+    if not found.outcomes:
+        click.echo("no board is asked: no file in runners/boards/ names labels")
     for outcome in found.outcomes:
         click.echo("asked: " + outcome.board if outcome.state == "unanswered" else policy.tell(outcome))
     workflow_commands.output("boards", found.matrix)

@@ -5,6 +5,7 @@ Devices verify with pure Python, which knows ed25519 only, so no other kind is t
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -56,6 +57,8 @@ def make(path: Path, password: str = "") -> CryptoSigner:
         beside.rename(path)
         durable.sync(str(path.parent))
     except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
         raise InputError(f"{path}: no key can be written there ({error.strerror})") from error
     return CryptoSigner(key)
 

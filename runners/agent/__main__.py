@@ -78,6 +78,9 @@ def _run(device: Device, given: argparse.Namespace) -> int:
     if device.config.inbox is not None:
         uploads = Uploads(given.home, device.config.device, inbox_url.parse(device.config.inbox))
         sender = Sender(uploads, log).start()
+    config = device.config
+    where = "{} for {}/{}".format(config.metadata_url, config.channel, config.target)
+    log("looks at {} every {:g} minutes, give or take a tenth".format(where, config.interval_minutes))
     polling.Poller(device, bell).run()
     if sender is not None:
         sender.close()

@@ -38,7 +38,8 @@ class Device:
     """A device's folder, and what the agent does in it. `test` is asked for a self-test: a slot's path."""
 
     def __init__(self, home: str, config: Config, test: Optional[Callable[[str], SelfTest]] = None) -> None:
-        self.home, self.config = home, config
+        self.home, self.config = os.path.abspath(home), config  # the self-test starts in another folder
+        home = self.home
         self._test = test or (lambda slot: self_test(config.camera_python, slot, config.camera_device))
         try:
             for folder in (device_folder.AGENT, device_folder.SLOTS, SPOOL):

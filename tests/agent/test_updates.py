@@ -268,9 +268,10 @@ def test_by_hand_from_a_stick_to_confirm_or_take_back(registry: Registry, tmp_pa
 
 
 def test_the_real_self_test_takes_a_good_model_and_refuses_one_that_answers_otherwise(
-    start: Start, registry: Registry
+    start: Start, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device = start(tested=None, trial_minutes=0)
+    monkeypatch.chdir(tmp_path)
+    device = Device("home", start(trial_minutes=0).config)  # as somebody calls it who stands beside it
     assert looked(device).said == "1.0 is on trial"
     good(device)
     content = bundles.files("1.1")

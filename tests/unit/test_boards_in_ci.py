@@ -91,6 +91,8 @@ def runners(github: FakeGitHub, *lists: list[dict[str, Any]]) -> None:
 
 def test_a_fresh_repository_asks_no_board_and_waits_for_none() -> None:
     assert preflight.declared() == []
+    done = CliRunner().invoke(cli, ["ci", "preflight"], catch_exceptions=False)
+    assert (done.exit_code, done.output) == (0, "no board is asked: no file in runners/boards/ names labels\n")
 
 
 def test_a_board_is_asked_where_its_file_names_labels(lab: Callable[..., None]) -> None:

@@ -1,5 +1,6 @@
 """The registry, seen by TUF's own client as a device has it."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -208,7 +209,13 @@ def test_a_new_root_key_needs_the_old_one_and_the_new_one(signed: Signed, device
     assert device.offers() == {}
 
 
-def test_keys_have_mode_600_are_never_overwritten_and_never_in_a_repository(tmp_path: Path) -> None:
+def _raise_full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_keys_have_mode_600_are_never_overwritten_and_never_in_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signing.make(tmp_path / "root.pem", "secret")
     assert (tmp_path / "root.pem").stat().st_mode & 0o777 == 0o600
     assert signing.load(tmp_path / "root.pem", lambda path: "secret").public_key.keytype == "ed25519"
@@ -216,6 +223,11 @@ def test_keys_have_mode_600_are_never_overwritten_and_never_in_a_repository(tmp_
         signing.load(tmp_path / "root.pem", lambda path: "other")
     with pytest.raises(InputError, match="never overwritten"):
         signing.make(tmp_path / "root.pem")
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", _raise_full)
+        with pytest.raises(InputError, match=r"no key can be written there \(No space left"):
+            signing.make(tmp_path / "another.pem")
+    assert [path.name for path in tmp_path.glob("*.pem*")] == ["root.pem"]
     (tmp_path / "repository/.git").mkdir(parents=True)
     with pytest.raises(InputError, match="keys get committed"):
         signing.make(tmp_path / "repository/keys/root.pem")

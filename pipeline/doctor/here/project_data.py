@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.data import captured
 from pipeline.doctor.examined import Subject
 from pipeline.doctor.finding import Finding, Unasked, well, wrong
 from pipeline.project import layout
@@ -27,8 +28,9 @@ def look(subject: Subject) -> Iterator[Finding]:
             f"`dvc add {layout.DATA}` keeps what is there, `dvc checkout {POINTER}` what the commit names",
         )
     else:
-        own = (layout.DATA / "manifest.csv").exists()
-        yield well(f"{layout.DATA}/ is what {POINTER} names: {'your own images' if own else 'the default clip'}")
+        what = "your own images" if (layout.DATA / "manifest.csv").exists() else "the default clip"
+        more = " and what devices captured" if (layout.DATA / captured.FOLDER).exists() else ""
+        yield well(f"{layout.DATA}/ is what {POINTER} names: {what}{more}")
 
 
 def _changed() -> bool:
