@@ -8,6 +8,7 @@ something that it names was wrong, or a package is not there; what else a status
 """
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
@@ -21,6 +22,7 @@ from runners.edge import commands  # noqa: E402 (found by its place, whatever th
 from runners.edge.refused import Lacking, Refused  # noqa: E402
 
 PACKAGES = ("cv2", "numpy")  # that every device has
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # by whoever looks after the device
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -48,6 +50,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if (error.name or "").split(".")[0] not in PACKAGES:
             raise  # a fault of ours
         said, status = "{} has not the package {}; name the Python that has it".format(sys.executable, error.name), 2
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        said, status = "{}: {}".format(error.filename or "writing", error.strerror), 2
     sys.stderr.write("edge {}: {}\n".format(given.verb, said))
     return status
 

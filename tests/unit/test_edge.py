@@ -44,6 +44,28 @@ def test_a_package_that_is_not_there_is_one_line(monkeypatch, capsys):
     assert "has not the package cv2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["watts", "--bundle=x", "--source=y", "--meter=rapl", "--rail=z", "--seconds=-1"],
+            "above 0 and at most a day",
+        ),
+        (["watts", "--bundle=x", "--source=y", "--meter=rapl", "--rail=z", "--idle=nan"], "above 0 and at most a day"),
+        (["speed", "--bundle=x", "--source=y", "--meter=none"], "no meter none: there are command, "),
+        (["logits", "--bundle=x", "--regions=y", "--output=/nowhere/z.npy"], "no answers can be written there"),
+        (["run", "--bundle=x", "--source=y", "--events=z", "--record=/nowhere/z.avi"], "no video can be written there"),
+    ],
+)
+def test_what_would_only_fail_later_is_refused_at_once(given, said, capfd):
+    try:
+        status = edge.main(given)
+    except SystemExit as ended:  # argparse's own
+        status = ended.code
+    assert status == 2
+    assert said in capfd.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(("folder", "module"), [(HOUSE, "runners.edge"), (HOUSE / "runners", "edge")])
 def test_it_starts_in_either_folder(folder, module):
     shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=folder, capture_output=True, text=True)

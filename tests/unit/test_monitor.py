@@ -103,14 +103,19 @@ class TestMonitor:
         assert "in1_input: No such file or directory" in found.not_measured["power.run"]
         assert len(watching.recording.failures) == 1  # said once, not at every turn
 
-    def test_no_meter_is_a_reason_at_once_and_health_is_watched_all_the_same(self, orin: Path) -> None:
+    @pytest.mark.parametrize("rails", [["package-0"], []])
+    def test_no_meter_is_a_reason_at_once_and_health_is_watched_all_the_same(
+        self, orin: Path, rails: list[str]
+    ) -> None:
         start = time.monotonic()
-        with Monitor("rapl", ["package-0"], root=str(orin)) as watching, watching.state("idle"):
+        with Monitor("rapl", rails, root=str(orin)) as watching, watching.state("idle"):
             pass
         assert time.monotonic() - start < 5
         found = figures(watching.recording, watching.states)
         assert found.power is None
-        assert found.not_measured["power"].endswith("load the module intel_rapl_msr")
+        assert found.not_measured["power"].endswith(
+            "load the module intel_rapl_msr" if rails else "name at least one rail, and each of them once"
+        )
         assert found.before["temperatures_c"] == {"cpu-thermal": 63.625}
 
     def test_a_lab_meter_ends_with_the_monitor(self) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, Dict, Optional
 
+from runners.edge.arguments import seconds
 from runners.edge.bell import Bell
 from runners.edge.camera import readers
 from runners.edge.camera.camera import Camera
@@ -38,7 +39,7 @@ def main() -> int:
     """0 where a frame came, 1 where none did, 2 where nothing could be tried."""
     parser = argparse.ArgumentParser(prog="python3 -m runners.edge.camera", description=__doc__.split(": ", 1)[1])
     parser.add_argument("source", help="a video file, /dev/videoN or rtsp://HOST/PATH")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long (default: 10)")
+    parser.add_argument("--seconds", type=seconds, default=10.0, help="how long (default: 10)")
     parser.add_argument("--reader", choices=readers.names(), help="default: the best that is here")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the frames (default: as the camera sends them)")
     parser.add_argument(

@@ -37,6 +37,9 @@ def run(given: argparse.Namespace) -> int:
     from runners.edge.backends.unusable import Unusable
     from runners.edge.loop.kept_regions import KeptRegions
 
+    folder = os.path.dirname(os.path.abspath(given.output))
+    if os.path.isdir(given.output) or not os.access(folder, os.W_OK | os.X_OK):
+        raise Refused("{}: no answers can be written there; name a file in a folder that is there".format(given.output))
     answers_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a runtime prints must not mix with the facts
     try:

@@ -36,9 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
+    from runners.edge.meters import names
     from runners.edge.monitor.figures import figures
     from runners.edge.monitor.monitor import Monitor
 
+    if given.meter not in names():
+        raise Refused("no meter {}: there are {}".format(given.meter, ", ".join(names())))
     loops: Dict[str, Any] = {}
     reasons: Dict[str, str] = {}
     with Monitor(given.meter, given.rail, root=given.root) as monitor:

@@ -14,6 +14,8 @@ import time
 from contextlib import contextmanager
 from typing import Any, Iterator, List
 
+from runners.edge.arguments import seconds
+
 MEASURED, NOT_MEASURED = 0, 3
 NONE, FULL = 0, 4  # regions of a frame
 
@@ -23,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an exported model, for one runtime")
     parser.add_argument("--source", required=True, metavar="FILE", help="a video file")
     parser.add_argument(
-        "--idle", type=float, default=10, help="seconds of rest, and of work without a region (default 10)"
+        "--idle", type=seconds, default=10, help="seconds of rest, and of work without a region (default 10)"
     )
-    parser.add_argument("--seconds", type=float, default=75, help="seconds of full work (default 75)")
+    parser.add_argument("--seconds", type=seconds, default=75, help="seconds of full work (default 75)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument("--meter", required=True, help="what reads the power; see `python3 -m runners.edge.monitor`")
@@ -46,10 +48,10 @@ def run(given: argparse.Namespace) -> int:
     with Monitor(given.meter, given.rail, root=given.root) as monitor:
         with monitor.state("idle"):
             time.sleep(given.idle)
-        for regions, seconds in ((NONE, given.idle), (FULL, given.seconds)):
+        for regions, lasting_s in ((NONE, given.idle), (FULL, given.seconds)):
             with _warm(given, regions) as bench:
                 with monitor.state("regions_{}".format(regions)):
-                    bench.loop(seconds)
+                    bench.loop(lasting_s)
                 frames.append(bench.frames)
     seen = figures(monitor.recording, monitor.states, frames[-1])
     print(json.dumps(seen._asdict()))

@@ -47,7 +47,8 @@ class Meter(PowerMeter):
                 bufsize=0, start_new_session=True, preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
             )  # fmt: skip
         except (OSError, ValueError, IndexError) as error:
-            raise Unreadable("{}: does not start: {}".format(self._name, error)) from error
+            why = getattr(error, "strerror", None) or error
+            raise Unreadable("{}: does not start: {}".format(self._name, why)) from error
         assert self._process.stdout is not None
         self._pipe = self._process.stdout
 

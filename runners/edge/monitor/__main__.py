@@ -118,7 +118,8 @@ def _lines(
     yield "board       {}".format(", ".join(filter(None, (board["board"], board["soc"], board["os_image"]))))
     if found.power:
         for state, watts in sorted(found.power["by_state_w"].items()):
-            yield ("{:12}{:.2f} W on {} by {} ({})".format(state, watts, "+".join(rails), name, found.power["mode"]))
+            mode = " ({})".format(found.power["mode"]) if found.power["mode"] else ""
+            yield "{:12}{:.2f} W on {} by {}{}".format(state, watts, "+".join(rails), name, mode)
         core = found.power["own_core"]
         where = "core {} of its own".format(core) if core is not None else "a core that it shares"
         text = "readings    {:.1f} a second, none for at most {:.2f} s; on {}"

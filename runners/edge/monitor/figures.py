@@ -110,7 +110,7 @@ def _power(
 
 def _package_w(recording: Recording, states: States) -> Optional[float]:
     """The most that the package took in any state, where that is what the meter reads."""
-    if recording.meter != "rapl" or not recording.rails[0].startswith("package"):
+    if recording.meter != "rapl" or not any(rail.startswith("package") for rail in recording.rails[:1]):
         return None
     found: List[float] = []
     for windows in states.values():
