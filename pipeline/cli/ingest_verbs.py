@@ -74,11 +74,10 @@ def apply(decisions: Path) -> None:
     """
     from pipeline.data import fetch
     from pipeline.data.captured import shift_points
-    from pipeline.data.dataset import open_dataset
     from pipeline.ingest import applying, pulled
     from pipeline.project import layout
 
-    samples = open_dataset(layout.DATASET).samples
+    samples = _dataset().samples
     with pulled.claimed(layout.INGEST):
         done = applying.apply(decisions, layout.DATA, layout.INGEST, samples)
         fetch.track(layout.DATA, new=True)
@@ -128,14 +127,23 @@ def clean(inbox: str) -> None:
         click.echo(f"{pulling.clean(opened, layout.DATA):,} captures deleted from the inbox")
 
 
-def _proposed(model: str | None, neighbours: bool) -> Any:
+def _dataset() -> Any:
     from pipeline.data.dataset import open_dataset
+    from pipeline.project import layout
+    from pipeline.system.errors import Missing
+
+    if not (layout.DATASET / "samples.csv").is_file():
+        raise Missing(f"{layout.DATASET}/ is not there: run `dvc repro dataset` in the folder of the project")
+    return open_dataset(layout.DATASET)
+
+
+def _proposed(model: str | None, neighbours: bool) -> Any:
     from pipeline.ingest import proposals, pulled
     from pipeline.project import layout
     from pipeline.project.params import load_params
 
     waiting = pulled.waiting(layout.INGEST, layout.DATA)
-    proposed = proposals.propose(waiting, open_dataset(layout.DATASET), load_params(), model, neighbours=neighbours)
+    proposed = proposals.propose(waiting, _dataset(), load_params(), model, neighbours=neighbours)
     print_notes(proposed.notes)
     return proposed
 

@@ -164,7 +164,7 @@ def rollout(registry: Path, online_key: Path | None, channel: str | None, inbox:
     settings, fleet = load_settings(), fleet_reports.read_fleet(inbox)
     key = None if dry_run else _online(online_key)
     found = rollout_step.decide(_registry(registry), key, fleet, settings.rollout, channel)
-    click.echo(f"{len(fleet.devices):,} devices; {fleet.refused:,} records are none")
+    click.echo(f"devices that reported: {len(fleet.devices):,}; files that are no record: {fleet.refused:,}")
     _tell([one.sentence for one in found] or ["nothing is being rolled out"])
     sys.exit(EXIT_CODES[rollout_step.verdict(found)])
 

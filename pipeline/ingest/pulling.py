@@ -89,8 +89,10 @@ def clean(inbox: Inbox, data: Path) -> int:
     """Delete from the inbox what has been decided about; how many captures that were.
 
     Raises:
-        InputError: the inbox does not answer, or files may not be deleted.
+        InputError: nothing was decided about here, the inbox does not answer, or files may not be deleted.
     """
+    if not (data / captured.FOLDER).is_dir():
+        raise Missing(f"{data / captured.FOLDER}/ is not there, so nothing was decided about: run this in the project")
     done = pulled.settled(data)
     gone = set()
     for device in (entry for entry in inbox.entries(FOLDER) if entry.kind == "directory"):

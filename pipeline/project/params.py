@@ -87,7 +87,7 @@ def load_params(path: Path = layout.PARAMS) -> Params:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} not found: run this in the folder of the repository") from error
+        raise InputError(f"no {path} here: run this in the folder of a project; `edgeproof init` makes one") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     try:

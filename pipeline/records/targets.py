@@ -17,6 +17,8 @@ FACTS = ("family", "cpu", "gpu", "memory", "runtime", "precisions", "objective",
 _MACS_PER_EXECUTION_UNIT = 8  # Intel's Gen9 to Gen11: two units of four lanes
 
 TARGETS_FOLDER = Path(__file__).resolve().parents[2] / "runners" / "targets"
+_SAID = {"extra_forbidden": "there is no such key", "missing": "is missing"}  # Pydantic's words are for who writes code
+_MOST = 5  # fields that are named
 
 
 class _Strict(BaseModel):
@@ -208,7 +210,14 @@ def load_target(name: str) -> Target:
 
 
 def describe(error: ValidationError) -> str:
-    """A validation error as one line: each field with what is wrong with it."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}" for item in error.errors()
-    )
+    """A validation error as one line: the first few fields, each with what is wrong with it."""
+    found = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {_SAID.get(item['type']) or _plain(item['msg'])}"
+        for item in error.errors()
+    ]
+    more = f"; and {len(found) - _MOST:,} more" if len(found) > _MOST else ""
+    return "; ".join(found[:_MOST]) + more
+
+
+def _plain(said: str) -> str:
+    return said.removeprefix("Value error, ")

@@ -83,7 +83,7 @@ def test_malformed_params(trained: Path) -> None:
 
 def test_outside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert_refused(edgeproof("gate"), "params.yaml not found")
+    assert_refused(edgeproof("gate"), "no params.yaml here: run this in the folder of a project")
 
 
 def test_truncated_clip(project: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_method_is_a_list_of_steps_and_its_last_step_decides_the_precision(pro
         ({"targets": ["atom-x5-e394"]}, "did you mean 'atom-x5-e3940'"),
         ({"targets": ["jetson-tx2-maxq"], "methods": ["int8"]}, "DP4A"),
         ({"seed": "many"}, "seed"),
-        ({"sead": 3}, "sead: Extra inputs"),
+        ({"sead": 3}, "sead: there is no such key"),
         ({"split": {"train": [0, 50], "val": [40, 60], "test": [70, 80]}}, "follow each other in time"),
         ({"recipes": {"fp32": [], "int8": [{"quantise": {}}]}}, "recipes.int8.*did you mean 'quantize'"),
         ({"recipes": {"fp32": [], "int8": [3]}}, "recipes.int8.*a step is a name"),
@@ -135,7 +135,7 @@ def test_a_file_that_is_no_mapping_is_refused(project: Path, content: bytes) -> 
 
 def test_a_missing_file_says_where_to_run(project: Path) -> None:
     (project / "params.yaml").unlink()
-    with pytest.raises(InputError, match="folder of the repository"):
+    with pytest.raises(InputError, match="in the folder of a project"):
         load_params()
 
 

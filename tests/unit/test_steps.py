@@ -142,7 +142,7 @@ def test_an_unknown_setting_is_one_clear_line(edit_params: Callable[..., None], 
     with pytest.raises(InputError) as refused:
         load_params()
     line = str(refused.value)
-    assert f"recipes.mine.steps: Value error, {name}: oops: Extra inputs are not permitted" in line
+    assert f"recipes.mine.steps: {name}: oops: there is no such key" in line
     assert "\n" not in line
 
 
@@ -153,7 +153,7 @@ def test_settings_that_are_no_mapping_are_one_clear_line(name: str, settings: ob
 
 
 def test_what_is_wrong_with_a_step_as_a_whole_is_said_of_the_step() -> None:
-    assert "prune: Value error, give one budget" in refusal("prune")
+    assert "prune: give one budget" in refusal("prune")
 
 
 @pytest.mark.parametrize("written", [3, [], {}, {"prune": {"macs": 0.5}, "fp16": None}])

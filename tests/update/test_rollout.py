@@ -271,7 +271,7 @@ def test_a_day_of_100_000_devices(
         ("rollout: {hours: -1}", "greater than or equal to 0"),
         ("lanes: [moon]", "emulated"),
         ("lanes: []", "at least 1"),
-        ("speed: 1", "Extra inputs"),
+        ("speed: 1", "speed: there is no such key$"),
         ("[", "YAML"),
         ("- 1", "dictionary"),
     ],
