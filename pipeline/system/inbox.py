@@ -17,6 +17,11 @@ from pipeline.system.errors import BadData, InputError, Missing, plain, shown
 PASSWORD = "EDGEPROOF_INBOX_PASSWORD"
 PACKAGES = {"sftp": "sshfs", "webdav": "webdav4", "s3": "s3fs"}
 CONNECT_S = 30
+FIXES = {  # what libraries say, and what to do about it
+    "received 401": f"give the user in the address, and the password in {PASSWORD}",
+    "Permission denied for user": "the server wants a key in ~/.ssh that it knows",
+    "Host key is not trusted": "add the server's key to ~/.ssh/known_hosts",
+}
 
 
 class Listed(NamedTuple):
@@ -129,7 +134,8 @@ class Inbox:
             raise Missing(f"{self.place}: this needs the package {package}: `pip install {package}`") from error
         except Exception as error:  # of four libraries and of what they stand on
             said = re.sub(r"^\[Errno \d+\] ", "", plain(str(error))) or type(error).__name__
-            raise InputError(f"{self.place}: {shown(said)[:200]}") from error
+            fix = next((f"; {fix}" for words, fix in FIXES.items() if words in said), "")
+            raise InputError(f"{self.place}: {shown(said)[:200]}{fix}") from error
 
 
 def _opened(place: str) -> tuple[Any, str]:

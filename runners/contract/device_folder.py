@@ -3,6 +3,7 @@
     current -> slots/0a1b2c3d4e5f     the bundle that is to run; replaced in one step, never missing once it was there
     slots/0a1b2c3d4e5f/               an unpacked bundle (bundle.py), named by its SHA-256; never changed
     camera/                           written by the camera program alone
+        lock                          held by the one that runs
         state.json                    what it says of itself (camera_state.py)
         spool/                        captures (capture_facts.py)
         captured.json                 how many were made lately, so that a restart does not begin to count anew

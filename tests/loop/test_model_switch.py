@@ -150,6 +150,8 @@ def test_where_current_cannot_be_loaded_it_starts_with_the_one_before(home: Path
     load = Loader()
     models = Models(str(home), load)
     assert models.slot == OLD, "the older one of those that are there"
+    with pytest.raises(Unusable, match="another camera program runs with this folder"):
+        Models(str(home), Loader())
     models.start(load.tell, lambda: (Progress(0, 0), False))
     [(event, facts)] = load.told
     assert (event, facts["slot"], facts["runs"]) == ("model_refused", BAD, OLD)
@@ -160,6 +162,7 @@ def test_where_current_cannot_be_loaded_it_starts_with_the_one_before(home: Path
 def test_without_any_model_it_says_so(home: Path, tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="there is no model yet"):
         Models(str(tmp_path / "nothing"), Loader())
+    assert not (tmp_path / "nothing").exists()
     for slot in (OLD, NEW):
         (home / "slots" / slot / bundle.MODEL / "model.onnx").unlink()
     with pytest.raises(Unusable, match="no exported model"):

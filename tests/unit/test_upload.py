@@ -234,7 +234,7 @@ def test_a_login_that_is_wrong_or_readable_on_the_way(home: Path, spool: Spool, 
     with inboxes.webdav(tmp_path / "inbox") as url:
         outcome = send(home, {"url": url, "login": str(login)})
     assert outcome.left == 1
-    assert "401" in str(outcome.why)
+    assert str(outcome.why).endswith("401 Not Authorized; see `login` in the configuration")
     assert "wrong" not in str(outcome.why)
     login.write_text("no login at all")
     outcome = send(home, {"url": url, "login": str(login)})

@@ -46,7 +46,8 @@ class Answer(NamedTuple):
     @property
     def shown(self) -> str:
         """For a message."""
-        return "{} {}".format(self.status, self.reason[:80]).strip()
+        said = "{} {}".format(self.status, self.reason[:80]).strip()
+        return said + "; see `login` in the configuration" if self.status in (401, 403) else said
 
 
 class OverHttp(Delivery):

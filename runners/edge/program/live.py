@@ -42,7 +42,8 @@ class Live(ThreadingMixIn, HTTPServer):
         try:
             super().__init__((ADDRESS, port), Viewer)
         except (OSError, OverflowError) as error:
-            raise Refused("--live {}: cannot listen there: {}".format(port, error)) from error
+            why = getattr(error, "strerror", None) or error
+            raise Refused("--live {}: cannot listen there: {}".format(port, why)) from error
         self._thread = threading.Thread(target=self.serve_forever, name="live view", daemon=True)
         self._thread.start()
 

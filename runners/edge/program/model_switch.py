@@ -4,6 +4,7 @@ A new model is loaded beside the running one, on a thread of its own. One that c
 one stays. Every few seconds `camera/state.json` says how it is, which is how the agent knows. Must run on Python 3.6.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -39,7 +40,7 @@ class Models:
         """Load the model that is to run, or where it will not be loaded, one that ran before.
 
         Raises:
-            Unusable: there is none that can be loaded.
+            Unusable: there is none that can be loaded, or another program follows this folder.
         """
         self._home, self._load, self._boot = home, load, procfs.boot()
         self._tell: Callable[..., Any] = _nobody
@@ -52,6 +53,11 @@ class Models:
         self._past: Deque[Tuple[float, int]] = deque()
         self._thread = threading.Thread(target=self._work, name="models", daemon=True)
         self.slot, self.classifier = self._first()
+        try:
+            self._claim = _claimed(home)
+        except Unusable:
+            self.classifier.close()
+            raise
 
     @property
     def folder(self) -> str:
@@ -91,6 +97,8 @@ class Models:
         """Let go of every model."""
         for classifier in [*self._old, self.classifier, *([self._waiting[1]] if self._waiting else [])]:
             classifier.close()
+        if self._claim is not None:
+            os.close(self._claim)
 
     def _first(self) -> Tuple[str, Classifier]:
         aim = self._aim()
@@ -179,6 +187,27 @@ class Models:
             return bundle.read(os.path.join(os.path.dirname(self._folder(slot)), bundle.MANIFEST)).version
         except ValueError:
             return None
+
+
+def _claimed(home: str) -> Optional[int]:
+    """A lock that goes with the process, however it ends: two programs in one folder would each write the state, and
+    the agent would take that for one that starts again and again. None where nothing can be written: it starts anyway.
+
+    Raises:
+        Unusable: another one holds it.
+    """
+    folder = os.path.join(home, device_folder.CAMERA)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        claim = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(claim)
+        raise Unusable("{}: another camera program runs with this folder; end it first".format(home)) from None
+    return claim
 
 
 def _nobody(_: str, **__: Any) -> None:
