@@ -12,8 +12,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.boards import recorded_boards
-from pipeline.records.targets import Target, describe, load_target
+from pipeline.records.targets import Target, describe, load_target, target_names
 from pipeline.system.errors import InputError, unknown
+from runners.edge import meters
 
 FOLDER = Path(__file__).resolve().parents[2] / "runners" / "boards"
 OWN = "board"  # the section that labgrid does not read
@@ -115,7 +116,6 @@ def load_board(name: str, folder: Path = FOLDER) -> Board:
         raise InputError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise InputError(f"{path}: {OWN}: {describe(error)}") from error
-    board.profile  # noqa: B018 (raises for a target that is not there)
     return board
 
 
@@ -132,6 +132,10 @@ def _board(path: Path, content: Any) -> Board:
     board = Board.model_validate({**own, "name": path.stem, "file": path})
     if board.measures and board.soc is None:
         raise InputError(f"{path}: {OWN}.soc: say what its SoC is called, so that no other machine passes for it")
+    if board.target not in target_names():
+        raise unknown(f"target in {path}:", board.target, target_names())
+    if board.meter is not None and board.meter.sampler not in meters.names():
+        raise unknown(f"meter in {path}:", board.meter.sampler, meters.names())
     if board.recorded is not None and board.recorded not in recorded_boards.TREES:
         raise unknown(f"recorded board in {path}:", board.recorded, sorted(recorded_boards.TREES))
     return board

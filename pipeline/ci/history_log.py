@@ -37,8 +37,8 @@ class Line(BaseModel):
     record: RunRecord
 
 
-def parse(text: str) -> list[Line]:
-    """All lines, oldest first.
+def parse(text: str, where: str = FILE) -> list[Line]:
+    """All lines, oldest first; `where` they were read is said where one is wrong.
 
     Raises:
         BadData: one of them is none.
@@ -48,7 +48,7 @@ def parse(text: str) -> list[Line]:
         try:
             lines.append(Line.model_validate_json(line))
         except ValidationError as error:
-            raise BadData(f"{FILE}, line {number}: {describe(error)}") from error
+            raise BadData(f"{where}, line {number}: {describe(error)}") from error
     return lines
 
 
@@ -59,7 +59,7 @@ def lines_of(file: Path) -> list[Line]:
         InputError: it is missing, or holds something else.
     """
     try:
-        return parse(file.read_text(encoding="utf-8"))
+        return parse(file.read_text(encoding="utf-8"), str(file))
     except FileNotFoundError as error:
         raise Missing(f"{file}: no such file; `git show origin/{BRANCH}:{FILE}` prints it") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -234,9 +234,7 @@ def verify(registry: Path, root: Path | None) -> None:
     from pipeline.records.words import VERDICTS
     from pipeline.release import verifying
 
-    if root is not None and not root.is_file():
-        raise InputError(f"{root}: no such file")
-    found = verifying.verify(_registry(registry), root.read_bytes() if root else None)
+    found = verifying.verify(_registry(registry), verifying.shipped_root(root) if root else None)
     for one in found:
         click.echo(f"{VERDICTS[one.verdict]:12}  {one.what}: {one.found}")
     sys.exit(EXIT_CODES[verifying.verdict(found)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, LengthOrHashMismatchError, RepositoryError
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import Metadata, Root, TargetFile
 from tuf.ngclient import FetcherInterface, Updater
 
 from pipeline.records.gates import Verdict, worst
@@ -43,6 +43,22 @@ class Folder(FetcherInterface):
         if not path.is_file():
             raise DownloadHTTPError(f"{path}: not there", 404)
         return iter([path.read_bytes()])
+
+
+def shipped_root(path: Path) -> bytes:
+    """The root metadata in a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        content = path.read_bytes()
+        Metadata[Root].from_bytes(content)
+    except OSError as error:
+        raise Missing(f"{path}: cannot be read ({error.strerror})") from error
+    except RepositoryError as error:
+        raise BadData(f"{path}: no root metadata; give the root.json that devices were shipped with") from error
+    return content
 
 
 def verify(registry: Registry, shipped: bytes | None = None) -> list[Seen]:

@@ -171,8 +171,9 @@ def test_a_damaged_history_is_left_as_it_is(github: FakeGitHub) -> None:
     before = dict(github.branches)
     assert "history.jsonl, line 2: " in push(github, 2, artifact())
     assert github.branches == before
-    with pytest.raises(BadData, match="line 1"):
-        history_log.parse("{}")
+    Path("mine.jsonl").write_text("{}\n")
+    with pytest.raises(BadData, match=r"mine\.jsonl, line 1"):
+        history_log.lines_of(Path("mine.jsonl"))
 
 
 def test_a_missing_file_is_one_line(job_folder: Path) -> None:

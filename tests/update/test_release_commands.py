@@ -66,6 +66,9 @@ def test_what_is_missing_is_said(keys: Path, tmp_path: Path) -> None:
     assert "nothing is being rolled out" in refused("rollback", *key)
     assert "nothing is offered" in refused("drill", *key, "--target", "atom-x5-e3940")
     assert "is no registry" in refused("verify", "--registry", tmp_path / "none")
+    assert "cannot be read" in refused("verify", "--root", tmp_path / "none")
+    assert "no root metadata" in refused("verify", "--root", keys / "online.pem")
+    assert release("verify", "--root", "releases/metadata/1.root.json").exit_code == 0
     assert "EDGEPROOF_INBOX" in release("reports", tmp_path / "none").output
 
 
