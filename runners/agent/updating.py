@@ -7,7 +7,6 @@ on trial is always known to be one.
 
 import fcntl
 import os
-import sys
 import time
 from contextlib import contextmanager
 from typing import Callable, Dict, Iterator, Optional
@@ -23,6 +22,7 @@ from runners.agent.trusted_metadata import Signed, TrustedMetadata
 from runners.contract import device_folder, rollout
 from runners.contract.device_status import MOST_REASON, DeviceStatus
 from runners.edge import durable, procfs
+from runners.edge.aloud import say
 from runners.edge.refused import Refused
 
 SPOOL = os.path.join(device_folder.AGENT, "spool")
@@ -31,7 +31,7 @@ LOCK = os.path.join(device_folder.AGENT, "lock")
 
 def log(text: str) -> None:
     """One line for the journal."""
-    print(text, file=sys.stderr, flush=True)
+    say(text)
 
 
 class Device:

@@ -33,6 +33,9 @@ def test_systemd_takes_a_unit_and_finds_little_exposed(name: str, tmp_path: Path
         pytest.skip("systemd before 250 judges no file")
     text = (UNITS / name).read_text()
     (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=.*", "ExecStart=/bin/true", text))  # it is not installed here
+    [page] = re.findall(r"(?m)^Documentation=file:///opt/edgeproof/(docs/\w+\.md)$", text)
+    assert (REPOSITORY / page).is_file()
+    assert '-t /opt/edgeproof/docs "$checkout"/docs/*.md' in (UNITS / "install").read_text()
     verified = analyzed("verify", "--man=no", tmp_path / name)
     assert (verified.returncode, verified.stderr) == (0, "")
     judged = analyzed("security", "--offline=true", "--threshold=40", tmp_path / name)

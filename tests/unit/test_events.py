@@ -56,6 +56,14 @@ def test_an_event_says_what_and_when_by_two_clocks(tmp_path: Path) -> None:
     assert writer.counts == (2, 2, 0, 0)
 
 
+def test_who_speaks_to_nobody_goes_on() -> None:
+    script = "from runners.edge.aloud import say; say('the disk is full'); say('still'); print('goes on')"
+    command = [sys.executable, "-c", script]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert done.stdout == "goes on\n"
+
+
 def test_numbers_go_on_from_run_to_run(tmp_path: Path) -> None:
     for first in (1, 2, 3):
         writer = Writer(str(tmp_path))

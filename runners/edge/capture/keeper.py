@@ -8,7 +8,6 @@ counted, and the program does not wait.
 import os
 import random
 import re
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -19,6 +18,7 @@ import numpy as np
 
 from runners.contract import bundle, device_folder
 from runners.contract.capture_facts import MOST_PICTURE_BYTES, MOST_SIDE, Capture
+from runners.edge.aloud import say
 from runners.edge.bell import Bell
 from runners.edge.capture.allowance import Allowance
 from runners.edge.capture.dhash import Remembered, dhash
@@ -216,7 +216,7 @@ class Keeper:
         self._count("failed")
         if self._failing_until_s is None:
             said = "{}: no captures can be kept: {}".format(self._spool.folder, error.strerror)
-            print(said, file=sys.stderr, flush=True)
+            say(said)
             self._tell("captures_failed", reason=error.strerror)
         self._failing_until_s = time.monotonic() + AFTER_FAILURE_S
 

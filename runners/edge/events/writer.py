@@ -4,7 +4,6 @@ A full disk, or one that fails, stops nothing: events wait in memory, at most `m
 are given up and counted. It is said once on standard error, and once more when events are written again.
 """
 
-import sys
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from runners.contract.event import Event, to_line
 from runners.edge import procfs
+from runners.edge.aloud import say
 from runners.edge.bell import Bell
 from runners.edge.events.journal import MOST_BYTES, Journal
 
@@ -149,4 +149,4 @@ class Writer:
             self._bell.wait(min(until_s - time.monotonic(), 0.2))
 
     def _say(self, what: str) -> None:
-        print("events in {}: {}".format(self._journal.folder, what), file=sys.stderr, flush=True)
+        say("events in {}: {}".format(self._journal.folder, what))

@@ -6,12 +6,12 @@ What can be wrong is found before a camera is opened: the network has calculated
 import argparse
 import json
 import os
-import sys
 import time
 from contextlib import ExitStack, suppress
 from typing import Any, Callable, List, Optional, Sequence
 
 from runners.contract.loop_figures import LoopFigures, as_json
+from runners.edge.aloud import say
 from runners.edge.backends.unusable import Unusable
 from runners.edge.bell import Bell
 from runners.edge.camera import readers
@@ -114,9 +114,9 @@ def _aloud(tell: Tell) -> Tell:
     def told(event: str, **facts: Any) -> None:
         tell(event, **facts)
         if event == "camera_lost":
-            sys.stderr.write("edge run: {}: lost, and tried again: {}\n".format(facts["camera"], facts["reason"]))
+            say("edge run: {}: lost, and tried again: {}".format(facts["camera"], facts["reason"]))
         elif event == "camera_back":
-            sys.stderr.write("edge run: {}: back after {:.1f} s\n".format(facts["camera"], facts["away_s"]))
+            say("edge run: {}: back after {:.1f} s".format(facts["camera"], facts["away_s"]))
 
     return told
 
