@@ -208,6 +208,7 @@ def test_from_tag_to_rollback_on_the_command_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = tmp_path / "keys"
+    keys.mkdir()
     assert release("init", "--root-key", f"{keys}/root.pem", "--online-key", f"{keys}/online.pem").exit_code == 0
     monkeypatch.setenv(signing.ONLINE_KEY, (keys / "online.pem").read_text())
     for version in ("v1.0.0", "v1.1.0"):
