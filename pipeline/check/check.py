@@ -13,8 +13,9 @@ from pipeline.check.difference import difference, percent
 from pipeline.check.left_in_float import left_in_float
 from pipeline.check.losses import losses
 from pipeline.check.outputs import choose, matching
-from pipeline.check.readability import reading_of, unknown_to
+from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
+from pipeline.check.second_opinion import otherwise, runs
 from pipeline.check.task import VOID, Name, Task, find
 from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
@@ -91,6 +92,8 @@ def check(
     except InputError as error:
         if isinstance(error, RefusedByRuntime) and not reading.unreadable:
             reading = unknown_to(error, model, target) or reading
+            if not reading.unreadable and runs(model, samples, shape, names):
+                reading = refused_by(error, target) or reading
         if not reading.unreadable:
             raise
         return _unread(model, target, samples, precision, random, reading, str(error))
@@ -129,6 +132,10 @@ def check(
     if max_difference_percent is not None:
         far, doubt = (None, None) if random else verdict.difference_percent(answers, original)
         apart, reason = (far, max_difference_percent), reason or doubt
+    misread = None if random else otherwise(model, target, precision, samples, shape, names, emulation.host)
+    if misread and reference is None:  # what it loses was held against the same runtime's answers
+        value, reason = (value if value is not None and value > max_drop_points else None), misread
+        apart = (None, apart[1]) if apart else None
     held = Value(value, interval=changed.interval(confidence or CONFIDENCE) if changed and value is not None else None)
     first = None if apart and found.name == "values" else (quantity, held, max_drop_points)
     proven = proof_limit(emulation.grade, accept_unaudited)
@@ -165,7 +172,7 @@ def check(
         advice=" ".join(
             [
                 *left_in_float(emulation, precision, target),
-                advise(checks, layers, target, precision, lost, reason, reading, not_measured, slow),
+                advise(checks, layers, target, precision, lost, reason, reading, not_measured, slow, misread),
             ]
         ),
         accuracy=scores.accuracy,

@@ -10,6 +10,7 @@ from pipeline.formats.model_file import ModelFile, single_width
 from pipeline.system.errors import BadModel, Refused, unknown
 
 Labels = NDArray[np.int64]
+NO_NUMBERS = ("complex64", "complex128", "string", "undefined")  # the last: sequences and maps
 
 
 def choose(
@@ -24,20 +25,22 @@ def choose(
     Raises:
         InputError: there is no output of that name, or several may be meant; `option` is what the user is to give.
     """
-    outputs = {output.name: output for output in model.outputs}
+    outputs = {output.name: output for output in model.outputs if output.type not in NO_NUMBERS}
     for name in names:
         if name not in outputs:
             raise unknown("output", name, list(outputs))
+    if not outputs:
+        name = model.outputs[0].name
+        raise Refused(f"{model.path}: answers no numbers ({name!r} is no tensor of them); export it with its scores")
     if names:
         return tuple(outputs[name] for name in dict.fromkeys(names))
-    if len(model.outputs) == 1:
-        return model.outputs
-    found = _fitting(model.outputs, labels)
+    kept = tuple(outputs.values())
+    if len(kept) == 1:
+        return kept
+    found = _fitting(kept, labels)
     if not found:
-        listed = ", ".join(f"{output.name!r} {_shape(output)}" for output in model.outputs)
-        raise Refused(
-            f"{model.path}: has {len(model.outputs)} outputs, {listed}; say which is judged with {option} NAME"
-        )
+        listed = ", ".join(f"{output.name!r} {_shape(output)}" for output in kept)
+        raise Refused(f"{model.path}: has {len(kept)} outputs, {listed}; say which is judged with {option} NAME")
     return found
 
 
@@ -49,6 +52,8 @@ def classes_of(outputs: Sequence[Tensor], task: str | None) -> int | None:
     if task == "values" or len(outputs) > 1:
         return None
     [output] = outputs
+    if output.ending == "ArgMax":
+        return None
     wide = single_width(output.shape)
     return 2 if task == "tags" or (wide == 1 and output.ending == "Sigmoid") else None if wide == 1 else wide
 

@@ -6,7 +6,7 @@ import onnx
 
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
-from pipeline.formats.runtimes import Reading, Unreadable
+from pipeline.formats.runtimes import WHOLE_FILE, Reading, Unreadable
 from pipeline.formats.subgraphs import with_subgraphs
 from pipeline.processes.failures import RefusedByRuntime
 from pipeline.records.targets import Target
@@ -35,16 +35,31 @@ def unknown_to(error: RefusedByRuntime, model: ModelFile, target: Target) -> Rea
     found = next((found for pattern in _UNKNOWN if (found := pattern.search(error.said))), None)
     if found is None or known.judged_by != "running it":
         return None
-    graph = onnx.load(model.path, load_external_data=False).graph
+    file = onnx.load(model.path, load_external_data=False)
+    written_out = {f"{function.domain}.{function.name}" for function in file.functions}
     return Reading(
         unreadable=[
-            Unreadable(node=node.name or node.output[0], operator=operator, reason=f"has no {operator}")
+            Unreadable(
+                node=node.name or node.output[0],
+                operator=operator,
+                reason=f"has no {operator}",
+                converted=operator in written_out,
+            )
             for operator in found[1].replace(":", ".").split(", ")
-            for part in with_subgraphs([graph])
+            for part in with_subgraphs([file.graph])
             for node in part.node
             if operator in (node.op_type, f"{node.domain}.{node.op_type}")
         ]
     )
+
+
+def refused_by(error: RefusedByRuntime, target: Target) -> Reading | None:
+    """That the target's runtime refuses a file that another runs; None if it is not run here."""
+    known = runtimes.knowledge(target.runtime.name, target.runtime.version)
+    if known is None or known.judged_by != "running it":
+        return None
+    reason = f"refuses what ONNX Runtime runs: {error.said}"
+    return Reading(unreadable=[Unreadable(node=WHOLE_FILE, operator="", reason=reason)])
 
 
 def title_of(target: Target) -> str:
@@ -62,6 +77,8 @@ def sentences(reading: Reading | None, target: Target) -> list[str]:
 def remedy(reading: Reading, target: Target) -> str:
     """What to do about a file that the runtime does not read."""
     title = title_of(target)
+    if any(item.node == WHOLE_FILE and not item.converted for item in reading.unreadable or []):
+        return f"{title} cannot parse it: export it in another way, or choose another target."
     stuck = sorted({item.operator or item.node for item in reading.unreadable or [] if not item.converted})
     if stuck:
         return f"{title} cannot parse it: export it without {', '.join(stuck)}, or choose another target."

@@ -10,6 +10,7 @@ import onnx
 from pipeline.arithmetic import kinds
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
+from pipeline.formats.onnx_file import parsed
 from pipeline.predict.patience import most_cpu_s
 from pipeline.processes.apart import done_apart
 from pipeline.processes.samples import Samples
@@ -67,7 +68,7 @@ def compress_file(
 
 
 def _compressed(folder: Path, model: ModelFile, method: PostTraining, target: Target, samples: Samples) -> None:
-    graph = onnx.load(model.path)
+    graph = parsed(model.path)
     runtime = target.runtime
     if runtimes.read_by(graph, runtime.name, runtime.version).unreadable:
         from pipeline.formats.remedies import remedied
@@ -108,7 +109,7 @@ def convert_file(model: ModelFile, target: Target, output: Path) -> list[str]:
 def _converted(folder: Path, model: ModelFile, target: Target) -> list[str]:
     from pipeline.formats.remedies import remedied
 
-    graph, runtime = onnx.load(model.path), target.runtime
+    graph, runtime = parsed(model.path), target.runtime
     found = _named(model, lambda: remedied(graph, runtime.name, runtime.version, model.sample_shape))
     onnx.save(found.model, folder / "model.onnx")
     return [*found.changes, f"outputs within {found.difference:.1e} of the largest one on random inputs"]

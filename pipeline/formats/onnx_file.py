@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from pipeline.formats.contents import ENDINGS, PASSING, Contents, Shape, Tensor, precision_of
 from pipeline.formats.stored import Stored, check_finite, check_stored
-from pipeline.formats.subgraphs import with_subgraphs
+from pipeline.formats.subgraphs import put_in_order, with_subgraphs
 from pipeline.system.errors import BadModel
 
 # The newest opset that every runtime here reads: TensorRT 8.2 (JetPack 4.6) stops short of later ones, and INT8
@@ -20,7 +20,10 @@ from pipeline.system.errors import BadModel
 OPSET = 13
 MOST_BYTES = 2 << 30  # of one protobuf message
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+# What ONNX's check ends at and runtimes do not: GroupNormalization as opset 18 had it, which was withdrawn; an output
+# that does not say its shape; nodes in another order than they are calculated in.
 WITHDRAWN = "is deprecated in domain_version"
+NOT_MINDED = (WITHDRAWN, "Field 'shape' of 'type' is required", "must be topologically sorted")
 # QuantizeLinear, QLinearConv, ConvInteger, QGemm and the like: operators that only quantized graphs have.
 QUANTIZED = re.compile("[Qq]uantize|Integer|^Q[A-Z]")
 
@@ -28,6 +31,13 @@ QUANTIZED = re.compile("[Qq]uantize|Integer|^Q[A-Z]")
 def input_size(model: ModelProto) -> int:
     """Pixels, width = height, of the regions that a candidate's model takes."""
     return int(model.graph.input[0].type.tensor_type.shape.dim[2].dim_value)
+
+
+def parsed(path: Path | str, *, weights: bool = True) -> ModelProto:
+    """An ONNX file with its nodes in order; without `weights`, those that it keeps in other files are not read."""
+    model = onnx.load(path, load_external_data=weights)
+    put_in_order(model.graph)
+    return model
 
 
 def load_onnx(path: Path) -> ModelProto:
@@ -44,7 +54,7 @@ def load_onnx(path: Path) -> ModelProto:
         fault = "is empty; export it again" if not size else "is over 2 GiB; keep its weights in files beside it"
         raise BadModel(f"{path}: {fault}")
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = parsed(path, weights=False)
     except Exception as error:  # protobuf's exception types share no base
         raise _invalid(path, error) from error
     # Before onnx's own check, which would not say what to do about weights that are missing.
@@ -52,9 +62,9 @@ def load_onnx(path: Path) -> ModelProto:
     try:
         onnx.checker.check_model(path)
     except Exception as error:  # nor do onnx's own
-        # Runtimes calculate GroupNormalization as opset 18 had it, which ONNX withdrew; its check ends there.
-        if WITHDRAWN not in str(error):
+        if not any(words in str(error) for words in NOT_MINDED):
             raise _invalid(path, error) from error
+        _check_the_rest(path, model)
     for weights in _weights(model):
         if weights.data_type in FLOATS and not _is_external(weights):
             try:
@@ -63,6 +73,23 @@ def load_onnx(path: Path) -> ModelProto:
                 raise _invalid(path, error) from error
             check_finite(path, _text(weights.name), values)
     return model
+
+
+def _check_the_rest(path: Path, model: ModelProto) -> None:
+    """Check a model, whose nodes are in order by now, as if its inputs and outputs said their shape."""
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    for value in (*bare.graph.input, *bare.graph.output):
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
+    for tensor in _weights(bare):
+        if _is_external(tensor):  # of which ONNX would need to know the folder; they were looked at before
+            tensor.CopyFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
+    try:
+        onnx.checker.check_model(bare)
+    except Exception as error:
+        if WITHDRAWN not in str(error):
+            raise _invalid(path, error) from error
 
 
 def read(path: Path) -> Contents:
@@ -135,8 +162,9 @@ def _tensor(value: ValueInfoProto) -> Tensor:
 
 def _outputs(model: ModelProto) -> list[Tensor]:
     values = {value.name: value for value in model.graph.output}
+    shapes = [_shape(value) for value in values.values()]
     # Which of several outputs is meant may show in what it is wide, so that has to be known.
-    if len(values) > 1 and any(None in _shape(value)[1:] for value in values.values()):
+    if None in shapes or (len(values) > 1 and any(None in (shape or ())[1:] for shape in shapes)):
         with suppress(Exception):  # onnx's own exception types share no base; then it stays open
             values |= {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.output}
     writers = {name: node for node in model.graph.node for name in node.output}
@@ -151,13 +179,17 @@ def _ending(name: str, writers: dict[str, NodeProto]) -> str:
         if node is None or not node.input:
             return ""
         kind = _text(node.op_type).removeprefix("QLinear")
+        if kind == "TopK":
+            return "ArgMax" if name in node.output[1:] else ""
         if kind not in PASSING:
             return kind if kind in ENDINGS else ""
         name = node.input[0]
     return ""
 
 
-def _shape(value: ValueInfoProto) -> Shape:
+def _shape(value: ValueInfoProto) -> Shape | None:
+    if not value.type.tensor_type.HasField("shape"):
+        return None
     # A free dimension has a name or nothing; some exporters write 0 or -1.
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
 

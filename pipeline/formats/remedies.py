@@ -48,8 +48,9 @@ def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[
         raise Refused(f"what {name} {version} reads is not known here, so nothing can be rewritten for it")
     closed, sizes = _closed(model, sample_shape)
     whole = onnx.inliner.inline_local_functions(closed) if closed.functions else closed
+    whole, sparse = _dense(whole)
     simple, counts = decomposed(whole, known)
-    changes = sizes + [f"{count} {op} written in simpler operators" for op, count in counts.items()]
+    changes = sizes + sparse + [f"{count} {op} written in simpler operators" for op, count in counts.items()]
     try:
         slim: ModelProto = onnxslim.slim(simple)
     except Exception as error:  # onnxslim's exception types share no base
@@ -82,6 +83,23 @@ def _closed(model: ModelProto, sample_shape: Sequence[int]) -> tuple[ModelProto,
     for value in copy.graph.output:
         value.type.tensor_type.ClearField("shape")  # it may name the dimensions that are set now
     return copy, [f"input fixed to {'x'.join(map(str, sample_shape))}"]
+
+
+def _dense(model: ModelProto) -> tuple[ModelProto, list[str]]:
+    """The model with its sparse weights written out, and what was written."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.sparse_initializer:
+        values, places = numpy_helper.to_array(tensor.values), numpy_helper.to_array(tensor.indices)
+        dense = np.zeros(list(tensor.dims), values.dtype)
+        if places.ndim == 1:  # else it has a row of coordinates for each value
+            dense.reshape(-1)[places] = values
+        else:
+            dense[tuple(places.T)] = values
+        copy.graph.initializer.append(numpy_helper.from_array(dense, tensor.values.name))
+    count = len(copy.graph.sparse_initializer)
+    del copy.graph.sparse_initializer[:]
+    return copy, [f"{count} sparse weights written out"] if count else []
 
 
 def _source(model: ModelProto) -> onnx.ValueInfoProto:

@@ -61,7 +61,9 @@ def _size(model: Path, file: Path) -> int:
 
 
 def check_finite(model: Path, name: str, values: NDArray[Any]) -> None:
-    """Refuse NaN anywhere, and infinity but for single values: those are bounds, such as a clamp's.
+    """Refuse NaN anywhere, and infinity but for single values, which are bounds, and beside zeros, which are masks.
+
+    A clamp has such bounds; such masks keep some of the scores from a softmax.
 
     Raises:
         InputError: the tensor `name` holds such values.
@@ -69,5 +71,6 @@ def check_finite(model: Path, name: str, values: NDArray[Any]) -> None:
     flat = values.reshape(-1)
     for start in range(0, len(flat), BLOCK):
         block = flat[start : start + BLOCK]
-        if np.isnan(block).any() or (len(flat) > 1 and not np.isfinite(block).all()):
+        finite = np.isfinite(block)
+        if np.isnan(block).any() or (len(flat) > 1 and not finite.all() and block[finite].any()):
             raise BadModel(f"{model}: the weights {name!r} hold NaN or infinity")

@@ -54,6 +54,9 @@ def layers_of(graph: Graph, floating: Collection[str] | None = None) -> list[Lay
     for node in graph.nodes:
         if node.op_type in _REFUSED:
             raise Unpredictable(f"{graph.source}: {node.op_type} layers are not predicted (node {node.name!r})")
+        if node.domain not in ("", "ai.onnx"):
+            operator = f"{node.domain}.{node.op_type}"
+            raise Unpredictable(f"{graph.source}: {operator} is no operator of ONNX and not predicted ({node.name!r})")
         if node.op_type in _MULTIPLYING and len(node.input) < 2:
             raise Unpredictable(f"{graph.source}: the layer {node.name!r} has no weights; export it again")
         index = _fused_into(graph, node, layers, owner)

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 def answer(outputs: Sequence[NDArray[Any]], rows: int, wanted: int) -> NDArray[np.float32]:
     """The first `wanted` rows of one output (rows, ...), or of several side by side, each flattened, (rows, values).
 
-    An output that has no row for each sample goes out as it is, for the parent to refuse.
+    Where there is one row, an output without a dimension for it is that row. Another output that has no row for each
+    sample goes out as it is, for the parent to refuse.
     """
+    if rows == 1:
+        outputs = [output if output.shape[:1] == (1,) else output[np.newaxis] for output in outputs]
     for output in outputs:
         if output.shape[:1] != (rows,):
             return np.asarray(output, np.float32)

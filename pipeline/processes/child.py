@@ -79,6 +79,7 @@ class Child:
         self._outputs_file, inputs_file = folder / "outputs", folder / "inputs"
         self._inputs = np.memmap(inputs_file, np.float32, "w+", shape=tuple(shape))
         self._pending: int | None = None
+        self._shape: tuple[int, ...] | None = None  # of all outputs, once there are some
         self._most_cpu_s: float | None = None  # that a batch took so far
         job = {
             **place.settings,
@@ -128,6 +129,12 @@ class Child:
                 "a row for each sample"
             )
         shape = (len(self._inputs), *answer["shape"][1:])
+        if self._shape not in (None, shape):
+            raise BadModel(
+                f"{self._model}: answers {list(shape[1:])} values for one sample and {list(self._shape[1:])} for "
+                "another; choose an output of one size with --output, or export it with one"
+            )
+        self._shape = shape
         mapped = np.memmap(self._outputs_file, np.float32, "r", shape=shape)
         return np.array(mapped[: answer["shape"][0]])
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
+import openvino
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
@@ -153,3 +155,63 @@ def test_a_network_that_always_answers_the_same_is_no_pass(tmp_path: Path) -> No
     assert found["judged"]["undecided"] == 24
     assert found["accuracy"]["target"]["correct"] == 0
     assert "24 answers are none" in found["page"]
+
+
+def save(path: Path, nodes: list[Any], out: tuple[str, int, list[Any] | None], **weights: Any) -> Path:
+    """An ONNX file with the input x (N, 3, 8, 8) and the output `out`: its name, type and shape."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info(*out)],
+        [numpy_helper.from_array(np.asarray(values), name) for name, values in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
+
+
+def test_what_the_runtime_makes_something_else_of_is_no_pass(tmp_path: Path) -> None:
+    """OpenVINO loses the lower bound of a 16-bit quantizer, which ONNX Runtime writes in place of a Relu."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["a"]),
+        helper.make_node("QuantizeLinear", ["a", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("MatMul", ["d", "v"], ["y"]),
+    ]
+    scale = {"s": np.float32(1e-4), "z": np.int16(-32768), "w": random(0, 3, 16), "v": random(1, 16, 4)}
+    model = save(tmp_path / "sixteen.onnx", nodes, ("y", TensorProto.FLOAT, ["N", 4]), **scale)
+    [read] = onnxruntime.InferenceSession(model).run(None, {"x": X})
+    [other] = openvino.Core().compile_model(model, "CPU")(X).values()
+    if np.abs(read - other).max() < 0.1 * np.abs(read).max():
+        pytest.skip("this OpenVINO reads it as ONNX Runtime does")
+    arguments = [model, "--target", ATOM, "--data", labelled(tmp_path, other.argmax(1))]
+    found = record(tmp_path, *arguments, exit_code=3)
+    assert "makes something else of this file than ONNX Runtime does" in found["not_measured"]["accuracy"]
+
+
+def test_what_the_runtime_refuses_and_another_runs_fails(tmp_path: Path) -> None:
+    """The user's file is not bad: OpenVINO converts no QLinearConv of signed numbers with a scale a channel."""
+    scales = {name: np.float32(0.05) for name in ("xs", "ys")} | {"ws": np.full(4, 0.01, np.float32)}
+    zeros = {"xz": np.int8(0), "wz": np.zeros(4, np.int8), "yz": np.int8(0)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["q"]),
+        helper.make_node("QLinearConv", ["q", "xs", "xz", "w", "ws", "wz", "ys", "yz"], ["c"]),
+        helper.make_node("DequantizeLinear", ["c", "ys", "yz"], ["y"]),
+    ]
+    weights = (127 * np.clip(random(0, 4, 3, 8, 8), -1, 1)).astype(np.int8)
+    model = save(tmp_path / "q.onnx", nodes, ("y", TensorProto.FLOAT, ["N", 4, 1, 1]), w=weights, **scales, **zeros)
+    found = record(tmp_path, model, "--target", ATOM, "--data", labelled(tmp_path, None), exit_code=1)
+    assert "refuses what ONNX Runtime runs" in found["runtime"]["unreadable"][0]["reason"]
+    assert "export it in another way" in found["advice"]
+
+
+def test_lists_and_text_are_no_answers(tmp_path: Path) -> None:
+    nodes = [helper.make_node("SequenceConstruct", ["x"], ["y"])]
+    model = save(tmp_path / "list.onnx", nodes, ("y", TensorProto.FLOAT, None))
+    listing = onnx.load(model)
+    listing.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None))
+    onnx.save(listing, model)
+    result = check(model, "--target", ATOM, "--data", labelled(tmp_path, None))
+    assert (result.exit_code, "answers no numbers ('y' is no tensor" in result.stderr) == (2, True)

@@ -4,18 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16 import engine
 from pipeline.check.chance import no_better, says_little
 from pipeline.check.check import _scores
 from pipeline.check.difference import NO_NUMBERS, percent
-from pipeline.check.outputs import choose, matching
+from pipeline.check.outputs import choose, classes_of, matching
 from pipeline.check.task import Task, find
 from pipeline.check.verdict import accuracy_drop, changed_answers, difference_percent
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import open_model
+from pipeline.processes.answers import answer
 from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.records.paired import Paired
 from pipeline.records.results import Accuracies, Accuracy
@@ -111,6 +114,25 @@ class TestPlaces:
             found = backend.open_backend({**job, "output": asked}).infer(inputs)
             np.testing.assert_allclose(found, np.concatenate([expected[name] for name in asked], 1), atol=2e-2)
         np.testing.assert_allclose(backend.open_backend(job).infer(inputs), expected["a"], atol=2e-2)
+
+    def test_a_single_sample_needs_no_dimension_of_its_own(self) -> None:
+        row = np.arange(3)
+        assert answer([row], 1, 1).tolist() == [[0, 1, 2]]
+        assert answer([row, row[np.newaxis]], 1, 1).tolist() == [[0, 1, 2, 0, 1, 2]]
+        assert answer([row], 2, 2).shape == (3,)  # which is refused
+
+    def test_the_places_of_the_best_are_classes(self, tmp_path: Path) -> None:
+        network(tmp_path / "m.onnx", ("a", 4, ""))
+        model = onnx.load(tmp_path / "m.onnx")
+        model.graph.initializer.append(numpy_helper.from_array(np.array([3]), "k"))
+        model.graph.node.append(helper.make_node("TopK", ["a", "k"], ["best", "places"]))
+        for name, kind in (("best", TensorProto.FLOAT), ("places", TensorProto.INT64)):
+            model.graph.output.append(helper.make_tensor_value_info(name, kind, ["N", 3]))
+        onnx.save(model, tmp_path / "m.onnx")
+        ends = {end.name: end for end in open_model(tmp_path / "m.onnx").outputs}
+        assert (ends["best"].ending, ends["places"].ending) == ("", "ArgMax")
+        assert (classes_of([ends["best"]], None), classes_of([ends["places"]], None)) == (3, None)
+        assert found("ArgMax", (1,), np.arange(4)).indices
 
     def test_the_emulated_engine_tells_of_the_layers_that_lead_there(self, tmp_path: Path) -> None:
         model = network(tmp_path / "m.onnx", ("a", 4, ""), ("b", 2, ""))

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.formats.model_file import open_model
+from pipeline.formats.readers.onnx import graph as graph_of
+from pipeline.predict.layers import layers_of
 from pipeline.system.errors import BadModel, InputError
 from pipeline.system.files import sha256, write_json
 from runners.contract import model_input
@@ -270,7 +272,7 @@ class TestInput:
             ((1, 3, 16, 16), TensorProto.UINT8, {}, "uint8"),
             ((1, 3), TensorProto.FLOAT, {}, r"the shape \(1, 3\); images need four dimensions"),
             ((1, 3, 8, 16, 16), TensorProto.FLOAT, {}, "four dimensions"),
-            (None, TensorProto.FLOAT, {}, "'shape' of 'type' is required but missing"),
+            (None, TensorProto.FLOAT, {}, "has no shape; images need four dimensions"),
             (("N", 3, "H", "W"), TensorProto.FLOAT, {}, r"\(\?, 3, \?, \?\) takes any height and width; .* --size"),
             ((1, 3, "H", 16), TensorProto.FLOAT, {"size": (8, 8)}, "does not take --size 8x8"),
             (("N", "C", "H", "W"), TensorProto.FLOAT, {"size": (8, 8)}, "leaves the channels open"),
@@ -291,6 +293,44 @@ class TestInput:
         model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, (1, 4)))
         onnx.save(model, file)
         with pytest.raises(InputError, match="2 inputs 'x' 'mask'; it must have one"):
+            open_model(file)
+
+
+class TestWhatOnlyOnnxMinds:
+    def changed(self, *, shapes: bool, order: bool) -> onnx.ModelProto:
+        model = graph()
+        if not shapes:
+            model.graph.output[0].type.tensor_type.ClearField("shape")
+        if not order:
+            nodes = list(model.graph.node)[::-1]
+            del model.graph.node[:]
+            model.graph.node.extend(nodes)
+        return model
+
+    @pytest.mark.parametrize("beside", [False, True])
+    @pytest.mark.parametrize("wanting", [{"shapes": False, "order": True}, {"shapes": True, "order": False}])
+    def test_outputs_without_a_shape_and_nodes_in_any_order(
+        self, file: Path, wanting: dict[str, bool], beside: bool
+    ) -> None:
+        layers = layers_of(graph_of(file))
+        options = {"save_as_external_data": True, "location": "net.data", "size_threshold": 0} if beside else {}
+        onnx.save(self.changed(**wanting), file, **options)
+        [output] = open_model(file).outputs
+        assert (output.name, output.shape) == ("y", (None, 4))
+        assert layers_of(graph_of(file)) == layers
+
+    def test_the_rest_is_checked_all_the_same(self, file: Path) -> None:
+        model = self.changed(shapes=False, order=False)
+        model.graph.node[0].op_type = "Cnov"
+        onnx.save(model, file)
+        with pytest.raises(InputError, match="No Op registered for Cnov"):
+            open_model(file)
+
+    def test_a_circle(self, file: Path) -> None:
+        model = graph()
+        model.graph.node[0].input[0] = "f"
+        onnx.save(model, file)
+        with pytest.raises(InputError, match="not a valid ONNX model"):
             open_model(file)
 
 
@@ -337,6 +377,14 @@ class TestDamagedOnnx:
         onnx.save(model, file)
         with pytest.raises(InputError, match="'t' hold NaN"):
             open_model(file)
+
+    def test_a_mask_may_be_infinite_beside_zeros(self, file: Path) -> None:
+        model = graph()
+        model.graph.initializer.append(
+            numpy_helper.from_array(np.triu(np.full((3, 3), -np.inf, np.float32), 1), "mask")
+        )
+        onnx.save(model, file)
+        assert open_model(file).precision == "fp32"
 
     def test_a_clamp_may_have_an_infinite_bound(self, file: Path) -> None:
         model = graph()

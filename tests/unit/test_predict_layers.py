@@ -19,6 +19,12 @@ def test_operators_without_a_cost(tmp_path: Path) -> None:
     onnx.save(net.model(), tmp_path / "lstm.onnx")
     with pytest.raises(InputError, match="LSTM layers are not predicted"):
         read(tmp_path / "lstm.onnx")
+    model = net.model()
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Gelu", "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(InputError, match=r"com.microsoft.Gelu is no operator of ONNX"):
+        read(tmp_path / "foreign.onnx")
 
 
 def test_a_network_of_views_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from pipeline.cli import cli
 from pipeline.formats.network_file import load
@@ -107,6 +107,26 @@ def test_weights_in_nodes_have_a_shape_however_small(tmp_path: Path) -> None:
     del written.graph.node[: len(stored.graph.node)], written.graph.initializer[:]
     costs = []
     for made in (stored, written):
+        onnx.save(made, tmp_path / "model.onnx")
+        costs.append([(layer.name, layer.macs) for layer in layers_of(load(tmp_path / "model.onnx")) if layer.macs])
+    assert costs[0] == costs[1] != []
+
+
+@pytest.mark.parametrize("kind", ["listed as inputs", "sparse"])
+def test_weights_have_a_shape_however_they_are_stored(kind: str, tmp_path: Path) -> None:
+    """Files of the format's version 3 list their weights as inputs."""
+    plain, stored = network(PLAIN, flat=ints(0, 8, -1)), network(PLAIN, flat=ints(0, 8, -1))
+    if kind == "sparse":
+        weight = stored.graph.initializer.pop(0)
+        values = numpy_helper.from_array(np.ones(1, np.float32), weight.name)
+        sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([3]), "at"), weight.dims)
+        stored.graph.sparse_initializer.append(sparse)
+    else:
+        stored.ir_version = 3
+        for weight in stored.graph.initializer:
+            stored.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    costs = []
+    for made in (plain, stored):
         onnx.save(made, tmp_path / "model.onnx")
         costs.append([(layer.name, layer.macs) for layer in layers_of(load(tmp_path / "model.onnx")) if layer.macs])
     assert costs[0] == costs[1] != []

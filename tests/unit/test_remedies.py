@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.cli import cli
 from pipeline.formats import remedies
@@ -55,6 +55,18 @@ UNREAD = {
     ),
     "GroupNormalization of groups, as ONNX withdrew it": model(
         node("GroupNormalization", "x s b", "y", num_groups=2), opset=18, s=random(3, 2), b=random(4, 2)
+    ),
+    "Pad of some axes": model(
+        node("Pad", "x p v a", "y", mode="constant"), opset=18,
+        p=np.array([1, 2, 0, 1]), v=np.float32(3), a=np.array([-1, 1]),
+    ),
+    "Pad of some axes by reflection": model(
+        helper.make_node("Pad", ["x", "p", "", "a"], ["y"], "pad", mode="reflect"), opset=19,
+        p=np.array([1, 2]), a=np.array([3]),
+    ),
+    "Split into parts of which the last is smaller": model(
+        helper.make_node("Split", ["x"], ["a", "b", "c"], "split", axis=3, num_outputs=3),
+        node("Concat", "c a b", "y", axis=3), opset=18,
     ),
     "ReduceMean": model(node("ReduceMean", "x a", "y", keepdims=0), opset=18, a=np.array([2, 3])),
     "ReduceMax": model(node("ReduceMax", "x a", "y"), opset=20, a=np.array([-1])),
@@ -121,6 +133,19 @@ def test_functions_of_the_file_itself_are_written_out() -> None:
     [unread] = read_by(original, "tensorrt", "8.2.1").unreadable or []
     assert (unread.reason, unread.converted) == ("has no importer for own.Gate", True)
     assert [item.op_type for item in for_tensorrt(original).model.graph.node] == ["HardSigmoid", "Mul"]
+
+
+@pytest.mark.parametrize("places", [[3, 5, 15], [[0, 3, 0, 0], [1, 1, 0, 0], [3, 3, 0, 0]]])
+def test_sparse_weights_are_written_out(places: Any) -> None:
+    original = model(node("Conv", "x w", "y"))
+    values = numpy_helper.from_array(random(0, 3), "w")
+    sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.array(places), "at"), [4, 4, 1, 1])
+    original.graph.sparse_initializer.append(sparse)
+    for runtime in (("tensorrt", "8.2.1"), ("openvino", "2026.4.1")):
+        [unread] = read_by(original, *runtime).unreadable or []
+        assert (unread.node, unread.converted) == ("w", True)
+    found = for_tensorrt(original)
+    assert (len(found.model.graph.sparse_initializer), found.changes[0]) == (0, "1 sparse weights written out")
 
 
 def test_a_newer_onnx_runtime_file_is_lowered_for_the_older_one_and_keeps_its_operators() -> None:

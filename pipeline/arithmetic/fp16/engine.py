@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite
+from pipeline.formats.onnx_file import parsed
 from pipeline.processes.answers import answer
 from pipeline.system.errors import BadModel
 
@@ -42,7 +43,7 @@ def open_backend(job: dict[str, Any]) -> "Fp16Engine":
         InputError: the model cannot be emulated.
     """
     half_sums, outputs = job["accumulate"] == "fp16", job.get("output", ())
-    return engine_of(onnx.load(job["model"]), job["threads"], half_sums=half_sums, outputs=outputs)
+    return engine_of(parsed(job["model"]), job["threads"], half_sums=half_sums, outputs=outputs)
 
 
 def engine_of(model: ModelProto, threads: int, *, half_sums: bool = False, outputs: Sequence[str] = ()) -> "Fp16Engine":

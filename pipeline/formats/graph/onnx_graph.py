@@ -8,6 +8,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from pipeline.formats.graph.graph import Graph, closed
 from pipeline.formats.graph.shapes import shapes
+from pipeline.formats.onnx_file import parsed
 from pipeline.system.errors import BadModel
 
 
@@ -20,7 +21,7 @@ def read_onnx(path: Path, sample_shape: Sequence[int] | None = None) -> Graph:
     if not path.is_file():
         raise BadModel(f"{path}: no such file")
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = parsed(path, weights=False)
     except Exception as error:  # protobuf, ONNX and the file system each raise their own kind
         raise BadModel(f"{path}: not an ONNX file, or cut short") from error
     if not model.graph.node or not model.graph.input:

@@ -76,15 +76,22 @@ def _keep(model: ModelProto, nodes: list[NodeProto]) -> None:
 def _without_weights(model: ModelProto) -> ModelProto:
     """The model with its large constants declared by shape only; they may be hundreds of MB, or in another file."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    bare = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    # Before version 4 of the format, constants had to be listed as inputs; shape inference knows of no others there.
+    bare = ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import, functions=model.functions)
     bare.graph.name = model.graph.name or "graph"
     bare.graph.node.extend(model.graph.node)
+    for node in bare.graph.node:
+        if node.op_type in ("DequantizeLinear", "QuantizeLinear"):
+            node.domain = ""  # ONNX Runtime's own are of the same shape
     bare.graph.input.extend(value for value in model.graph.input if value.name not in constants)
     for tensor in model.graph.initializer:
         if prod(tensor.dims) <= _SHAPE_CONSTANT and tensor.data_location != TensorProto.EXTERNAL:
             bare.graph.initializer.append(tensor)
         else:
             bare.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    for sparse in model.graph.sparse_initializer:
+        values = sparse.values
+        bare.graph.input.append(helper.make_tensor_value_info(values.name, values.data_type, sparse.dims))
     return bare
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pipeline.formats.subgraphs import with_subgraphs
 
 _FOLDER = Path(__file__).parent
+WHOLE_FILE = "the whole file"  # in place of a node's name
 
 
 class _Strict(BaseModel):
@@ -72,6 +73,7 @@ class Knowledge(_Strict):
     """The facts of one data file. Without `operators` the runtime itself tells what it reads, by being run.
 
     `opset` is the newest that the runtime was made for; beyond `newest_opset` or `newest_ir_version` it loads nothing.
+    `sparse_weights` says whether it looks at weights that are stored as a graph's sparse initializers.
     """
 
     title: str
@@ -80,6 +82,7 @@ class Knowledge(_Strict):
     opset: int | None = None
     newest_opset: int | None = None
     newest_ir_version: int | None = None
+    sparse_weights: bool = True
     types: list[str] = []
     operators: list[str] = Field(default=[])
     rules: list[Rule] = []
@@ -111,7 +114,7 @@ def read_by(model: ModelProto, name: str, version: str) -> Reading:
     if known is None:
         return Reading(unreadable=None, notes=[f"what {name} {version} reads of an ONNX file is not known here"])
     opset = opset_of(model)
-    found = list(_too_new(known, model, opset))
+    found = [*_too_new(known, model, opset), *_sparse(known, model)]
     notes = []
     if known.operators:
         found += _wrong_types(known, model)
@@ -153,7 +156,13 @@ def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unread
     for what, found, newest in limits:
         if newest is not None and found > newest:
             reason = f"loads {what} {newest} at most, and this file has {found}: export it with an older one"
-            yield Unreadable(node="the whole file", operator="", reason=reason, converted=True)
+            yield Unreadable(node=WHOLE_FILE, operator="", reason=reason, converted=True)
+
+
+def _sparse(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
+    for tensor in model.graph.sparse_initializer if not known.sparse_weights else ():
+        name = _text(tensor.values.name)
+        yield Unreadable(node=name, operator="", reason="does not look at sparse weights", converted=True)
 
 
 def _wrong_types(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
