@@ -144,7 +144,10 @@ def _misfit(outputs: Sequence[Tensor], shape: Sequence[int], labels: Labels | No
     assert labels is not None
     if labels.ndim == 1:
         return f"{found}; labels need one value a class: give another --output, or judge its values with --task values"
-    return f"{found}, which labels of {labels.shape[1:]} a sample do not fit; give other labels or another --output"
+    more = "give other labels or another --output"
+    if labels.shape[1:] == tuple(shape) and (labels.sum(axis=1) == 1).all():
+        more = "where a 1 marks the class, give its number (argmax), or say --task tags to judge each by itself"
+    return f"{found}, which labels of {labels.shape[1:]} a sample do not fit; {more}"
 
 
 def _check(task: Task, outputs: Sequence[Tensor], shape: Sequence[int], labels: Labels) -> None:

@@ -11,6 +11,10 @@ from typing import NamedTuple
 from pipeline.data.splits import are_parts, differing_classes, split_of
 from pipeline.system.errors import BadData, shown, some
 
+# Where data sets for detection and segmentation keep images, and what belongs to each: the same file names twice.
+PICTURES = {"image", "images", "img", "imgs", "jpegimages", "photos"}
+OF_PICTURES = {"annotation", "annotations", "depth", "gt", "imagesets", "label", "labels", "mask", "masks"}
+OF_PICTURES |= {"segmentation", "segmentationclass", "segmentationobject"}
 # What systems and programs leave in folders, besides names that start with a dot.
 LEFT_BY_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
 
@@ -88,6 +92,7 @@ class _Tree:
         pairs = [(path, name) for name, path in splits.items()] or [(self.source, "")]
         names = {label for folder, split in pairs for label in self._read_classes(folder, split)}
         check_names(names, self.source)
+        self._refuse_pairs(names)
         self.notes += differing_classes((entry.label, entry.split) for entry in self.entries)
         return Found(self.source, self.entries, tuple(sorted(names)), self._notes())
 
@@ -149,6 +154,15 @@ class _Tree:
             raise BadData(
                 f"{self.source}: {some([path.name for path in folders])} are named as parts of one set and hold "
                 "folders, so they are no classes; name them train, val and test, or list the files in a manifest (.csv)"
+            )
+
+    def _refuse_pairs(self, names: set[str]) -> None:
+        """InputError if the folders are those of images and of what belongs to each, instead of classes."""
+        folded = {name.casefold() for name in names}
+        if folded & PICTURES and folded & OF_PICTURES and folded <= PICTURES | OF_PICTURES:
+            raise BadData(
+                f"{self.source}: {some(sorted(names))} are no classes, but images and what belongs to each; give every "
+                "class a folder, or list the images with their classes in a manifest (.csv)"
             )
 
     def _below(self, folder: Path) -> list[Path]:

@@ -8,8 +8,11 @@ from pipeline.system import files
 from pipeline.system.errors import BadData
 
 # What people call these columns, where they have none of the name itself.
-CALLED = {"file": ("filename", "file_name", "image", "path"), "class": ("label", "category")}
-SEPARATORS = ",;\t"  # a spreadsheet writes semicolons where numbers have a decimal comma
+CALLED = {
+    "file": ("filename", "file_name", "filepath", "filepaths", "image", "image_path", "img", "img_path", "path"),
+    "class": ("label", "category", "labels", "class_name"),
+}
+SEPARATORS = ",;\t|"  # a spreadsheet writes semicolons where numbers have a decimal comma
 MOST_HEADER = 1 << 16  # characters
 
 
@@ -31,7 +34,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]
             names = _as_asked([name.strip().lower() for name in reader.fieldnames or []], columns)
             missing = [column for column in columns if column not in names]
             if missing:
-                found = f" and has {', '.join(map(repr, names[:8]))}" if names else ""
+                found = f" and has {', '.join(repr(name[:40]) for name in names[:8])}" if names else ""
                 raise BadData(f"{path}: no column {', '.join(missing)}; it needs {', '.join(columns)}{found}")
             if twice := next((name for name in names if name and names.count(name) > 1), None):
                 raise BadData(f"{path}: the column {twice!r} is there more than once")

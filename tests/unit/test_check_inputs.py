@@ -212,6 +212,17 @@ class TestPlainFolder:
         with pytest.raises(InputError, match=words):
             open_(tree / "red", classes=3, labels=tmp_path / "labels.npy")
 
+    @pytest.mark.parametrize(
+        ("text", "words"), [("0.0\n2.0\n1\n0", None), ("0\n1\n2\ncat", "'cat' is none"), ("1e9", "'1e9'")]
+    )
+    def test_labels_that_tables_write(self, tree: Path, tmp_path: Path, text: str, words: str | None) -> None:
+        (tmp_path / "labels.txt").write_text(text)
+        if words is None:
+            assert open_(tree / "red", labels=tmp_path / "labels.txt").labels.tolist() == [0, 2, 1, 0]  # type: ignore[union-attr]
+        else:
+            with pytest.raises(InputError, match=f"one whole number a line, and {words}"):
+                open_(tree / "red", labels=tmp_path / "labels.txt")
+
     @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00\xff\xff{", b"PK\x03\x04", b"\x93NUMPY\x09\x00v"])
     def test_labels_that_are_no_file_of_labels(self, tree: Path, tmp_path: Path, content: bytes) -> None:
         for name in ("labels.npy", "missing.npy"):

@@ -128,6 +128,12 @@ class TestSplits:
         tree(*tops)
         refused("are named as parts of one set and hold folders, so they are no classes; name them train, val and test")
 
+    @pytest.mark.parametrize("pair", [("images", "masks"), ("JPEGImages", "SegmentationClass", "Annotations")])
+    @pytest.mark.parametrize("tops", [(), ("train", "valid")])
+    def test_images_and_what_belongs_to_each_are_no_classes(self, pair: tuple[str, ...], tops: tuple[str, ...]) -> None:
+        tree(*tops, classes=pair)
+        refused("are no classes, but images and what belongs to each; give every class a folder")
+
     def test_classes_may_have_such_names_or_folders(self) -> None:
         plant(*(f"{name}/{index}.png" for name in ("fold1", "fold2") for index in range(8)))
         assert {sample.label for sample in imported().samples} == {"fold1", "fold2"}
@@ -288,7 +294,7 @@ class TestTables:
         [
             ("file,class\ncat/0.png,stra\xdfe\n".encode("cp1252"), r"is no UTF-8 text \(byte 0xdf\); save it as"),
             ("file,class\ncat/0.png,cat\n".encode("utf-16"), "is no UTF-8 text"),
-            ("file|class\ncat/0.png|cat\n", "no column class|no column file"),
+            ("file~class\ncat/0.png~cat\n", "no column class|no column file"),
             ("file,class\ncat/0, or so.png,cat\n", "line 2 has too many columns"),
             ("file,class,Class \ncat/0.png,cat,dog\n", "'class' is there more than once"),
             ("file,class\ncat/0.png,cat\ncat/0.png,dog\n", "'cat/0.png' is 'dog' here and 'cat' in another line"),
@@ -304,13 +310,33 @@ class TestTables:
     def test_tables_that_are_not_clear(self, text: str | bytes, words: str) -> None:
         refused(words, self.table(text))
 
+    @pytest.mark.parametrize("name", ["set", "data set", "Subset"])
+    def test_a_column_of_splits_is_one_whatever_its_name(self, name: str) -> None:
+        rows = [f"{label}/{n}.png,{label},{'TRAIN' if n else 'test'}" for label in CLASSES for n in range(4)]
+        source = self.table("\n".join([f"file,class,{name}", *rows, "owl/3.png,owl,"]))
+        found = check(source)
+        assert len(found) == 3
+        assert f"the column {name.lower()} says the splits" in found.notes
+        assert Counter(sample.split for sample in imported(source).samples)["test"] == 3
+
+    def test_paths_of_another_system_and_of_this_one(self) -> None:
+        files = [(label, n) for label in CLASSES for n in range(4)]
+        source = self.table("\n".join(["file|class", *(f"{label}\\{n}.png|{label}" for label, n in files)]))
+        assert (len(check(source)), len(imported(source).samples)) == (12, 12)
+        assert "backslashes in paths are read as slashes" in check(source).notes
+        here = source.parent.absolute()
+        assert (
+            len(check(self.table("\n".join(["filepaths,labels", *(f"{here}/{a}/{n}.png,{a}" for a, n in files)]))))
+            == 12
+        )
+
     def test_a_file_named_twice_is_said(self) -> None:
         rows = "".join(f"{label}/{n}.png,{label}\n" for label in CLASSES for n in range(4))
         table = self.table(f"file,class\n{rows}cat/0.png,cat\n")
         assert "rows that name a file once more, which counts again (1)" in check(table).notes
 
     def test_a_table_whose_files_are_missing_says_why_nothing_is_left(self) -> None:
-        table = self.table("file,class\ncat\\0.png,cat\ndog\\0.png,dog\n")
+        table = self.table("file,class\ncat/90.png,cat\ndog/90.png,dog\n")
         refused(r"2 files cannot be used, such as photos/cat.*: cannot be read", table, imported)
 
 

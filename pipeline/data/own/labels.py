@@ -28,7 +28,8 @@ def class_indices(listing: Listing, labels: Path | None, classes: int | None) ->
         order = _order(listing, labels, classes)
         unknown = next((name for name in listing.classes if name not in order), None)
         if unknown is not None:
-            raise BadData(f"{labels}: the class {unknown!r} of {listing.folder} is not named, or more than once")
+            said = f"; its first line is {next(iter(order))[:40]!r}" if labels and order else ""
+            raise BadData(f"{labels}: the class {unknown!r} of {listing.folder} is not named, or more than once{said}")
         return np.array([order[name] for name in listing.classes], np.int64)
     if listing.indices is not None:
         if labels is not None:
@@ -60,10 +61,7 @@ def checked(values: list[str] | NDArray[Any], count: int, classes: int | None, w
         InputError: they are not integers, not `count`, or outside 0 to `classes` - 1.
     """
     if isinstance(values, list):
-        try:
-            values = np.array([int(value) for value in values], np.int64)
-        except (ValueError, OverflowError) as error:
-            raise BadData(f"{where}: labels must be class indices, one whole number a line ({error})") from error
+        values = np.array([_index(value, where) for value in values], np.int64)
     if not 1 <= values.ndim <= MOST_DIMENSIONS or values.dtype.kind not in "iu":
         found = f"{values.dtype} of shape {values.shape}"
         raise BadData(f"{where}: labels must be one integer per sample, the index of its class; found {found}")
@@ -76,6 +74,14 @@ def checked(values: list[str] | NDArray[Any], count: int, classes: int | None, w
         raise BadData(f"{where}: label {values[tuple(outside[0])]} of sample {sample} is outside {range_}")
     indices: NDArray[np.int64] = values.astype(np.int64)
     return indices
+
+
+def _index(text: str, where: object) -> int:
+    """A whole number, which tables may write as 3.0."""
+    number = text.removesuffix(".0")
+    if not number.removeprefix("-").isdecimal() or len(number) > 18:
+        raise BadData(f"{where}: labels must be class indices, one whole number a line, and {text[:40]!r} is none")
+    return int(number)
 
 
 def _order(listing: Listing, labels: Path | None, classes: int | None) -> dict[str, int]:

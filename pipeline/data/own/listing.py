@@ -68,7 +68,7 @@ def list_manifest(manifest: Path, folder: Path, labelled: bool = True) -> Listin
         raise BadData(f"{manifest}: no column class or class_index; it needs one of them and the column file")
     found = read_manifest(manifest, folder, column)
     for line, entry in enumerate(found.entries, start=2):
-        _check_inside(entry.file, f"{manifest}: line {line}")
+        _check_inside(entry.file, folder, f"{manifest}: line {line}")
     return _listing(found, manifest, column)
 
 
@@ -95,7 +95,8 @@ def _listing(found: Found, source: Path, column: str | None) -> Listing:
     )
 
 
-def _check_inside(file: str, where: str) -> None:
+def _check_inside(file: str, folder: Path, where: str) -> None:
     path = PurePosixPath(file)
-    if not file or "\0" in file or path.is_absolute() or ".." in path.parts:
+    outside = path.is_absolute() and not path.is_relative_to(folder.absolute())
+    if not file or "\0" in file or outside or ".." in path.parts:
         raise BadData(f"{where}: {file!r} is not a path inside the manifest's folder; move the file there")
