@@ -35,18 +35,12 @@ def unknown_to(error: RefusedByRuntime, model: ModelFile, target: Target) -> Rea
     found = next((found for pattern in _UNKNOWN if (found := pattern.search(error.said))), None)
     if found is None or known.judged_by != "running it":
         return None
-    file = onnx.load(model.path, load_external_data=False)
-    written_out = {f"{function.domain}.{function.name}" for function in file.functions}
+    graph = onnx.load(model.path, load_external_data=False).graph
     return Reading(
         unreadable=[
-            Unreadable(
-                node=node.name or node.output[0],
-                operator=operator,
-                reason=f"has no {operator}",
-                converted=operator in written_out,
-            )
+            Unreadable(node=node.name or node.output[0], operator=operator, reason=f"has no {operator}")
             for operator in found[1].replace(":", ".").split(", ")
-            for part in with_subgraphs([file.graph])
+            for part in with_subgraphs([graph])
             for node in part.node
             if operator in (node.op_type, f"{node.domain}.{node.op_type}")
         ]

@@ -10,6 +10,7 @@ import onnx
 from pipeline.arithmetic import kinds
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
+from pipeline.formats.modern import modern
 from pipeline.formats.onnx_file import parsed
 from pipeline.predict.patience import most_cpu_s
 from pipeline.processes.apart import done_apart
@@ -68,7 +69,7 @@ def compress_file(
 
 
 def _compressed(folder: Path, model: ModelFile, method: PostTraining, target: Target, samples: Samples) -> None:
-    graph = parsed(model.path)
+    graph = modern(parsed(model.path))
     runtime = target.runtime
     if runtimes.read_by(graph, runtime.name, runtime.version).unreadable:
         from pipeline.formats.remedies import remedied
@@ -78,6 +79,8 @@ def _compressed(folder: Path, model: ModelFile, method: PostTraining, target: Ta
         compressed = _COMPRESS[method](graph, samples, target)
     except Refused as error:  # by a step that knows no file
         raise Refused(f"{model.path}: {error}") from error
+    except BadModel as error:  # by the target's arithmetic, which knows no file either
+        raise BadModel(f"{model.path}: cannot be compressed to {method.upper()} here: {error}") from error
     except InputError:
         raise
     except Exception as error:  # NNCF, ONNX Runtime and OpenVINO each raise their own kinds

@@ -6,6 +6,25 @@ import onnxslim
 from pipeline.formats import node_names
 
 
+def slim(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What onnxslim makes of a model, by no other shapes than those that follow from its inputs.
+
+    What files say of the shapes in between may be stale, and what onnxslim works out is wrong for uneven splits.
+    Runtimes believe neither. Raises whatever onnxslim does.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    slimmed: onnx.ModelProto = onnxslim.slim(_without_shapes(copy))
+    return onnx.shape_inference.infer_shapes(_without_shapes(slimmed))
+
+
+def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return model
+
+
 def folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy with constants calculated and batch normalisations and constant factors merged into convolutions.
 
@@ -16,7 +35,7 @@ def folded(model: onnx.ModelProto) -> onnx.ModelProto:
     node_names.complete(copy)
     makers = {output: node for node in copy.graph.node for output in node.output}
     try:
-        slimmed: onnx.ModelProto = onnxslim.slim(copy)
+        slimmed = slim(copy)
     except Exception:  # its own kinds share no base; OpenVINO may fold it all the same
         return copy
     taken = {node.name for node in slimmed.graph.node}

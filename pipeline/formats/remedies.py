@@ -9,6 +9,7 @@ import onnx.inliner
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from pipeline.formats.decompose import decomposed
+from pipeline.formats.folding import slim
 from pipeline.formats.runtimes import Knowledge, knowledge, opset_of, read_by, words
 from pipeline.system.errors import BadModel, Refused, reason
 
@@ -41,8 +42,6 @@ def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[
             else.
         BadModel: the model cannot be run here.
     """
-    import onnxslim
-
     known = knowledge(name, version)
     if known is None:
         raise Refused(f"what {name} {version} reads is not known here, so nothing can be rewritten for it")
@@ -52,10 +51,10 @@ def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[
     simple, counts = decomposed(whole, known)
     changes = sizes + sparse + [f"{count} {op} written in simpler operators" for op, count in counts.items()]
     try:
-        slim: ModelProto = onnxslim.slim(simple)
+        slimmed = slim(simple)
     except Exception as error:  # onnxslim's exception types share no base
         raise Refused(f"the graph cannot be simplified: {' '.join(str(error).split())[:200]}") from error
-    result = onnx.shape_inference.infer_shapes(_lowered(slim, known))
+    result = onnx.shape_inference.infer_shapes(_lowered(slimmed, known))
     if opset_of(result) != opset_of(model):
         changes.append(f"opset {opset_of(model)} lowered to {opset_of(result)}")
     if known.newest_ir_version and result.ir_version > known.newest_ir_version:

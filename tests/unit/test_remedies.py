@@ -11,7 +11,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.cli import cli
 from pipeline.formats import remedies
+from pipeline.formats.folding import slim
 from pipeline.formats.model_file import open_model
+from pipeline.formats.modern import modern
 from pipeline.formats.remedies import Remedied, remedied
 from pipeline.formats.runtimes import opset_of, read_by
 from pipeline.system.errors import InputError
@@ -132,6 +134,8 @@ def test_functions_of_the_file_itself_are_written_out() -> None:
     original.opset_import.append(helper.make_opsetid("own", 1))
     [unread] = read_by(original, "tensorrt", "8.2.1").unreadable or []
     assert (unread.reason, unread.converted) == ("has no importer for own.Gate", True)
+    [unread] = read_by(original, "openvino", "2026.4.1").unreadable or []
+    assert (unread.reason, unread.converted) == ("has no own.Gate", True)
     assert [item.op_type for item in for_tensorrt(original).model.graph.node] == ["HardSigmoid", "Mul"]
 
 
@@ -146,6 +150,32 @@ def test_sparse_weights_are_written_out(places: Any) -> None:
         assert (unread.node, unread.converted) == ("w", True)
     found = for_tensorrt(original)
     assert (len(found.model.graph.sparse_initializer), found.changes[0]) == (0, "1 sparse weights written out")
+
+
+def test_an_old_file_is_one_of_today() -> None:
+    """Files of the format's version 3 list their weights as inputs, and say by attributes what is given now."""
+    x = random(0, 2, *SAMPLE)
+    nodes = [node("Mul", "x w", "a"), node("Clip", "a", "b", min=-0.5, max=0.5), node("Squeeze", "b", "y", axes=[0])]
+    old = model(*nodes, opset=8, shape=(1, *SAMPLE), w=random(1, 4, 1, 1))
+    old.ir_version = 3
+    old.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 1, 1]))
+    found = modern(old)
+    assert (opset_of(found), [value.name for value in found.graph.input]) == (13, ["x"])
+    np.testing.assert_array_equal(calculated(found, x[:1]), calculated(old, x[:1]))
+    newer = model(node("Gelu", "x", "y"), opset=20)
+    assert opset_of(modern(newer)) == 20
+
+
+def test_a_graph_is_simplified_by_shapes_that_are_so() -> None:
+    """Files keep stale ones, and onnxslim gets those of an uneven split wrong."""
+    split = helper.make_node("Split", ["x"], ["a", "b", "c"], "split", axis=3, num_outputs=3)
+    original = model(split, node("Concat", "c a b", "y", axis=3), opset=18)
+    original.graph.value_info.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, [1, 99]))
+    original.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 6, 6]))
+    slimmed = slim(original)
+    assert [dim.dim_value for dim in slimmed.graph.output[0].type.tensor_type.shape.dim[1:]] == list(SAMPLE)
+    x = random(0, 2, *SAMPLE)
+    np.testing.assert_array_equal(calculated(slimmed, x), calculated(original, x))
 
 
 def test_a_newer_onnx_runtime_file_is_lowered_for_the_older_one_and_keeps_its_operators() -> None:

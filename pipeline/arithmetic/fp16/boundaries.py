@@ -26,9 +26,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxslim
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from pipeline.formats.folding import slim
 from pipeline.system.errors import BadModel
 
 SUMS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
@@ -100,11 +100,8 @@ def simplified(model: ModelProto) -> ModelProto:
         InputError: as `rewrite`.
     """
     _refuse(model)
-    copy = ModelProto()
-    copy.CopyFrom(model)
     try:
-        slimmed: ModelProto = onnxslim.slim(copy)
-        return onnx.shape_inference.infer_shapes(slimmed, check_type=True, strict_mode=True, data_prop=True)
+        return onnx.shape_inference.infer_shapes(slim(model), check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # onnxslim's and onnx's own exception types share no base
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadModel(f"the graph cannot be simplified: {reason}") from error

@@ -73,7 +73,8 @@ class Knowledge(_Strict):
     """The facts of one data file. Without `operators` the runtime itself tells what it reads, by being run.
 
     `opset` is the newest that the runtime was made for; beyond `newest_opset` or `newest_ir_version` it loads nothing.
-    `sparse_weights` says whether it looks at weights that are stored as a graph's sparse initializers.
+    `functions` says whether it looks into those of the file itself, `sparse_weights` whether it looks at a graph's
+    sparse initializers.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Knowledge(_Strict):
     opset: int | None = None
     newest_opset: int | None = None
     newest_ir_version: int | None = None
+    functions: bool = True
     sparse_weights: bool = True
     types: list[str] = []
     operators: list[str] = Field(default=[])
@@ -114,7 +116,7 @@ def read_by(model: ModelProto, name: str, version: str) -> Reading:
     if known is None:
         return Reading(unreadable=None, notes=[f"what {name} {version} reads of an ONNX file is not known here"])
     opset = opset_of(model)
-    found = [*_too_new(known, model, opset), *_sparse(known, model)]
+    found = [*_too_new(known, model, opset), *_kept_otherwise(known, model)]
     notes = []
     if known.operators:
         found += _wrong_types(known, model)
@@ -159,7 +161,11 @@ def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unread
             yield Unreadable(node=WHOLE_FILE, operator="", reason=reason, converted=True)
 
 
-def _sparse(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
+def _kept_otherwise(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
+    """What is not where a runtime looks that does not look everywhere: in functions, or in sparse initializers."""
+    for function in model.functions if not known.functions else ():
+        name = f"{_text(function.domain)}.{_text(function.name)}"
+        yield Unreadable(node=name, operator=name, reason=f"has no {name}", converted=True)
     for tensor in model.graph.sparse_initializer if not known.sparse_weights else ():
         name = _text(tensor.values.name)
         yield Unreadable(node=name, operator="", reason="does not look at sparse weights", converted=True)
