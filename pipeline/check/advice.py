@@ -25,14 +25,14 @@ def advise(
     reading: Reading | None = None,
     not_measured: Mapping[str, str] = MappingProxyType({}),
     network_share: float | None = None,
-    misread: str | None = None,
+    doubted: str | None = None,
 ) -> str:
     """What would help most.
 
     `layers` comes with the costliest first. `lost` says where the loss is; without it, it is the target's. `undecided`
     is why the answers got no verdict, `reading` what the target's runtime makes of the file; `not_measured` has the
-    reasons of what lacks, `network_share` is the prediction's. `misread` says that the runtime calculates something
-    else than the file means, which is then what is lost by.
+    reasons of what lacks, `network_share` is the prediction's. `doubted` is why neither the file nor the target's
+    arithmetic is known to lose it.
     """
     failed = {check.name for check in checks if check.verdict == "fail"}
     if "proof" in failed and "unreadable_nodes" not in failed:
@@ -44,7 +44,7 @@ def advise(
     if reading is not None and "unreadable_nodes" in failed:
         advice.append(remedy(reading, target))
     if failed - {"frames_per_s", "unreadable_nodes"}:
-        advice.append(f"{misread}." if misread else _accuracy(layers, target, precision, lost or Losses(unit="points")))
+        advice.append(f"{doubted}." if doubted else _accuracy(layers, target, precision, lost or Losses(unit="points")))
     for check in checks:
         if check.name == "frames_per_s" and check.verdict == "fail" and check.value is not None:
             advice.append(_faster(check.limit, network_share))

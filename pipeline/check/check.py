@@ -15,7 +15,7 @@ from pipeline.check.losses import losses
 from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
-from pipeline.check.second_opinion import otherwise, runs
+from pipeline.check.second_opinion import Opinion, opinion, runs
 from pipeline.check.task import VOID, Name, Task, find
 from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
@@ -132,9 +132,10 @@ def check(
     if max_difference_percent is not None:
         far, doubt = (None, None) if random else verdict.difference_percent(answers, original)
         apart, reason = (far, max_difference_percent), reason or doubt
-    misread = None if random else otherwise(model, target, precision, samples, shape, names, emulation.host)
-    if misread and reference is None:  # what it loses was held against the same runtime's answers
-        value, reason = (value if value is not None and value > max_drop_points else None), misread
+    second = Opinion() if random else opinion(model, target, precision, samples, shape, names, emulation.host)
+    # What it loses was held against the same runtime's answers where there is no reference.
+    if doubted := second.mixed or (second.misread if reference is None else None):
+        value, reason = (value if value is not None and value > max_drop_points else None), doubted
         apart = (None, apart[1]) if apart else None
     held = Value(value, interval=changed.interval(confidence or CONFIDENCE) if changed and value is not None else None)
     first = None if apart and found.name == "values" else (quantity, held, max_drop_points)
@@ -172,7 +173,18 @@ def check(
         advice=" ".join(
             [
                 *left_in_float(emulation, precision, target),
-                advise(checks, layers, target, precision, lost, reason, reading, not_measured, slow, misread),
+                advise(
+                    checks,
+                    layers,
+                    target,
+                    precision,
+                    lost,
+                    reason,
+                    reading,
+                    not_measured,
+                    slow,
+                    second.mixed or second.misread,
+                ),
             ]
         ),
         accuracy=scores.accuracy,
