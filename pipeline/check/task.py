@@ -145,7 +145,7 @@ def _misfit(outputs: Sequence[Tensor], shape: Sequence[int], labels: Labels | No
     if labels.ndim == 1:
         return f"{found}; labels need one value a class: give another --output, or judge its values with --task values"
     more = "give other labels or another --output"
-    if labels.shape[1:] == tuple(shape) and (labels.sum(axis=1) == 1).all():
+    if labels.shape[1:] == tuple(shape) and labels.max(initial=0) <= 1:
         more = "where a 1 marks the class, give its number (argmax), or say --task tags to judge each by itself"
     return f"{found}, which labels of {labels.shape[1:]} a sample do not fit; {more}"
 

@@ -12,12 +12,14 @@ from typing import Any
 
 from pipeline.system.errors import BadData, InputError
 
+SHORT = 50  # characters of a name that is made longer for a while, which takes 255 bytes at most
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:SHORT]}.")
     os.close(handle)
     temporary = Path(name)
     try:
@@ -32,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:SHORT]}."))
     made, old = scratch / "new", scratch / "old"
     made.mkdir()
     try:
@@ -83,6 +85,10 @@ def check_writable(path: Path, *sources: Path | None) -> None:
         raise InputError(f"{path}: is to be read; name another file to write")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: no permission to write in {folder}")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # some file systems permit what they do not do
+    except OSError as error:
+        raise InputError(f"{path}: no file can be written in {folder} ({error.strerror or error})") from error
 
 
 def check_json(path: Path, *sources: Path | None) -> None:

@@ -97,7 +97,7 @@ class Output:
         place = self.path.resolve()
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+            scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name[: files.SHORT]}."))
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
         made, old = scratch / "new", scratch / "old"

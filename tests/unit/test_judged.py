@@ -188,7 +188,8 @@ class TestAsWhat:
         [
             ("", (1,), np.zeros(3, np.int64), None, "one value a class"),
             ("", (4, 8, 8), np.zeros(3, np.int64), None, "--task values"),
-            ("", (3,), np.zeros((5, 3), np.int64), None, r"labels of \(3,\) a sample do not fit"),
+            ("", (3,), np.full((5, 3), 2), None, r"labels of \(3,\) a sample do not fit; give other labels"),
+            ("", (3,), np.eye(3, dtype=np.int64), None, r"do not fit; where a 1 marks the class, give its number"),
             ("", (4, 8, 8), np.zeros((5, 7, 8), np.int64), None, r"labels of \(7, 8\) a sample do not fit"),
             ("", (4, 8, 8), np.full((5, 8, 8), 4), None, "a label is 4, but 'y' knows the classes 0 to 3"),
             ("", (4, 8, 8), np.full((5, 8, 8), 255), None, "every pixel is labelled 255"),

@@ -224,6 +224,21 @@ def test_runs_that_do_not_see_each_other_s_lock_leave_one_whole_folder(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["x" * 250, "\N{PIG}" * 63])
+def test_names_as_long_as_they_may_be_are_written(tmp_path: Path, name: str) -> None:
+    files.check_writable(tmp_path / name)
+    files.write_json(tmp_path / name, {})
+    with Output(tmp_path / f"{name}2", "edgeproof test").replaced() as folder:
+        (folder / "model.onnx").write_text("weights")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}2"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_place_that_permits_files_and_takes_none() -> None:
+    with pytest.raises(InputError, match=r"no (file can be written|permission to write) in /proc"):
+        files.check_writable(Path("/proc/new.json"))
+
+
 def test_a_file_to_write_is_never_one_to_read_nor_a_device(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_text("weights")
     (tmp_path / "link.json").symlink_to(tmp_path / "net.onnx")
