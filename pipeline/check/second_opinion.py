@@ -70,7 +70,7 @@ def opinion(
         misread=None
         if off is None or off <= most or mixed
         else f"{title_of(target)} makes something else of this file than ONNX Runtime does ({off:.0f} % apart on "
-        f"{len(found)} samples): export it in another way, and give the original as --reference",
+        f"{len(found)} samples): export it in another way, and hold it against its original",
         mixed=f"what a sample is answered depends on chance or on what else is in its batch of {shape[0]} "
         f"({far:.0f} % apart): look for an operator over the first axis, or one that is random"
         if mixed

@@ -113,9 +113,13 @@ def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(
 
 def test_what_qemu_answered_is_kept(model: Path, found: Emulation, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_audits_in(model.parent, monkeypatch)
-    monkeypatch.setattr(emulators, "launcher", lambda name: ["/nowhere/qemu"])
+    command = emulators.launcher("denverton")
+    nowhere = ["/nowhere/" + Path(command[0]).name, *command[1:]]
+    monkeypatch.setattr(emulators, "launcher", lambda name: nowhere)
     again = emulated(model)
     assert again.audit == found.audit
+    monkeypatch.setattr(emulators, "launcher", lambda name: [*nowhere[:-2], "another-cpu", nowhere[-1]])
+    assert emulated(model).grade == "not_measured"
 
 
 def test_without_qemu_the_result_is_unaudited_and_says_how_to_get_it(
