@@ -6,7 +6,7 @@
     over_ssh.py          a board over SSH, by labgrid
     on_this_machine.py   this machine, as it is or as a target that is not there
     recorded_boards.py   what /sys and /proc show on such a target
-    patience.py          a power cycle and a second try
+    second_chance.py     a power cycle and a second try
     kit.py               programs, bundles and files on a board
     past.py              what the golden bundle showed on a board before
     presence.py          does it answer, and is it well?

@@ -7,7 +7,7 @@ writes `labels/segments.csv` (which track shows what, from which frame to which)
 import csv
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,18 +139,6 @@ def make_sheets(clip: Path, out: Path, stride: int = 5) -> int:
 
 def _output(out: Path) -> Output:
     return Output(out, "edgeproof data sheets")
-
-
-def region_tiles(clip: Path, regions: Iterable[Region], captions: Iterable[str]) -> list[Image]:
-    """The tile of each given region, in the order given. Raises InputError."""
-    wanted = defaultdict(list)
-    for index, (region, caption) in enumerate(zip(regions, captions, strict=True)):
-        wanted[region.frame].append((index, region.box, caption))
-    tiles = {}
-    for number, frame in enumerate(read_frames(clip)):
-        for index, box, caption in wanted[number]:
-            tiles[index] = tile(frame, box, caption)
-    return [tiles[index] for index in sorted(tiles)]
 
 
 def tile(frame: Image, box: Box, caption: str) -> Image:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.project import layout
+from pipeline.project.candidate import weights_of
 from pipeline.release.choosing import Chosen, choose
 from pipeline.release.expected import expected
 from pipeline.release.inventory import bill, notice
@@ -220,8 +221,7 @@ def predicate(chosen: Chosen, evidence: bytes) -> dict[str, Any]:
 def _check_files(chosen: Chosen, packed: Path) -> None:
     """The records must be about the very files that are released, and about the data set that is here."""
     result, file = chosen.result, chosen.candidate.loaded_by(chosen.target.runtime.name)
-    weights = file.with_suffix(".bin") if file.suffix == ".xml" else file
-    samples = layout.DATASET / "samples.csv"
+    weights, samples = weights_of(file), layout.DATASET / "samples.csv"
     for needed in (packed, weights, samples):
         if not needed.is_file():
             raise Missing(f"{needed} not found: run `dvc repro`")

@@ -94,6 +94,8 @@ def _check(config: Config) -> None:
             raise ValueError("{}: give a URL that starts with https://, http:// or file://".format(key))
     if config.window is not None and not WINDOW.fullmatch(config.window):
         raise ValueError('window: give two times, as in "01:00-05:00"')
+    if config.window is not None and len(set(config.window.split("-"))) == 1:
+        raise ValueError("window: begins and ends at the same time, so it never opens; leave it out for all day")
     if not 1 <= config.interval_minutes <= 7 * 24 * 60 or not 0 <= config.trial_minutes <= 24 * 60:
         raise ValueError("interval_minutes must be 1 minute to 7 days, trial_minutes at most a day")
     if config.kib_per_second is not None and config.kib_per_second < LEAST_KIB:

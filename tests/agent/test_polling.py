@@ -164,6 +164,7 @@ def test_the_docs_name_each_setting_with_its_default(page: str, settings: Any) -
         ({"target": "../x"}, "target: give letters"),
         ({"metadata_url": "ftp://x"}, "metadata_url: give a URL"),
         ({"window": "1-5"}, "window: give two times"),
+        ({"window": "02:00-02:00"}, "window: begins and ends at the same time"),
         ({"interval_minutes": 0}, "interval_minutes must be"),
         ({"kib_per_second": 1}, "kib_per_second: give at least 8"),
         ({"kib_per_second": "all"}, "kib_per_second is of another kind"),

@@ -87,14 +87,6 @@ def test_more_tiles_than_fit_make_more_sheets(tmp_path: Path) -> None:
     assert size(tmp_path / "sheet_001.png") == (6, 4 * sheets.COLUMNS)
 
 
-def test_region_tiles_come_in_the_order_asked_for(clip: Path, walk: list[Region]) -> None:
-    last, first = sheets.region_tiles(clip, [walk[-1], walk[0]], ["b", "a"])
-    assert first.shape == (sheets.TILE + sheets.CAPTION, sheets.TILE, 3)
-    expected = sheets.region_tiles(clip, [walk[0], walk[-1]], ["a", "b"])
-    assert np.array_equal(first, expected[0])
-    assert np.array_equal(last, expected[1])
-
-
 def test_missing_clip_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found"):
         next(sheets.tracked_regions(tmp_path / "none.avi"))
