@@ -28,6 +28,7 @@ from pipeline.records.targets import load_target
 from pipeline.report.collect import collect
 from pipeline.system.errors import InputError
 from runners.contract.loop_figures import PARTS, LoopFigures, Part
+from tests import without_xdist
 from tests.stages.conftest import made, run
 from tests.tiny_candidate import clip
 
@@ -169,7 +170,7 @@ def suite(project: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pipeline.device.plugin"]
     command += [str(CODE / "tests/device"), "--board", "emulated-atom-x5-e3940", "--candidate", NAME]
     command += ["--speed-seconds", "0.5", "--power-seconds", "0.5", "--benchmark-json", "numbers.json"]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+    return subprocess.run(command, cwd=project, env=without_xdist.environment(), capture_output=True, text=True)
 
 
 def test_a_parcel_has_all_that_a_board_s_job_needs_and_the_base(

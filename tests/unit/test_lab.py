@@ -1,7 +1,6 @@
 """Boards in a lab: their files, programs with a time, what lies on them, a second try, and how they are."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pipeline.boards.second_chance import Patient
 from pipeline.cli import cli
 from pipeline.records.targets import load_target, target_names
 from pipeline.system.errors import InputError
+from tests import without_xdist
 from tests.waiting import has_ended
 
 REPOSITORY = Path(__file__).parents[2]
@@ -186,8 +186,7 @@ def test_a_board_is_sick_since_it_was_first_found_so_until_it_is_sound_again(boa
 def suite(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-p", "pipeline.device.plugin", "tests/device", *options]
-    environment = {**os.environ, "EDGEPROOF_CACHE": str(tmp_path / "cache")}
-    environment.pop("PYTEST_XDIST_WORKER", None)
+    environment = {**without_xdist.environment(), "EDGEPROOF_CACHE": str(tmp_path / "cache")}
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
 
 

@@ -1,7 +1,6 @@
 """A board over SSH: a real sshd on the loopback, another user, another folder, another Python."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pipeline.device.on_board import OnBoard
 from pipeline.device.session import Session
 from pipeline.records.gates import Gates
 from pipeline.records.targets import load_target
+from tests import without_xdist
 from tests.loopback_board import Loopback, loopback
 from tests.old_python import python_3_6
 from tests.tiny_candidate import clip, tiny_candidate
@@ -136,12 +136,10 @@ def test_a_board_that_stays_away_is_away_in_bounded_time(
     assert asked.exit_code == 3, asked.output
     assert "loopback is away" in asked.output
     assert json.loads(record.read_text())["verdict"] == "not_measured"
-    # Not one of the processes that the tests themselves run in, in which pytest-benchmark measures nothing.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         [*command, "tests/device", "--board", str(board.file), "--candidate", str(candidate),
          "--benchmark-json", str(board.folder / "numbers.json")],
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True,
+        cwd=REPOSITORY, env=without_xdist.environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 3, done.stdout + done.stderr
     assert "8 skipped" in done.stdout

@@ -13,6 +13,7 @@ import yaml
 from act import REPOSITORY, STANDINS, TOOLS, Machine, Run, clock_stages
 
 from pipeline.system import cache
+from tests import without_xdist
 from tests.conftest import write_images
 
 RECIPES = {"fp32": [], "int8": [{"quantize": {"calibration_samples": 16}}]}
@@ -100,7 +101,7 @@ def shrink(path: Path) -> None:
 def environment(folder: Path) -> dict[str, str]:
     """The variables that project and jobs run with: nothing of this user's settings, all that is kept in `folder`."""
     return {
-        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        **{name: value for name, value in without_xdist.environment().items() if name != "PYTHONDONTWRITEBYTECODE"},
         "PATH": f"{STANDINS / 'bin'}:{TOOLS}:{os.environ['PATH']}",
         "PYTHONPATH": ".",  # `edgeproof` is installed from another checkout
         "OMP_NUM_THREADS": "1",  # jobs run side by side
