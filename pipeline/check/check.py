@@ -1,7 +1,6 @@
 """`edgeproof check`: anyone's model file, on this machine and as a target calculates, with nothing else needed."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,20 @@ from pipeline.check.advice import advise
 from pipeline.check.difference import difference, percent
 from pipeline.check.left_in_float import left_in_float
 from pipeline.check.losses import losses
+from pipeline.check.original import answers_of
 from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
 from pipeline.check.second_opinion import Opinion, opinion, runs
 from pipeline.check.task import VOID, Name, Task, find
 from pipeline.data.own import LabelledSamples
-from pipeline.formats import readers
-from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.predict.frame import unknown
 from pipeline.processes import host
-from pipeline.processes.child import Place, run
 from pipeline.processes.failures import RefusedByRuntime
+from pipeline.processes.samples import Samples
 from pipeline.records import results
 from pipeline.records.gates import Quantity, Value, judge, proof_limit, worst
 from pipeline.records.paired import CONFIDENCE, kept
@@ -54,6 +52,7 @@ def check(
     *,
     precision: Precision | None = None,
     reference: ModelFile | None = None,
+    reference_samples: Samples | None = None,
     random: bool = False,
     outputs: Sequence[str] = (),
     task: Name | None = None,
@@ -66,7 +65,8 @@ def check(
     """Run a model over samples on this machine and in the target's arithmetic, and hold it against the limits.
 
     `precision` is what the target calculates in, by default what the file holds (on a GPU target FP32 files run in
-    FP16). `reference` is the FP32 original. `random` says that the samples are noise, which can give no verdict.
+    FP16). `reference` is the FP32 original, which gets `reference_samples` where it takes the same images in another
+    array, or as pixels. `random` says that the samples are noise, which can give no verdict.
     `outputs` names those that are judged, `task` says as what; both are found where the user does not say.
     `max_difference_percent` limits how far the outputs may be apart.
     With a `confidence`, 0 to 1, the whole interval of what is lost and of the speed must keep the limit.
@@ -97,7 +97,12 @@ def check(
         if not reading.unreadable:
             raise
         return _unread(model, target, samples, precision, random, reading, str(error))
-    fp32 = _reference_outputs(model, reference, chosen, samples, shape, emulation)
+    fp32 = emulation.host if model.precision == "fp32" else None
+    if reference:
+        asked = _asked(reference, matching(model, chosen, reference))
+        fp32 = answers_of(reference, model, asked, reference_samples or samples, shape[0])
+        if fp32.shape != emulation.host.shape:
+            raise InputError(f"{reference.path}: answers {fp32.shape[1:]}, {model.path} {emulation.host.shape[1:]}")
     labels = _labels(samples, task)
     known = model.wanted is not None  # which only networks of this project have, and those classify
     found = find(chosen, emulation.host.shape[1:], labels, task, classifier=known)
@@ -261,36 +266,6 @@ def _labels(samples: LabelledSamples, task: Name | None) -> Labels | None:
         return None
     labels = samples.labels
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-
-
-def _reference_outputs(
-    model: ModelFile,
-    reference: ModelFile | None,
-    chosen: Sequence[Tensor],
-    samples: LabelledSamples,
-    shape: Sequence[int],
-    emulation: Emulation,
-) -> Floats | None:
-    if reference is None:
-        return emulation.host if model.precision == "fp32" else None
-    if reference.precision != "fp32":
-        raise InputError(
-            f"{reference.path}: holds {reference.precision} weights; the reference must be the FP32 original"
-        )
-    if reference.sample_shape != model.sample_shape:
-        raise InputError(
-            f"{reference.path}: takes {reference.sample_shape} inputs, {model.path} takes {model.sample_shape}"
-        )
-    names = _asked(reference, matching(model, chosen, reference))
-    shape = (reference.batch or shape[0], *reference.sample_shape)
-    place = Place("FP32 reference", readers.reader(reference.format).BACKEND, host.CORES)
-    place = replace(place, settings={"output": list(names)})
-    [outputs] = run(reference.path, samples.batches(shape[0]), len(samples), shape, [place])
-    if outputs.values.shape != emulation.host.shape:
-        raise InputError(
-            f"{reference.path}: answers {outputs.values.shape[1:]}, {model.path} {emulation.host.shape[1:]}"
-        )
-    return outputs.values
 
 
 def _scores(

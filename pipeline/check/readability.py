@@ -73,6 +73,9 @@ def remedy(reading: Reading, target: Target) -> str:
     title = title_of(target)
     if any(item.node == WHOLE_FILE and not item.converted for item in reading.unreadable or []):
         return f"{title} cannot parse it: export it in another way, or choose another target."
+    ends = sorted(item.node for item in reading.unreadable or [] if not item.operator and not item.converted)
+    if ends:  # what goes in and comes out
+        return f"{title} cannot parse it: export it with float32 in {', '.join(ends)}, or choose another target."
     stuck = sorted({item.operator or item.node for item in reading.unreadable or [] if not item.converted})
     if stuck:
         return f"{title} cannot parse it: export it without {', '.join(stuck)}, or choose another target."

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.counts import print_fp32_layers, print_notes
 from pipeline.cli.options import SIZE, image_options, judging_options
+from pipeline.cli.own_samples import about, as_taken_by, judged_on_calibration, samples_for
 from pipeline.system.errors import shown
 
 
@@ -70,15 +71,20 @@ def check(
     opened = model_file.open_model(model, size=size, layout=layout)
     original = model_file.open_model(reference, size=size, layout=layout) if reference else None
     if data is None:
-        samples: own.LabelledSamples = own.random_samples(opened.sample_shape, limit or check.RANDOM_SAMPLES)
+        samples: own.LabelledSamples = own.random_samples(
+            opened.sample_shape, limit or check.RANDOM_SAMPLES, pixels=opened.takes_pixels
+        )
     else:
-        samples = _samples(data, opened, labels, limit, images, outputs, task)
+        # What is said of scaling is said of the original, where the model takes pixels.
+        own_images = images if original is None or original.takes_pixels else about(opened, images)
+        samples = samples_for(data, opened, labels, limit, own_images, outputs, task)
     report = check.check(
         opened,
         profile,
         samples,
         precision=precision,
         reference=original,
+        reference_samples=as_taken_by(original, opened, samples, data, images) if original else None,
         random=data is None,
         outputs=outputs,
         task=task,
@@ -157,11 +163,11 @@ def compress(
     judge = {"outputs": outputs, "task": task, "option": "--judge"}
     with output_folder(output, model, calibration, *([data] if data else [])).claimed():
         profile, original = load_target(target), model_file.open_model(model, size=size, layout=layout)
-        samples = _samples(calibration, original, None, limit, images, labelled=False)
+        samples = samples_for(calibration, original, None, limit, images, labelled=False)
         if data is None and labels is None:
-            judged_on = _judged_on(calibration, samples, original, limit, images, judge)
+            judged_on = judged_on_calibration(calibration, samples, original, limit, images, judge)
         else:
-            judged_on = _samples(data or calibration, original, labels, None if data else limit, images, **judge)
+            judged_on = samples_for(data or calibration, original, labels, None if data else limit, images, **judge)
         chosen = choose(original, judged_on.labels, outputs, "--judge")
         if judged_on is samples and task is None and all((single_width(one.shape) or 0) > 1 for one in chosen):
             task = "classes"  # the images have classes, if others than the network's
@@ -274,54 +280,6 @@ def predict(
         click.echo(line)
     for line in left_out:
         click.echo(f"left out: {line}")
-
-
-def _judged_on(
-    calibration: Path, samples: Any, model: Any, limit: int, images: dict[str, Any], judge: dict[str, Any]
-) -> Any:
-    """Calibration samples with their labels, or without them where they do not fit the model."""
-    from pipeline.system.errors import BadData
-
-    try:
-        return _samples(calibration, model, None, limit, images, **judge)
-    except BadData as error:
-        click.echo(f"{error}; without labels, changed answers count", err=True)
-        return samples
-
-
-def _samples(
-    source: Path,
-    model: Any,
-    labels: Path | None,
-    limit: int | None,
-    images: dict[str, Any],
-    outputs: tuple[str, ...] = (),
-    task: str | None = None,
-    option: str = "--output",
-    labelled: bool = True,
-) -> Any:
-    from pipeline.check.outputs import choose, classes_of
-    from pipeline.data import own
-
-    def opened(classes: int | None) -> Any:
-        return own.open_samples(
-            source,
-            shape=model.sample_shape,
-            layout=model.layout,
-            classes=classes,
-            preprocessing=own.Preprocessing.chosen(**images, own=model.wanted, imported=own.is_imported(source)),
-            labels=labels,
-            limit=limit,
-            labelled=labelled,
-        )
-
-    if not labelled:
-        return opened(None)
-    if len(model.outputs) == 1 or outputs:
-        return opened(classes_of(choose(model, None, outputs, option), task))
-    # Which output is meant shows in the labels; how many classes these may have, in the output.
-    unchecked = opened(None)
-    return opened(classes_of(choose(model, unchecked.labels, outputs, option), task))
 
 
 COMMANDS = [check, compress, convert, predict]

@@ -3,17 +3,19 @@
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import nncf
 import numpy as np
 import onnx
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
+from onnx import helper
 from tqdm import tqdm
 
 from pipeline.arithmetic import kinds
 from pipeline.compress.target_aware import fit_to_target
-from pipeline.processes.samples import Samples
+from pipeline.processes.samples import Inputs, Samples
 from pipeline.records.targets import Target
 from pipeline.system.errors import InputError, Refused, reason
 
@@ -81,22 +83,23 @@ class _Calibration:
         constants = {tensor.name for tensor in graph.graph.initializer}
         source = next(value for value in graph.graph.input if value.name not in constants)
         self._samples, self._name = samples, source.name
+        self._type = helper.tensor_dtype_to_np_dtype(source.type.tensor_type.elem_type)
         self.fixed = max(source.type.tensor_type.shape.dim[0].dim_value, 0)
 
-    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         size = self.fixed or 1
         for batch in self._samples.batches(size):
-            yield {self._name: _filled(batch, size)}
+            yield {self._name: _filled(batch, size).astype(self._type, copy=False)}
 
     def __len__(self) -> int:
         return -(-len(self._samples) // (self.fixed or 1))
 
 
-def _filled(batch: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _filled(batch: Inputs, size: int) -> Inputs:
     return np.resize(batch, (size, *batch.shape[1:]))
 
 
-def _full_batches(samples: Samples, fixed: int) -> Iterator[NDArray[np.float32]]:
+def _full_batches(samples: Samples, fixed: int) -> Iterator[Inputs]:
     """Enough batches to fit on, all of one size."""
     size = fixed or min(BATCH, len(samples))
     for index, batch in enumerate(samples.batches(size)):

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx
 import onnxslim
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -20,7 +19,7 @@ from pipeline.arithmetic.fp16.reach import Range, measure
 from pipeline.arithmetic.kinds import Kind
 from pipeline.formats import node_names
 from pipeline.processes.host import CORES
-from pipeline.processes.samples import Samples
+from pipeline.processes.samples import Inputs, Samples
 from pipeline.system.errors import Refused
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -123,7 +122,7 @@ def _casts(node: onnx.NodeProto, to: int) -> bool:
     )
 
 
-def _batches(graph: onnx.ModelProto, samples: Samples) -> Iterator[NDArray[np.float32]]:
+def _batches(graph: onnx.ModelProto, samples: Samples) -> Iterator[Inputs]:
     """All samples; a model of fixed batch size gets some of the last batch twice."""
     constants = {tensor.name for tensor in graph.graph.initializer}
     source = next(value for value in graph.graph.input if value.name not in constants)

@@ -23,6 +23,7 @@ from pipeline.arithmetic.saturation.analysis import LayerInputs
 from pipeline.arithmetic.saturation.kernel import HIGHEST, convolve, excess
 from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
 from pipeline.formats.qdq import QdqGraph, StoredWeights
+from pipeline.processes.samples import Inputs
 
 # As multiples of the full-range step. At twice that, weights have 7 bits and cannot saturate at all.
 STEPS = (1.0, 1.1, 1.25, 1.5, 2.0)
@@ -30,7 +31,7 @@ STEPS = (1.0, 1.1, 1.25, 1.5, 2.0)
 Floats = NDArray[np.float32]
 
 
-def fit_to_target(quantized: ModelProto, original: ModelProto, batches: Iterable[Floats]) -> tuple[ModelProto, int]:
+def fit_to_target(quantized: ModelProto, original: ModelProto, batches: Iterable[Inputs]) -> tuple[ModelProto, int]:
     """The quantized model (QDQ) with steps and biases for a saturating CPU, and how many channels have a new step.
 
     Layers that could saturate and are not found in the quantized model, or not analysed, stay as they are; a line on

@@ -20,6 +20,8 @@ PASSING |= {"Unsqueeze"}
 class Tensor:
     """An input or output: `type` as NumPy names it, `shape` None where even the number of dimensions is open.
 
+    What takes floating-point numbers of any width is fed from float32, by OpenVINO itself and by our sessions.
+
     `ending` is the operator that an output's values come from, by its ONNX name, where it is one of `ENDINGS`; else it
     is empty.
     """

@@ -18,6 +18,7 @@ from runners.contract.model_input import ModelInput
 
 MOST_VALUES = 1 << 26  # of one batch: 256 MiB in FP32
 PICTURES = (1, 3)  # channels that tell which dimension they are
+PIXELS = "uint8"  # of a network that takes pictures as they are, 0 to 255
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class ModelFile:
     `format` is the name of its reader. `sha256` is the file's; of several files (weights beside an ONNX file, an IR's
     .bin) it is that of their hashes. `size_bytes` counts them all. `input_shape` is as the file has it, None where a
     dimension is free; `height` and `width` are those it will be fed with. `batch` is None where it is free. `classes`
-    is None where the first output does not show them. `precision` is that of the weights. `wanted` is what input.json
-    says, where it lies beside the file: how the network that this project exported wants its images.
+    is None where the first output does not show them. `precision` is that of the weights. A network that
+    `takes_pixels` takes them as they are, 0 to 255 in 8 bits, and scales them itself. `wanted` is what input.json says,
+    where it lies beside the file: how the network that this project exported wants its images.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class ModelFile:
     outputs: tuple[Tensor, ...]
     classes: int | None
     precision: Precision
+    takes_pixels: bool = False
     wanted: ModelInput | None = None
 
     @property
@@ -95,6 +98,7 @@ def open_model(path: Path, *, size: tuple[int, int] | None = None, layout: Layou
         outputs=tuple(contents.outputs),
         classes=single_width(contents.outputs[0].shape),
         precision=contents.precision,
+        takes_pixels=contents.inputs[0].type == PIXELS,
         wanted=_wanted(path),
     )
 
@@ -116,8 +120,9 @@ def _input_shape(path: Path, contents: Contents) -> Shape:
         names = "".join(f" {tensor.name!r}" for tensor in contents.inputs[:4])
         raise BadModel(f"{path}: the model has {len(contents.inputs)} inputs{names}; it must have one, the image")
     tensor = contents.inputs[0]
-    if tensor.type != "float32":
-        raise BadModel(f"{path}: its input {tensor.name!r} is {tensor.type}; export it with a float32 input")
+    if tensor.type not in ("float32", PIXELS):
+        fault = f"its input {tensor.name!r} is {tensor.type}"
+        raise BadModel(f"{path}: {fault}; export it with one of float32, or of uint8 for pixels as they are")
     if tensor.shape is None or len(tensor.shape) != 4:
         found = "no shape" if tensor.shape is None else f"the shape ({_text(tensor.shape)})"
         raise BadModel(f"{path}: its input {tensor.name!r} has {found}; images need four dimensions, such as N,3,H,W")

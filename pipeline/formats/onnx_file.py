@@ -19,6 +19,7 @@ from pipeline.system.errors import BadModel
 # with a scale per channel needs 13. PyTorch's newer exporter starts at 18, hence the TorchScript one.
 OPSET = 13
 MOST_BYTES = 2 << 30  # of one protobuf message
+FED_FROM_FLOAT = ("FLOAT", "FLOAT16", "DOUBLE")
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 # What ONNX's check ends at and runtimes do not: GroupNormalization as opset 18 had it, which was withdrawn; an output
 # that does not say its shape; nodes in another order than they are calculated in.
@@ -156,8 +157,7 @@ def _stored(model: Path, weights: TensorProto) -> Stored:
 def _tensor(value: ValueInfoProto) -> Tensor:
     kind = value.type.tensor_type
     name = next((name for name, number in TensorProto.DataType.items() if number == kind.elem_type), "no tensor")
-    type_ = "float32" if name == "FLOAT" else name.lower()
-    return Tensor(_text(value.name), type_, _shape(value))
+    return Tensor(_text(value.name), "float32" if name in FED_FROM_FLOAT else name.lower(), _shape(value))
 
 
 def _outputs(model: ModelProto) -> list[Tensor]:

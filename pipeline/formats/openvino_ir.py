@@ -21,8 +21,7 @@ FLOATS: dict[str, np.dtype[Any]] = {
 }
 QUANTIZED = ("i8", "u8", "i4", "u4")
 UNSIGNED = ("u8", "u4")
-# OpenVINO itself feeds an FP16 input from FP32 values.
-INPUT_TYPES = {"f32": "float32", "f16": "float32"}
+INPUT_TYPES = {"f32": "float32", "f16": "float32", "f64": "float32", "u8": "uint8"}
 
 # By a layer's id: the layer that its first input comes from, and the id of that layer's output.
 _Sources = dict[str | None, tuple[ElementTree.Element, str | None]]

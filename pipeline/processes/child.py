@@ -22,6 +22,7 @@ from pipeline.processes import host
 from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow, Unemulated
 from pipeline.processes.pace import Pace
 from pipeline.processes.process import Ended, Process, Stuck
+from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadModel
 
 INSTALLED, PACKAGES = Path(__file__).resolve().parents[2], ("pipeline", "models", "runners")
@@ -76,8 +77,9 @@ class Child:
         first_cpu_s: float = math.inf,
     ) -> None:
         self._model, self._place, self._deadline, self._first_cpu_s = model, place, deadline, first_cpu_s
-        self._outputs_file, inputs_file = folder / "outputs", folder / "inputs"
-        self._inputs = np.memmap(inputs_file, np.float32, "w+", shape=tuple(shape))
+        self._outputs_file, self._inputs_file = folder / "outputs", folder / "inputs"
+        self._inputs: np.memmap[Any, np.dtype[Any]] | None = None  # once there is a batch, of its type
+        self._whole = tuple(shape)
         self._pending: int | None = None
         self._shape: tuple[int, ...] | None = None  # of all outputs, once there are some
         self._most_cpu_s: float | None = None  # that a batch took so far
@@ -85,7 +87,7 @@ class Child:
             **place.settings,
             "backend": place.backend,
             "model": str(model.resolve()),
-            "inputs": str(inputs_file),
+            "inputs": str(self._inputs_file),
             "outputs": str(self._outputs_file),
             "shape": list(shape),
             "batch": shape[0],
@@ -109,10 +111,12 @@ class Child:
         """Return when the model is loaded."""
         self._answer(self._first_cpu_s)
 
-    def start(self, batch: NDArray[np.float32]) -> None:
+    def start(self, batch: Inputs) -> None:
         """Hand over a batch (n, ...) and return at once; `result` waits for its outputs."""
+        if self._inputs is None:
+            self._inputs = np.memmap(self._inputs_file, batch.dtype, "w+", shape=self._whole)
         self._inputs[: len(batch)] = batch
-        self._ask({"samples": len(batch)})
+        self._ask({"samples": len(batch), "type": batch.dtype.name})
         self._pending = len(batch)
 
     def result(self) -> NDArray[np.float32] | None:
@@ -128,7 +132,7 @@ class Child:
                 f"{self._model}: answers {answer['shape']} values for {asked} samples; its output must have "
                 "a row for each sample"
             )
-        shape = (len(self._inputs), *answer["shape"][1:])
+        shape = (self._whole[0], *answer["shape"][1:])
         if self._shape not in (None, shape):
             raise BadModel(
                 f"{self._model}: answers {list(shape[1:])} values for one sample and {list(self._shape[1:])} for "
@@ -201,7 +205,7 @@ class Outputs:
 
 def run(
     model: Path,
-    batches: Iterable[NDArray[np.float32]],
+    batches: Iterable[Inputs],
     total: int,
     shape: Sequence[int],
     places: Sequence[Place],
@@ -227,7 +231,7 @@ def run(
 
 def _run(
     model: Path,
-    batches: Iterable[NDArray[np.float32]],
+    batches: Iterable[Inputs],
     total: int,
     shape: Sequence[int],
     places: Sequence[Place],

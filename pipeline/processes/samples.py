@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Inputs = NDArray[np.float32 | np.uint8]
 
 
 class Samples(Protocol):
@@ -14,6 +15,6 @@ class Samples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, size: int) -> Iterator[Floats]:
-        """Batches (n <= size, ...) of float32 inputs as the model takes them."""
+    def batches(self, size: int) -> Iterator[Inputs]:
+        """Batches (n <= size, ...) of inputs as the model takes them: float32, or pixels in uint8."""
         ...

@@ -22,14 +22,17 @@ PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def main(job: dict[str, Any]) -> None:
-    """Answer a line {"samples": n} on standard input with the outputs of the first n inputs; {} with the facts."""
+    """Answer a line on standard input, {"samples": n, "type": "float32"}, with the outputs of the first n inputs.
+
+    The type is the same for every batch. A line {} is answered with the facts.
+    """
     # A hanging runtime would not see that its parent is gone.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # What a runtime prints must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     backend = importlib.import_module(job["backend"]).open_backend(job)
-    inputs = np.memmap(job["inputs"], np.float32, "r", shape=tuple(job["shape"]))
+    inputs: Any = None
     outputs: Any = None
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
@@ -37,6 +40,8 @@ def main(job: dict[str, Any]) -> None:
         if "samples" not in request:
             print(json.dumps({**backend.facts(), "peak_memory_mib": _peak_memory_mib()}), file=answers)
             continue
+        if inputs is None:
+            inputs = np.memmap(job["inputs"], request["type"], "r", shape=tuple(job["shape"]))
         before_s = time.process_time()
         found = backend.infer(np.array(inputs[: request["samples"]]))
         if found.shape[:1] == (request["samples"],):  # else the parent refuses the shape, as it does another one later

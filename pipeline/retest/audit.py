@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.formats import readers
 from pipeline.formats.contents import identity
 from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.samples import Inputs
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision
 from pipeline.system import cache, files
@@ -43,7 +44,7 @@ def audit(
     emulated: Place,
     record: Audit,
     precision: Precision,
-    inputs: Floats,
+    inputs: Inputs,
     outputs: Floats,
     budget_s: float | None = None,
 ) -> Audit:
@@ -97,7 +98,7 @@ def difference(outputs: Floats, expected: Floats, *, relative: bool) -> float:
 
 
 def _replay(
-    model: Path, shape: Sequence[int], place: Place, inputs: Floats, qemu: str, budget_s: float | None
+    model: Path, shape: Sequence[int], place: Place, inputs: Inputs, qemu: str, budget_s: float | None
 ) -> Floats:
     weights, _ = identity(readers.of(model).contents(model).files)
     identities = [weights, version("openvino"), qemu, str(shape), hashlib.sha256(inputs.tobytes()).hexdigest()]
@@ -118,7 +119,7 @@ def _replay(
 
 
 def _layers_apart(
-    model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Floats, budget_s: float | None
+    model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Inputs, budget_s: float | None
 ) -> list[str] | None:
     """The layers, in the network's order, whose outputs differ between the capped run and the emulated CPU.
 
@@ -144,7 +145,7 @@ def _with_layers(place: Place) -> Place:
 
 
 def _run(
-    model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Floats, budget_s: float | None
+    model: Path, shape: Sequence[int], places: Sequence[Place], inputs: Inputs, budget_s: float | None
 ) -> list[Outputs]:
     batches = (inputs[start : start + shape[0]] for start in range(0, len(inputs), shape[0]))
     return run(model, batches, len(inputs), shape, places, budget_s)

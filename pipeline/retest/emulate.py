@@ -18,7 +18,7 @@ from pipeline.formats.own_names import OwnNames
 from pipeline.predict.patience import most_cpu_s
 from pipeline.processes.child import Outputs, Place, run
 from pipeline.processes.failures import Failed, Unemulated
-from pipeline.processes.samples import Floats, Samples
+from pipeline.processes.samples import Floats, Inputs, Samples
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit
@@ -210,7 +210,7 @@ def _outputs(found: dict[str, Outputs | Failed], place: Place) -> Outputs:
     return outputs
 
 
-def _analysed(model: Path, inputs: Floats, shape: Sequence[int], place: Place) -> list[Any]:
+def _analysed(model: Path, inputs: Inputs, shape: Sequence[int], place: Place) -> list[Any]:
     """What the analysis in `place` says of each layer."""
     # Full batches only; a model of batch 4 on 3 samples sees one of them twice.
     rows = np.resize(np.arange(len(inputs)), -(-len(inputs) // shape[0]) * shape[0])
@@ -225,12 +225,12 @@ class _Probes:
 
     def __init__(self, samples: Samples, rows: list[int]) -> None:
         self._samples, self.rows = samples, rows
-        self._kept: list[Floats] = []
+        self._kept: list[Inputs] = []
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def batches(self, size: int) -> Iterator[Floats]:
+    def batches(self, size: int) -> Iterator[Inputs]:
         self._kept = []
         start = 0
         for batch in self._samples.batches(size):
@@ -239,6 +239,6 @@ class _Probes:
             yield batch
 
     @property
-    def inputs(self) -> Floats:
+    def inputs(self) -> Inputs:
         """The inputs kept, (n, ...)."""
         return np.stack(self._kept)

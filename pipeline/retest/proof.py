@@ -17,7 +17,7 @@ from pipeline import emulators
 from pipeline.processes.child import Place, run
 from pipeline.processes.failures import Crashed, Failed, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.processes.pace import duration
-from pipeline.processes.samples import Samples
+from pipeline.processes.samples import Inputs, Samples
 from pipeline.records.results import Audit, Grade
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit
@@ -67,7 +67,7 @@ class Job:
         return None if seconds is None else max(seconds - (time.monotonic() - self.start), 0.0)
 
 
-def prove(job: Job, capped: Place, outputs: Floats, probes: Floats, rows: list[int]) -> Proof:
+def prove(job: Job, capped: Place, outputs: Floats, probes: Inputs, rows: list[int]) -> Proof:
     """Audit the `outputs` (N, ...) of the place `capped`: the inputs `probes` are those of the samples in `rows`.
 
     Without an emulator here they stay as they are, unaudited.

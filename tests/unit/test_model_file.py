@@ -268,8 +268,13 @@ class TestInput:
     @pytest.mark.parametrize(
         ("shape", "type_", "options", "words"),
         [
-            ((1, 3, 16, 16), TensorProto.FLOAT16, {}, "its input 'x' is float16; export it with a float32 input"),
-            ((1, 3, 16, 16), TensorProto.UINT8, {}, "uint8"),
+            (
+                (1, 3, 16, 16),
+                TensorProto.INT64,
+                {},
+                "its input 'x' is int64; export it with one of float32, or of uint8",
+            ),
+            ((1, 3, 16, 16), TensorProto.BFLOAT16, {}, "bfloat16"),
             ((1, 3), TensorProto.FLOAT, {}, r"the shape \(1, 3\); images need four dimensions"),
             ((1, 3, 8, 16, 16), TensorProto.FLOAT, {}, "four dimensions"),
             (None, TensorProto.FLOAT, {}, "has no shape; images need four dimensions"),
@@ -513,7 +518,7 @@ class TestDamagedIr:
             ('shape="?,3,16,16"', 'shape="1,3,16"', "four dimensions"),
             ('shape="?,3,16,16"', 'shape="0,3,16,16"', "is empty"),
             ('shape="?,3,16,16"', 'shape="1..8,3,?,?"', "--size"),
-            ('shape="?,3,16,16" element_type="f32"', 'shape="?,3,16,16" element_type="u8"', "is u8"),
+            ('shape="?,3,16,16" element_type="f32"', 'shape="?,3,16,16" element_type="i8"', "is i8"),
         ],
     )
     def test_damaged_xml(self, ir: Path, old: str, new: str, words: str) -> None:

@@ -23,6 +23,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite
 from pipeline.formats.onnx_file import parsed
 from pipeline.processes.answers import answer
+from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadModel
 
 Values = dict[str, NDArray[Any]]  # tensors by name
@@ -76,6 +77,7 @@ class Fp16Engine:
         if len(inputs) != 1:
             raise BadModel(f"the model has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), not one")
         self._input = inputs[0].name
+        self._type = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
         self._batch = next((dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim), 0)  # 0 if it is open
         self._outputs = list(outputs) or [model.graph.output[0].name]
         self._half_sums = half_sums
@@ -86,15 +88,15 @@ class Fp16Engine:
         watched = {layer.unrounded for layer in layers} | {value.name for value in model.graph.output}
         self._steps = list(_steps(model, watched, half_sums, threads))
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The outputs asked for (see `answer`) for a batch (n, C, H, W) of normalised images.
+    def infer(self, batch: Inputs) -> NDArray[np.float32]:
+        """The outputs asked for (see `answer`) for a batch (n, C, H, W) of images as it takes them.
 
         A model of fixed batch size gets it padded with zeros, which are counted like images.
 
         Raises:
             InputError: sums in FP16 are not emulated for one of the model's nodes.
         """
-        padded = np.zeros((self._batch or len(batch), *batch.shape[1:]), np.float32)
+        padded = np.zeros((self._batch or len(batch), *batch.shape[1:]), self._type)
         padded[: len(batch)] = batch
         values: Values = {self._input: padded}
         for step in self._steps:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from pipeline.arithmetic.fp16.boundaries import SUMS
+from pipeline.processes.samples import Inputs
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Range:
     sums: dict[str, float]  # that a running sum may reach in any order, by the tensor that its node writes
 
 
-def measure(model: ModelProto, batches: Iterable[NDArray[np.float32]]) -> Range:
+def measure(model: ModelProto, batches: Iterable[Inputs]) -> Range:
     """What the FP32 `model` calculates of batches (n, ...) of its input, in FP32.
 
     Every tensor's type must be known (`onnx.shape_inference`), and a batch must have as many rows as the model wants.

@@ -16,6 +16,7 @@ from pipeline.arithmetic.saturation.kernel import convolve, excess
 from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
 from pipeline.formats.layer_names import clean_name, layers_in
 from pipeline.processes.answers import answer
+from pipeline.processes.samples import Inputs
 from pipeline.records.results import SaturatedLayer
 
 # Quantized values calculated in floating point, whose sums do not saturate; OpenVINO does not document the property.
@@ -53,7 +54,7 @@ class SaturationReport:
         self._inputs = LayerInputs(model, self._layers) if self._layers else None
         self._network = _Network(model, self._layers, outputs)
 
-    def add(self, batch: Floats) -> Floats:
+    def add(self, batch: Inputs) -> Floats:
         """Analyse one batch; the answer is the network's for it (see `answer`), without saturation."""
         unchanged = self._network.answer(batch)
         inputs = self._inputs(batch) if self._inputs else []
@@ -85,7 +86,7 @@ class LayerInputs:
         self._compiled = openvino.Core().compile_model(shown, "CPU", UNSATURATED)
         self._count = len(layers)
 
-    def __call__(self, batch: Floats) -> list[Floats]:
+    def __call__(self, batch: Inputs) -> list[Floats]:
         """One array for each layer."""
         answers = self._compiled(batch)
         return [np.asarray(answers[index]) for index in range(self._count)]
@@ -110,17 +111,18 @@ class _Network:
         parameters = [*model.get_parameters(), *self._additions]
         results = model.get_results()
         self._outputs = len(outputs)
+        self._type = model.input(0).get_element_type().to_dtype()
         open_model = openvino.Model([results[index] for index in outputs], parameters)
         self._request = openvino.Core().compile_model(open_model, "CPU", UNSATURATED).create_infer_request()
         self._nothing = [np.zeros(addition.get_output_shape(0), np.float32) for addition in self._additions]
         for index, zeros in enumerate(self._nothing):
             self._set(index, zeros)
 
-    def answer(self, batch: Floats, layer: int | None = None, added: Floats | None = None) -> Floats:
+    def answer(self, batch: Inputs, layer: int | None = None, added: Floats | None = None) -> Floats:
         """The network's answer, with `added` on top of one layer's output."""
         import openvino
 
-        self._request.set_input_tensor(0, openvino.Tensor(np.ascontiguousarray(batch)))
+        self._request.set_input_tensor(0, openvino.Tensor(np.ascontiguousarray(batch, self._type)))
         if layer is not None and added is not None:
             self._set(layer, np.ascontiguousarray(added))
         self._request.infer()

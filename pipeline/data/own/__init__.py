@@ -61,6 +61,7 @@ def open_samples(
     labels: Path | None = None,
     limit: int | None = None,
     labelled: bool = True,
+    pixels: bool = False,
 ) -> LabelledSamples:
     """The samples of `source` for a network whose input is (N, *shape) in this `layout` and that answers `classes`.
 
@@ -70,15 +71,16 @@ def open_samples(
       beside it or in `images/` beside it; with a column `split` the `test` rows count, or else `val`, or else all;
     - a folder with one folder per class, with or without `train/val/test` above, of which one is chosen likewise;
     - a folder of images without classes (hidden files count in neither kind of folder, which `notes` say);
-    - an `.npz` file with `inputs`, pre-processed (N, *shape) float32, and optionally `labels`, N integers or (N, k)
-      or (N, H, W) of them.
+    - an `.npz` file with `inputs`, pre-processed (N, *shape) float32 or pixels in uint8, and optionally `labels`, N
+      integers or (N, k) or (N, H, W) of them.
 
-    Class names are indices in sorted order. `labels` is a text file that gives another order, one class name a line.
-    Where `source` has no class names, `labels` is a text file with one class index a line or an `.npy` file of N
-    integers, for images in the order of their names; it replaces the labels of an `.npz`. For a folder it may also be
-    a manifest CSV kept elsewhere. `limit` takes that many samples, spread evenly, since sorted data starts with one
-    class. Without `preprocessing` images are prepared as for ImageNet. Unless they are to be `labelled`, samples come
-    without labels, whatever `source` says of classes, and a manifest needs the column `file` only.
+    A network that takes `pixels` gets them as they are, 0 to 255. Class names are indices in sorted order. `labels` is
+    a text file that gives another order, one class name a line. Where `source` has no class names, `labels` is a text
+    file with one class index a line or an `.npy` file of N integers, for images in the order of their names; it
+    replaces the labels of an `.npz`. For a folder it may also be a manifest CSV kept elsewhere. `limit` takes that many
+    samples, spread evenly, since sorted data starts with one class. Without `preprocessing` images are prepared as for
+    ImageNet. Unless they are to be `labelled`, samples come without labels, whatever `source` says of classes, and a
+    manifest needs the column `file` only.
 
     Raises:
         InputError: the data is missing, empty, unreadable, or does not fit the network.
@@ -86,5 +88,6 @@ def open_samples(
     if limit is not None and limit < 1:
         raise BadData(f"a limit of {limit} leaves no samples; give at least 1")
     if source.suffix.lower() == ".npz":
-        return open_arrays(source, shape, classes, labels, limit, labelled)
-    return open_images(source, shape, layout, classes, preprocessing or Preprocessing(), labels, limit, labelled)
+        return open_arrays(source, shape, classes, labels, limit, labelled, pixels)
+    prepared = preprocessing or Preprocessing()
+    return open_images(source, shape, layout, classes, prepared, labels, limit, labelled, pixels)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.own.labels import MOST_DIMENSIONS, checked, read_indices
 from pipeline.data.own.selection import fingerprint, spread
+from pipeline.processes.samples import Inputs
 from pipeline.system import files
 from pipeline.system.errors import BadData, shown
 
@@ -57,17 +58,17 @@ class ArraySamples:
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+    def batches(self, size: int) -> Iterator[Inputs]:
         """(n, *shape), as stored."""
         shape = self.inputs.shape[1:]
         row_bytes = math.prod(shape) * self.inputs.dtype.itemsize
         with _readable(self.path), zipfile.ZipFile(self.path) as archive, archive.open(self.inputs.name) as stream:
             for first in range(0, len(self.chosen), size):
                 rows = self.chosen[first : first + size]
-                batch = np.empty((len(rows), *shape), np.float32)
+                batch = np.empty((len(rows), *shape), self.inputs.dtype)
                 for values, row in zip(batch, rows, strict=True):
                     stream.seek(self.inputs.start + int(row) * row_bytes)
-                    values[:] = np.frombuffer(stream.read(row_bytes), np.float32).reshape(shape)
+                    values[:] = np.frombuffer(stream.read(row_bytes), self.inputs.dtype).reshape(shape)
                 finite = np.isfinite(batch).all(axis=(1, 2, 3))
                 if not finite.all():
                     raise BadData(f"{self.path}: sample {rows[~finite][0]} of inputs holds NaN or infinity")
@@ -81,6 +82,7 @@ def open_arrays(
     labels: Path | None,
     limit: int | None,
     labelled: bool = True,
+    pixels: bool = False,
 ) -> ArraySamples:
     """The array `inputs` of an `.npz` file with its `labels`; see `open_samples` for the arguments.
 
@@ -92,8 +94,9 @@ def open_arrays(
         inputs = _member(path, archive, "inputs")
         if inputs is None:
             raise BadData(f"{path}: has no array inputs; write it with numpy.savez(FILE, inputs=..., labels=...)")
-        if inputs.dtype != np.float32 or inputs.shape[1:] != shape:
-            wanted = f"float32 (N, {', '.join(map(str, shape))})"
+        type_ = "uint8" if pixels else "float32"
+        if inputs.dtype != type_ or inputs.shape[1:] != shape:
+            wanted = f"{type_} (N, {', '.join(map(str, shape))})"
             raise BadData(f"{path}: inputs is {inputs.dtype} {inputs.shape}, the model takes {wanted}")
         count = inputs.shape[0]
         if not count:

@@ -1,7 +1,7 @@
 """Samples that are image files, decoded batch by batch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from pipeline.data.own.listing import list_images, list_manifest
 from pipeline.data.own.preprocessing import Preprocessing
 from pipeline.data.own.selection import fingerprint, spread
 from pipeline.formats.axes import Layout, channels_height_width
+from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadData
 
 
@@ -28,15 +29,22 @@ class ImageSamples:
     sha256: str
     description: str
     notes: tuple[str, ...] = ()
+    pixels: bool = False
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+    def taken_by(
+        self, shape: tuple[int, int, int], layout: Layout, preprocessing: Preprocessing, *, pixels: bool
+    ) -> "ImageSamples":
+        """The same images as another network takes them."""
+        return replace(self, shape=shape, layout=layout, preprocessing=preprocessing, pixels=pixels)
+
+    def batches(self, size: int) -> Iterator[Inputs]:
         """(n, *shape), pre-processed."""
         for start in range(0, len(self.files), size):
             images = (read_image(file) for file in self.files[start : start + size])  # one large one at a time
-            yield self.preprocessing(images, self.shape, self.layout)
+            yield self.preprocessing(images, self.shape, self.layout, pixels=self.pixels)
 
 
 def open_images(
@@ -48,6 +56,7 @@ def open_images(
     labels: Path | None,
     limit: int | None,
     labelled: bool = True,
+    pixels: bool = False,
 ) -> ImageSamples:
     """The image files of `source`; see `open_samples` for the arguments.
 
@@ -73,6 +82,7 @@ def open_images(
         sha256=fingerprint(*zip(names, sizes, strict=True), labels=taken),
         description=f"{listing.description}, {len(names):,} images",
         notes=listing.notes,
+        pixels=pixels,
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.images import Image
 from pipeline.formats.axes import Layout, channels_height_width
+from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadData
 from runners.contract.model_input import ModelInput
 from runners.edge.loop.regions import normalise, squared
@@ -57,11 +58,19 @@ class Preprocessing:
         *,
         own: ModelInput | None = None,
         imported: bool = False,
+        pixels: bool = False,
     ) -> "Preprocessing":
         """What the user chose, else what the model says itself (`own`), else the convention of ImageNet.
 
         Images that were `imported` into a project are squared, as in its training and re-tests.
+
+        Raises:
+            InputError: how to scale them is said of a network that takes `pixels` and scales them itself.
         """
+        if pixels and (preset, mean, std) != (None, None, None):
+            raise BadData(
+                "the model takes pixels in uint8 and scales them itself: leave --preset, --mean and --std away"
+            )
         usual = (own.mean, own.std) if own and preset is None else PRESETS[preset or "imagenet"]
         return cls(mean or usual[0], std or usual[1], resize or ("square" if own or imported else "crop"))
 
@@ -77,12 +86,16 @@ class Preprocessing:
             if len(values) not in (1, channels):
                 raise BadData(f"{name} has {len(values)} values, the model takes {channels} channels")
 
-    def __call__(self, images: Iterable[Image], shape: tuple[int, int, int], layout: Layout) -> NDArray[np.float32]:
-        """Images (H, W, 3; uint8 BGR, each of its own size) as inputs (N, *shape)."""
+    def __call__(
+        self, images: Iterable[Image], shape: tuple[int, int, int], layout: Layout, *, pixels: bool = False
+    ) -> Inputs:
+        """Images (H, W, 3; uint8 BGR, each of its own size) as inputs (N, *shape); `pixels` stay what they are."""
         channels, height, width = channels_height_width(shape, layout)
         resized = np.stack([self._resize(image, height, width) for image in images])
         colours = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
         coloured = np.stack([cv2.cvtColor(image, colours).reshape(height, width, channels) for image in resized])
+        if pixels:
+            return coloured if layout == "nhwc" else np.ascontiguousarray(coloured.transpose(0, 3, 1, 2))
         inputs: NDArray[np.float32] = normalise(coloured, self.mean, self.std)
         return inputs if layout == "nchw" else np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))
 

@@ -13,6 +13,8 @@ from runners.edge.backends.batch import check, padded
 from runners.edge.backends.unusable import Unusable, in_one_line
 
 PROVIDERS = {"CPU": "CPUExecutionProvider", "CUDA": "CUDAExecutionProvider", "TENSORRT": "TensorrtExecutionProvider"}
+# What networks take beside float32, which all are fed from, and beside pixels.
+WIDTHS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 NO_FALLBACK = "session.disable_cpu_ep_fallback"  # known since ONNX Runtime 1.16
 
 
@@ -44,14 +46,16 @@ class OnnxRuntimeSession:
             raise Unusable("ONNX Runtime was asked for {} and runs on {}".format(provider, ", ".join(computes)))
         self._session, self._device = session, device
         source = session.get_inputs()[0]
-        self._input, self.shape = source.name, source.shape
+        self._input, self.shape, self._type = source.name, source.shape, WIDTHS.get(source.type)
         self.rows = source.shape[0] if isinstance(source.shape[0], int) else None
         self._outputs = list(outputs) or [session.get_outputs()[0].name]
 
     def run(self, batch: Any) -> List[Any]:
         """The outputs asked for; a network of fixed batch size answers for padding behind `batch` (n, ...) too."""
-        found = self._session.run(self._outputs, {self._input: padded(batch, self.rows or len(batch))})
-        return list(found)
+        inputs = padded(batch, self.rows or len(batch))
+        if self._type is not None:
+            inputs = inputs.astype(self._type)
+        return list(self._session.run(self._outputs, {self._input: inputs}))
 
     def facts(self) -> Dict[str, Any]:
         """The runtime and the device that really calculates; it does not tell its kernels."""
