@@ -1,12 +1,9 @@
 """One sentence on what to do, out of what a check found."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from pipeline.check.readability import remedy, title_of
-from pipeline.check.record import Losses
-from pipeline.formats.runtimes import Reading
-from pipeline.records.gates import Check
+from pipeline.check.record import CheckReport, Losses
 from pipeline.records.results import RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 
@@ -15,42 +12,29 @@ MOST = 80.0  # percent of the error that the layers named should account for
 Layer = SaturatedLayer | RoundedLayer
 
 
-def advise(
-    checks: Sequence[Check],
-    layers: Sequence[Layer],
-    target: Target,
-    precision: Precision,
-    lost: Losses | None = None,
-    undecided: str | None = None,
-    reading: Reading | None = None,
-    not_measured: Mapping[str, str] = MappingProxyType({}),
-    network_share: float | None = None,
-    doubted: str | None = None,
-) -> str:
-    """What would help most.
+def advise(report: CheckReport, target: Target, undecided: str | None = None, doubted: str | None = None) -> str:
+    """What would help most, by all that the report says.
 
-    `layers` comes with the costliest first. `lost` says where the loss is; without it, it is the target's. `undecided`
-    is why the answers got no verdict, `reading` what the target's runtime makes of the file; `not_measured` has the
-    reasons of what lacks, `network_share` is the prediction's. `doubted` is why neither the file nor the target's
-    arithmetic is known to lose it.
+    `undecided` is why the answers got no verdict; `doubted` why neither the file nor the target's arithmetic is known
+    to lose what is lost.
     """
-    failed = {check.name for check in checks if check.verdict == "fail"}
+    failed = {check.name for check in report.checks if check.verdict == "fail"}
     if "proof" in failed and "unreadable_nodes" not in failed:
         return (
-            f"It does not run on {target.name}: {not_measured.get('accuracy.target', 'it crashes there')}. "
+            f"It does not run on {target.name}: {report.not_measured.get('accuracy.target', 'it crashes there')}. "
             "Change the layers that cause it, or take another network."
         )
     advice = []
-    if reading is not None and "unreadable_nodes" in failed:
-        advice.append(remedy(reading, target))
+    if report.runtime is not None and "unreadable_nodes" in failed:
+        advice.append(remedy(report.runtime, target))
     if failed - {"frames_per_s", "unreadable_nodes"}:
-        advice.append(f"{doubted}." if doubted else _accuracy(layers, target, precision, lost or Losses(unit="points")))
-    for check in checks:
+        advice.append(f"{doubted}." if doubted else _accuracy(report, target))
+    for check in report.checks:
         if check.name == "frames_per_s" and check.verdict == "fail" and check.value is not None:
-            advice.append(_faster(check.limit, network_share))
+            advice.append(_faster(check.limit, report.prediction.network_share if report.prediction else None))
         elif check.name == "frames_per_s" and check.uncertain:
             advice.append(f"Its speed is within the prediction's errors of {check.limit:g} frames/s: a board decides.")
-    missing = {check.name for check in checks if check.verdict == "not_measured"}
+    missing = {check.name for check in report.checks if check.verdict == "not_measured"}
     if undecided and missing - {"frames_per_s", "unreadable_nodes", "proof"}:
         advice.append(f"No verdict on its answers: {undecided}.")
     if advice:
@@ -59,12 +43,12 @@ def advise(
         return f"What {title_of(target)} reads is not known here: a board has to show whether it loads this file."
     if missing == {"frames_per_s"}:
         return "It keeps its answers; nothing is known of its speed, which a board has to show."
-    if missing == {"proof"} and "accuracy.target" not in not_measured:
+    if missing == {"proof"} and "accuracy.target" not in report.not_measured:
         return (
             "Nothing is known to be wrong, but no emulated CPU has proven it: "
             f"run `edgeproof emulators install {target.emulation.emulator}`, or give --accept-unaudited."
         )
-    if "accuracy.target" in not_measured:
+    if "accuracy.target" in report.not_measured:
         return "Nothing is known to be wrong, but what the target answers could not be found out."
     if missing:
         return "Nothing is known to be wrong, but not all was measured."
@@ -84,17 +68,18 @@ def _faster(frames_per_s: float, network_share: float | None) -> str:
     )
 
 
-def _accuracy(layers: Sequence[Layer], target: Target, precision: Precision, lost: Losses) -> str:
+def _accuracy(report: CheckReport, target: Target) -> str:
     """Advice for the larger part of a loss, and how large both are where there are two."""
+    lost = report.losses or Losses(unit="points")
     here, there = max(lost.any_cpu or 0.0, 0.0), max(lost.target or 0.0, 0.0)
     unit = "points" if lost.unit == "points" else "%"
-    cause = "quantization" if precision == "int8" else "the file itself"
+    cause = "quantization" if report.precision == "int8" else "the file itself"
     if here > there:
         more = f", {there:.2f} {unit} more by {target.name}'s arithmetic" if there else ""
-        return f"{here:.2f} {unit} are lost by {cause}, on any CPU{more}: {_mend_file(precision)}."
+        return f"{here:.2f} {unit} are lost by {cause}, on any CPU{more}: {_mend_file(report.precision)}."
     first = f"Of the loss, {here:.2f} {unit} come from {cause}, {there:.2f} from the target. " if here else ""
     amount = f"{there:.2f} {unit}" if there else "the loss"
-    return first + _target(layers, target, precision, amount)
+    return first + _target(report.layers, target, report.precision, amount)
 
 
 def _mend_file(precision: Precision) -> str:

@@ -114,7 +114,6 @@ def check(
     original = fp32 if reference else emulation.cloud
     scores = _scores(found, counted, emulation, labels, fp32, original)
     prediction, unpredicted = _prediction(model, target, precision, shape[0], emulation.float_layers)
-    slow = prediction.network_share if prediction else None
     answers = scores.target_outputs
     agreement = None
     if found.name != "values" and answers is not None and original is not None:
@@ -158,7 +157,7 @@ def check(
         not_measured["accuracy" if labels is not None else "answers"] = reason
     layers = sorted(emulation.layers, key=_cost, reverse=True)
     lost = losses(found, scores.accuracy, fp32, emulation.cloud, answers)
-    return CheckReport(
+    report = CheckReport(
         target=target.name,
         precision=precision,
         model=_facts(model),
@@ -175,23 +174,6 @@ def check(
             undecided=None if answers is None else found.undecided(answers),
         ),
         verdict=worst(item.verdict for item in checks),
-        advice=" ".join(
-            [
-                *left_in_float(emulation, precision, target),
-                advise(
-                    checks,
-                    layers,
-                    target,
-                    precision,
-                    lost,
-                    reason,
-                    reading,
-                    not_measured,
-                    slow,
-                    second.mixed or second.misread,
-                ),
-            ]
-        ),
         accuracy=scores.accuracy,
         paired=changed,
         confidence=confidence,
@@ -215,6 +197,8 @@ def check(
         host_isa=host.isa(),
         versions=versions("openvino", "onnxruntime", "numpy"),
     )
+    remarks = [*left_in_float(emulation, precision, target), advise(report, target, reason, second.mixed or second.misread)]
+    return report.model_copy(update={"advice": " ".join(remarks)})
 
 
 def _unread(
@@ -228,20 +212,20 @@ def _unread(
 ) -> CheckReport:
     """What is left to say of a file that the target's runtime does not read, where the emulation does not either."""
     checks = judge(verdict.unreadable(reading), {"unreadable_nodes": 0})
-    return CheckReport(
+    report = CheckReport(
         target=target.name,
         precision=precision,
         model=_facts(model),
         data=_data(samples, random),
         runtime=reading,
         verdict=worst(item.verdict for item in checks),
-        advice=advise(checks, [], target, precision, reading=reading),
         grade="not_measured",
         checks=list(checks),
         not_measured={"accuracy.target": reason},
         host_isa=host.isa(),
         versions=versions("openvino", "onnxruntime", "numpy"),
     )
+    return report.model_copy(update={"advice": advise(report, target)})
 
 
 def _data(samples: LabelledSamples, random: bool, notes: Sequence[str] = ()) -> Data:

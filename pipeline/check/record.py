@@ -99,7 +99,7 @@ class CheckReport(_Strict):
     runtime: Reading | None = None
     judged: Judged | None = None
     verdict: Verdict
-    advice: str
+    advice: str = ""
     accuracy: Accuracies = Accuracies()
     paired: Paired | None = None
     confidence: float | None = None

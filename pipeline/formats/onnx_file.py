@@ -59,7 +59,9 @@ def load_onnx(path: Path) -> ModelProto:
     except Exception as error:  # protobuf's exception types share no base
         raise _invalid(path, error) from error
     # Before onnx's own check, which would not say what to do about weights that are missing.
-    check_stored(path, [_stored(path, weights) for weights in _weights(model) if _is_external(weights)])
+    unused = _unused(model)
+    external = [weights for weights in _weights(model) if _is_external(weights)]
+    check_stored(path, [_stored(path, weights, used=weights.name not in unused) for weights in external])
     try:
         onnx.checker.check_model(path)
     except Exception as error:  # nor do onnx's own
@@ -67,7 +69,7 @@ def load_onnx(path: Path) -> ModelProto:
             raise _invalid(path, error) from error
         _check_the_rest(path, model)
     for weights in _weights(model):
-        if weights.data_type in FLOATS and not _is_external(weights):
+        if weights.data_type in FLOATS and not _is_external(weights) and weights.name not in unused:
             try:
                 values = numpy_helper.to_array(weights)
             except (TypeError, ValueError) as error:
@@ -137,7 +139,19 @@ def _is_external(weights: TensorProto) -> bool:
     return weights.data_location == TensorProto.EXTERNAL
 
 
-def _stored(model: Path, weights: TensorProto) -> Stored:
+def _unused(model: ModelProto) -> set[str]:
+    """The weights that no node reads and that do not come out: what training left behind in a file hurts nobody."""
+    graphs = list(with_subgraphs([model.graph, *model.functions]))
+    kept, read = set(), {name for graph in graphs for node in graph.node for name in node.input}
+    for graph in graphs:
+        if isinstance(graph, GraphProto):
+            kept |= {tensor.name for tensor in graph.initializer}
+            kept |= {tensor.values.name for tensor in graph.sparse_initializer}
+            read |= {value.name for value in graph.output}
+    return kept - read
+
+
+def _stored(model: Path, weights: TensorProto, *, used: bool = True) -> Stored:
     place = {_text(entry.key): _text(entry.value) for entry in weights.external_data}
     location = place.get("location", "")
     parts = PurePosixPath(location)
@@ -151,7 +165,7 @@ def _stored(model: Path, weights: TensorProto) -> Stored:
         size = int(place["length"]) if "length" in place else math.prod(shape) * (dtype.itemsize if dtype else 0)
     except ValueError as error:
         raise _invalid(model, error) from error
-    return Stored(_text(weights.name), model.parent / location, offset, size, shape, dtype)
+    return Stored(_text(weights.name), model.parent / location, offset, size, shape, dtype if used else None)
 
 
 def _tensor(value: ValueInfoProto) -> Tensor:

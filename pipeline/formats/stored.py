@@ -17,7 +17,7 @@ MOST_READING = 4  # times the files' own size: honest tensors do not overlap
 
 @dataclass(frozen=True)
 class Stored:
-    """The place of one tensor in a file; `dtype` is None where its values cannot be NaN."""
+    """The place of one tensor in a file; `dtype` is None where its values cannot be NaN, or nobody reads them."""
 
     name: str
     file: Path

@@ -8,6 +8,7 @@ from pipeline.check import printout
 from pipeline.check.advice import advise
 from pipeline.check.record import CheckReport, Data, Judged, Losses, Model
 from pipeline.records.gates import Check, Value, judge
+from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Accuracy, Audit, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import load_target
 
@@ -61,6 +62,19 @@ def report(**fields: Any) -> CheckReport:
     return CheckReport(**{**usual, **fields})
 
 
+def bare(*checks: Check, **fields: Any) -> CheckReport:
+    """A report of these checks and nothing else that advice looks at."""
+    return report(**{"checks": list(checks), "layers": [], "losses": None, "advice": "", **fields})
+
+
+def with_share(network: float) -> Prediction:
+    """A prediction by which the network may take this share of its time."""
+    return Prediction(
+        target=ATOM.name, precision="int8", batch=4, inferences_per_s=80, frames_per_s=15, network_share=network,
+        latency_ms=50, power_w=None, power_basis="", error_percent=8, power_error_percent=None, notes=(),
+    )  # fmt: skip
+
+
 def text(found: CheckReport) -> str:
     return printout.render(found, ATOM)
 
@@ -111,24 +125,27 @@ def test_what_is_missing_stays_missing() -> None:
     ],
 )
 def test_advice_names_the_fewest_layers_that_matter(layers: list[SaturatedLayer], words: str) -> None:
-    assert words in advise(lost(5.0), layers, ATOM, "int8")
+    assert words in advise(bare(*lost(5.0), layers=layers), ATOM)
 
 
 def test_advice_is_for_the_larger_part_of_the_loss() -> None:
     hit = [layer("a", 1.0, 90.0, 0.1)]
-    file = advise(lost(5.0), hit, ATOM, "int8", Losses(unit="points", any_cpu=4.0, target=1.0))
+    losses = Losses(unit="points", any_cpu=4.0, target=1.0)
+    file = advise(bare(*lost(5.0), layers=hit, losses=losses), ATOM)
     assert file.startswith("4.00 points are lost by quantization, on any CPU, 1.00 points more by atom-x5-e3940's")
     assert "calibrate it on more samples" in file
-    target = advise(lost(5.0), hit, ATOM, "int8", Losses(unit="points", any_cpu=1.0, target=4.0))
+    losses = Losses(unit="points", any_cpu=1.0, target=4.0)
+    target = advise(bare(*lost(5.0), layers=hit, losses=losses), ATOM)
     assert target.startswith("Of the loss, 1.00 points come from quantization, 4.00 from the target.")
     assert "7-bit weights in 21" in target
 
 
 def test_advice_for_fp16_that_rounds_and_does_not_overflow() -> None:
     fine = RoundedLayer(name="a", op="Conv", elements=9, overflow=0, subnormal=3, flushed=0, max_abs=16)
-    found = advise(lost(1.04), [fine], JETSON, "fp16", Losses(unit="points", any_cpu=0.0, target=1.04))
+    losses = Losses(unit="points", any_cpu=0.0, target=1.04)
+    found = advise(bare(*lost(1.04), layers=[fine], precision="fp16", losses=losses), JETSON)
     assert found.startswith("FP16 rounding alone, without an overflow, costs 1.04 points: run it in FP32, keep")
-    in_fp32 = advise(lost(1.04), [], JETSON, "fp32", Losses(unit="points", any_cpu=0.0, target=1.04))
+    in_fp32 = advise(bare(*lost(1.04), precision="fp32", losses=losses), JETSON)
     assert "run it in FP32" not in in_fp32
 
 
@@ -152,11 +169,11 @@ def test_layers_that_saturate_to_no_effect_get_no_share() -> None:
 
 def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     loud = RoundedLayer(name="grow", op="Conv", elements=9, overflow=3, subnormal=0, flushed=0, max_abs=1e5)
-    assert advise(lost(5.0), [loud], JETSON, "fp16").endswith("in FP32: grow.")
-    slow = advise(speed(15), [], ATOM, "int8", network_share=0.4)
+    assert advise(bare(*lost(5.0), layers=[loud], precision="fp16"), JETSON).endswith("in FP32: grow.")
+    slow = advise(bare(*speed(15), prediction=with_share(0.4)), ATOM)
     assert "shrink to about 40% of its time" in slow
-    assert "leaves no time for a network" in advise(speed(15), [], ATOM, "int8", network_share=-0.1)
-    assert "not all was measured" in advise(lost(None), [], ATOM, "int8")
-    assert advise(lost(None), [], ATOM, "int8", None, "noise").startswith("No verdict on its answers: noise.")
-    assert "a board has to show" in advise(speed(None), [], ATOM, "int8")
-    assert "keeps every limit" in advise(lost(0.2), [], ATOM, "int8")
+    assert "leaves no time for a network" in advise(bare(*speed(15), prediction=with_share(-0.1)), ATOM)
+    assert "not all was measured" in advise(bare(*lost(None)), ATOM)
+    assert advise(bare(*lost(None)), ATOM, "noise").startswith("No verdict on its answers: noise.")
+    assert "a board has to show" in advise(bare(*speed(None)), ATOM)
+    assert "keeps every limit" in advise(bare(*lost(0.2)), ATOM)

@@ -383,8 +383,20 @@ class TestDamagedOnnx:
         with pytest.raises(InputError, match="'t' hold NaN"):
             open_model(file)
 
+    @pytest.mark.parametrize("beside", [False, True])
+    def test_weights_that_nobody_reads_may_be_anything(self, file: Path, beside: bool) -> None:
+        model = graph()
+        model.graph.initializer.append(numpy_helper.from_array(np.full(9, np.nan, np.float32), "left over"))
+        onnx.save(model, file, save_as_external_data=beside, location="weights", size_threshold=0)
+        assert open_model(file).precision == "fp32"
+        model.graph.node.append(helper.make_node("Relu", ["left over"], ["read"]))
+        onnx.save(model, file)
+        with pytest.raises(InputError, match="'left over' hold NaN"):
+            open_model(file)
+
     def test_a_mask_may_be_infinite_beside_zeros(self, file: Path) -> None:
         model = graph()
+        model.graph.node.append(helper.make_node("Relu", ["mask"], ["read"]))
         model.graph.initializer.append(
             numpy_helper.from_array(np.triu(np.full((3, 3), -np.inf, np.float32), 1), "mask")
         )
@@ -393,6 +405,7 @@ class TestDamagedOnnx:
 
     def test_a_clamp_may_have_an_infinite_bound(self, file: Path) -> None:
         model = graph()
+        model.graph.node.append(helper.make_node("Relu", ["most"], ["read"]))
         model.graph.initializer.append(numpy_helper.from_array(np.array(np.inf, np.float32), "most"))
         onnx.save(model, file)
         assert open_model(file).precision == "fp32"
