@@ -197,7 +197,10 @@ def check(
         host_isa=host.isa(),
         versions=versions("openvino", "onnxruntime", "numpy"),
     )
-    remarks = [*left_in_float(emulation, precision, target), advise(report, target, reason, second.mixed or second.misread)]
+    remarks = [
+        *left_in_float(emulation, precision, target),
+        advise(report, target, reason, second.mixed or second.misread),
+    ]
     return report.model_copy(update={"advice": " ".join(remarks)})
 
 
