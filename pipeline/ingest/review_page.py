@@ -8,11 +8,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipeline.ingest.decisions import BY
 from pipeline.ingest.proposals import Proposal, Proposed
 from pipeline.system import files
+from pipeline.system.templates import template
 
 MOST = 500  # captures of one page: about as many as one sitting decides, in about ten megabytes
 WHY = {
@@ -37,15 +36,9 @@ def write(path: Path, proposed: Proposed) -> int:
 
 def html(model: str, classes: list[str], shown: list[Proposal]) -> str:
     """The page. Values of the template are escaped, and what the script gets is JSON."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     content = {"by": BY, "classes": classes, "items": [_item(one) for one in shown]}
-    return templates.get_template("review.html.j2").render(model=model, total=max(len(shown), 1), content=content)
+    page = template(Path(__file__).with_name("review.html.j2"))
+    return page.render(model=model, total=max(len(shown), 1), content=content)
 
 
 def data_url(picture: Path) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
 from pipeline.records.results import Result
@@ -17,6 +16,7 @@ from pipeline.release.bundling import Built
 from pipeline.release.choosing import Chosen
 from pipeline.release.tuf_registry import Registry
 from pipeline.system.console import escape_markdown
+from pipeline.system.templates import template
 from runners.contract import records
 
 
@@ -49,17 +49,9 @@ class Change:
 
 def render(built: Sequence[tuple[Chosen, Built]], registry: Registry | None, channel: str) -> str:
     """The notes of what was built; `registry` holds the releases before it."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        finalize=escape_markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     version = built[0][1].offer.version
     chosen = [one for one, _ in built]
-    return templates.get_template("notes.md.j2").render(
+    return template(Path(__file__).with_name("notes.md.j2"), finalize=escape_markdown).render(
         version=version,
         channel=channel,
         rows=[row for one in chosen for row in _rows(one)],
