@@ -12,9 +12,9 @@ from pipeline.boards.kit import CODE
 from pipeline.formats.pack import pack
 from pipeline.processes.samples import Floats
 from pipeline.project import layout
-from pipeline.project.candidate import weights_of
+from pipeline.project.candidate import MODELS, weights_of
 from pipeline.records.results import Result, read_result
-from pipeline.records.targets import Precision, RuntimeName, Target
+from pipeline.records.targets import Precision, Target
 from pipeline.system.errors import InputError, Missing
 from pipeline.system.files import sha256
 from runners.contract import model_input
@@ -22,7 +22,6 @@ from runners.contract.model_input import ModelInput
 from runners.edge.loop.regions import normalise
 
 NOISE = 32  # regions where nobody gave any
-MODELS: dict[RuntimeName, str] = {"openvino": "model.xml", "tensorrt": "model.onnx", "onnxruntime": "model.onnx"}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pipeline.project.params import Params
 
 FACTS = "candidate.json"  # beside the compressed network: what is known of it
+# What a runtime loads, in the folder of its files.
+MODELS: dict[RuntimeName, str] = {"openvino": "model.xml", "tensorrt": "model.onnx", "onnxruntime": "model.onnx"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Candidate:
 
     def loaded_by(self, runtime: RuntimeName) -> Path:
         """The file that a runtime loads on a device."""
-        return self.exported / runtime / ("model.xml" if runtime == "openvino" else "model.onnx")
+        return self.exported / runtime / MODELS[runtime]
 
     def download(self, runtime: RuntimeName) -> Path:
         """The same with all it needs as one small download."""

@@ -6,6 +6,7 @@ from statistics import median
 
 from pipeline.predict import BoardResult, predict
 from pipeline.project import layout
+from pipeline.project.candidate import MODELS, weights_of
 from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Target, load_target
 from pipeline.system.errors import InputError, Missing, Unpredictable
@@ -69,8 +70,7 @@ def _row(record: Result, artifacts: Path) -> BoardResult | str:
         return "the board was throttled"
     graph = artifacts / "candidates" / record.model / record.method / "model.onnx"
     runtime = load_target(record.target).runtime.name
-    file = artifacts / "export" / record.model / record.method / runtime
-    file = file / ("model.bin" if runtime == "openvino" else "model.onnx")
+    file = weights_of(artifacts / "export" / record.model / record.method / runtime / MODELS[runtime])
     if not graph.exists() or not file.exists() or sha256(file) != record.model_sha256:
         return f"the network that was measured does not lie in {artifacts} any more"
     power = found.power
