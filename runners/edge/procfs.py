@@ -30,7 +30,7 @@ def peak_memory_mib(process: str = "self") -> Optional[float]:
 
 
 def age_s() -> float:
-    """How long this process has been there, in seconds; what it was started to do began about then."""
+    """How long this process has been there, in seconds to a hundredth; Python's own loading is a part of it."""
     with open("/proc/uptime", encoding="ascii") as stream:
         up_s = float(stream.read().split()[0])
     with open("/proc/self/stat", "rb") as stream:

@@ -21,7 +21,7 @@ from runners.edge.monitor import cores, energy, monitor
 from runners.edge.monitor.energy import watts
 from runners.edge.monitor.figures import figures
 from runners.edge.monitor.monitor import REPOSITORY, Monitor
-from runners.edge.monitor.started import since_start_s
+from runners.edge.procfs import age_s
 from tests.waiting import children, has_ended, until
 
 PRINTING = "while True: print(time.monotonic_ns(), 6.5, flush=True); time.sleep(0.01)"
@@ -288,9 +288,7 @@ class TestCommandLine:
 
 
 def test_what_a_start_costs_counts_from_the_process_s_own() -> None:
-    code = (
-        "import time; time.sleep(0.3); from runners.edge.monitor.started import since_start_s; print(since_start_s())"
-    )
+    code = "import time; time.sleep(0.3); from runners.edge.procfs import age_s; print(age_s())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert 0.28 < float(done.stdout) < 30
-    assert since_start_s() > float(done.stdout)
+    assert age_s() > float(done.stdout)

@@ -14,7 +14,7 @@ import sys
 import time
 
 from runners.contract import engine_recipe, model_input
-from runners.edge.monitor.started import since_start_s
+from runners.edge.procfs import age_s, peak_memory_mib
 from runners.edge.refused import Refused
 
 MOST = engine_recipe.REGIONS[-1]
@@ -56,7 +56,7 @@ def run(given: argparse.Namespace) -> int:
             parts.append(backend.infer(batch))
             latency_ms.append(1000 * (time.perf_counter() - start))
             if start_s is None:
-                start_s = since_start_s()
+                start_s = age_s()
         facts = backend.facts()
     except Unusable as error:
         raise Refused(str(error)) from error
@@ -65,7 +65,8 @@ def run(given: argparse.Namespace) -> int:
     with open(given.output, "wb") as stream:
         np.save(stream, np.concatenate(parts))
     found = {
-        "facts": facts, "batch": MOST, "start_s": start_s, "latency_ms": latency_ms, "peak_memory_mib": _peak_mib(),
+        "facts": facts, "batch": MOST, "start_s": start_s, "latency_ms": latency_ms,
+        "peak_memory_mib": peak_memory_mib(),
     }  # fmt: skip
     json.dump(found, answers_to)
     answers_to.write("\n")
@@ -73,9 +74,3 @@ def run(given: argparse.Namespace) -> int:
     os.dup2(answers_to.fileno(), 1)
     sys.stdout.flush()
     return 0
-
-
-def _peak_mib() -> int:
-    """The most memory that this process held; getrusage would count what its parent held when it forked."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
-        return next(int(line.split()[1]) >> 10 for line in stream if line.startswith("VmHWM"))
