@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,12 +20,11 @@ SHORT = 50  # characters of a name that is made longer for a while, which takes 
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:SHORT]}.")
-    os.close(handle)
-    temporary = Path(name)
+    # Not by mkstemp: its file is for its owner alone, and to ask for the umask is to set it, for all threads.
+    temporary = path.with_name(f".{path.name[:SHORT]}.{secrets.token_hex(8)}")
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -127,9 +127,3 @@ def sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,6 +1,7 @@
 """Nothing half-written: what fails leaves the old file or folder as it was, and no temporary behind."""
 
 import hashlib
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,15 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == '{\n  "a": 1\n}\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_has_the_usual_rights_without_a_moment_in_which_others_have_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "usual").touch()
+    monkeypatch.delattr(os, "umask")  # it is the whole process's
+    files.write_json(tmp_path / "new", {})
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_a_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:

@@ -293,6 +293,14 @@ class TestDamage:
             assert found == FILES if fails_at == 7 else "the disk is gone" in found
         assert calls[-1] == tmp_path / "where"
 
+    def test_no_other_thread_gets_another_umask_for_a_moment(
+        self, packed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "usual").mkdir()
+        monkeypatch.delattr(os, "umask")  # it is the whole process's
+        assert self.attempt(tmp_path, packed) == FILES
+        assert (tmp_path / "where" / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
     def test_what_exists_stays(self, packed: bytes, tmp_path: Path) -> None:
         (tmp_path / "it.tar.xz").write_bytes(packed)
         (tmp_path / "folder").mkdir()

@@ -58,7 +58,7 @@ def unpack(file: str, folder: str, *, plain: bool = False) -> None:
     folder = os.path.abspath(folder)
     if os.path.lexists(folder):
         raise PackError("{}: exists already; name a new folder".format(folder))
-    temporary = None
+    leftovers: List[str] = []  # of an attempt that fails
     try:
         with open(file, "rb") as source:
             size = _read(_PlainTar(source) if plain else _Tar(source), None)
@@ -66,16 +66,18 @@ def unpack(file: str, folder: str, *, plain: bool = False) -> None:
             free = shutil.disk_usage(parent).free
             if size > free:
                 raise PackError("{}: not enough space in {}: {} of {} bytes are free".format(file, parent, free, size))
-            temporary = tempfile.mkdtemp(dir=parent, prefix=".{}.".format(name))
-            _read(_PlainTar(source) if plain else _Tar(source), temporary)
-        os.chmod(temporary, 0o777 & ~_umask())
+            leftovers.append(tempfile.mkdtemp(dir=parent, prefix=".{}.".format(name)))
+            # A folder in it has the usual rights: to ask for the umask is to set it, for all threads.
+            made = os.path.join(leftovers[0], "made")
+            os.mkdir(made)
+            _read(_PlainTar(source) if plain else _Tar(source), made)
         # On the disk before the folder gets its name: power may go at any time.
-        for inner, _, _ in os.walk(temporary):
+        for inner, _, _ in os.walk(made):
             _sync(inner)
-        os.rename(temporary, folder)
-        temporary = folder
+        os.rename(made, folder)
+        leftovers.append(folder)
         _sync(parent)
-        temporary = None
+        leftovers.remove(folder)
     except PackError:
         raise
     except (lzma.LZMAError, EOFError, ValueError) as error:
@@ -83,8 +85,8 @@ def unpack(file: str, folder: str, *, plain: bool = False) -> None:
     except OSError as error:
         raise PackError("{}: cannot be unpacked to {} ({})".format(file, folder, error)) from error
     finally:
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+        for left in leftovers:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _read(tar: "_Tar", folder: Optional[str]) -> int:
@@ -178,12 +180,6 @@ def _sync(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def main(arguments: List[str]) -> int:
