@@ -171,8 +171,8 @@ def _numbers(judgement: Judgement, confidence: float) -> Iterable[tuple[str, Num
                     value=check.value, predicted=check.predicted, limit=check.limit, verdict=check.verdict, **low_high
                 ),
             )
-    board, predicted = result.measured, result.predicted
-    if board and not board.throttled:
+    board, predicted = result.on_board, result.predicted
+    if board:
         yield "regions_per_s", Number(value=board.regions_per_s)
     if predicted:
         yield "regions_per_s", _predicted(predicted.inferences_per_s, predicted.error_percent)

@@ -63,11 +63,10 @@ def _predicted(row: BoardResult, target: Target, given: Sequence[BoardResult]) -
 
 
 def _row(record: Result, artifacts: Path) -> BoardResult | str:
-    found = record.measured
+    found = record.on_board
     if record.lane != "device" or found is None:
-        return "no board measured its speed"
-    if found.throttled:
-        return "the board was throttled"
+        hot = record.measured is not None and record.measured.throttled
+        return "the board was throttled" if hot else "no board measured its speed"
     graph = artifacts / "candidates" / record.model / record.method / "model.onnx"
     runtime = load_target(record.target).runtime.name
     file = weights_of(artifacts / "export" / record.model / record.method / runtime / MODELS[runtime])

@@ -87,6 +87,11 @@ class Measured(_Strict):
         return any(told) if told else None
 
     @property
+    def signs(self) -> list[str]:
+        """What it was seen by, each once."""
+        return list(dict.fromkeys(sign for one in (self.before, self.during, self.after) for sign in one.signs))
+
+    @property
     def loop_per_s(self) -> float | None:
         """Frames a second of the whole program with all regions of a frame, which a limit is held against."""
         return self.frames_per_s.get(self.regions_per_frame)

@@ -103,12 +103,9 @@ def measurement_of(result: Result, objective: Objective, confidence: float | Non
         "proof": proof(result.grade),
     }
     if result.lane == "device":
-        board = result.measured
-        # A board that held itself back shows what it does in the heat, not what it can do.
-        usable = board if board and not board.throttled else None
-        regions = objective.regions_per_frame
-        found["frames_per_s"] = Value(usable.frames_per_s.get(regions) if usable else None)
-        found["power_w"] = Value(usable.power_w if usable and usable.regions_per_frame == regions else None)
+        board, regions = result.on_board, objective.regions_per_frame
+        found["frames_per_s"] = Value(board.frames_per_s.get(regions) if board else None)
+        found["power_w"] = Value(board.power_w if board and board.regions_per_frame == regions else None)
     else:
         found["frames_per_s"] = predicted_speed(result.predicted)
     return found

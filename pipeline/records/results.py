@@ -172,6 +172,14 @@ class Result(_Strict):
             return None
         return self.accuracy.fp32.lost_points(self.accuracy.target)
 
+    @property
+    def on_board(self) -> Measured | None:
+        """The speed and power that a board showed; None for one that held itself back, which was not measured.
+
+        It shows what the board does in the heat, not what it can do.
+        """
+        return None if self.measured is None or self.measured.throttled else self.measured
+
     def write(self, path: Path) -> None:
         """Write the record as JSON, whole or not at all."""
         files.write_json(path, self.model_dump(mode="json"))

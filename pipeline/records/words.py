@@ -85,5 +85,7 @@ def broken(checks: tuple[Check, ...]) -> list[str]:
 
 def reason(result: Result, field: str) -> str:
     """Why a field of the record holds no measurement: its own reason, or else the one for the whole accuracy."""
+    if field == "measured" and result.measured is not None and result.measured.throttled:
+        return f"the board held itself back: {'; '.join(result.measured.signs) or 'by what is not told'}"
     keys = [field, *(["accuracy", "accuracy.target"] if field.startswith("accuracy") else [])]
     return next((result.not_measured[key] for key in keys if key in result.not_measured), "the record gives no reason")

@@ -68,10 +68,10 @@ def _rows(chosen: Chosen) -> list[Row]:
         accuracy, drop = result.accuracy, result.accuracy_drop_points
         rate = result.predicted.frames_per_s if result.predicted else None
         speed = f"{number(rate, 1)} predicted" if rate else NOT_MEASURED
-        power = NOT_MEASURED
+        board = result.on_board
         if result.measured is not None:
-            speed = f"{number(result.measured.loop_per_s, 1)}" if result.measured.loop_per_s else NOT_MEASURED
-            power = number(result.measured.power_w) if result.measured.power_w else NOT_MEASURED
+            speed = number(board.loop_per_s, 1) if board and board.loop_per_s else NOT_MEASURED
+        power = number(board.power_w) if board and board.power_w else NOT_MEASURED
         rows.append(
             Row(
                 target=result.target,

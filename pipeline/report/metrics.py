@@ -33,7 +33,7 @@ def record(collected: Collected) -> dict[str, Any]:
 def numbers(judgement: Judgement) -> dict[str, float]:
     """What was measured or predicted of one candidate on one target, by name with unit."""
     result = judgement.result
-    accuracy, predicted, measured = result.accuracy, result.predicted, result.measured
+    accuracy, predicted, board = result.accuracy, result.predicted, result.on_board
     drops = (check.interval for check in judgement.checks if check.name == "accuracy_drop_points")
     low, high = next(drops, None) or (None, None)
     found = {
@@ -51,9 +51,9 @@ def numbers(judgement: Judgement) -> dict[str, float]:
         "predicted_frames_per_s": predicted.frames_per_s if predicted else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,
         "predicted_error_percent": predicted.error_percent if predicted else None,
-        "measured_regions_per_s": measured.regions_per_s if measured else None,
-        "measured_frames_per_s": measured.loop_per_s if measured else None,
-        "measured_power_w": measured.power_w if measured else None,
+        "measured_regions_per_s": board.regions_per_s if board else None,
+        "measured_frames_per_s": board.loop_per_s if board else None,
+        "measured_power_w": board.power_w if board else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

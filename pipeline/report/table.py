@@ -209,9 +209,9 @@ def _on_target(result: Result, notes: _Notes) -> Cell:
 
 
 def _network(result: Result, notes: _Notes) -> Cell:
-    predicted, measured = result.predicted, result.measured
+    predicted, board = result.predicted, result.on_board
     if result.lane == "device":
-        return _cell(result, "measured", rate(measured.regions_per_s) if measured else None, notes)
+        return _cell(result, "measured", rate(board.regions_per_s) if board else None, notes)
     if predicted is None:
         return _cell(result, "predicted", None, notes)
     return Cell(rate(predicted.inferences_per_s), tuple(notes.mark(one_line(note)) for note in predicted.notes))
@@ -264,9 +264,9 @@ def _caption(collected: Collected) -> list[str]:
     sizes = sorted({result.accuracy.target.n for result in results if result.accuracy.target})
     regions = f" on {' or '.join(f'{n:,}' for n in sizes)} test regions" if sizes else ""
     power = [
-        f"{result.candidate} on {result.target} {number(result.measured.power_w)} W"
+        f"{result.candidate} on {result.target} {number(result.on_board.power_w)} W"
         for result in results
-        if result.measured and result.measured.power_w is not None
+        if result.on_board and result.on_board.power_w is not None
     ]
     accepted = "Candidates that no emulated processor has audited may pass: gates.accept_unaudited is set."
     return [
@@ -292,11 +292,11 @@ def _predicted_against_measured(collected: Collected) -> list[str]:
     lines = []
     for target in collected.targets:
         for result in (judgement.result for judgement in target.tested):
-            before = predicted.get((result.candidate, target.profile.name))
-            if target.lane != "device" or before is None or result.measured is None or result.measured.throttled:
+            before, board = predicted.get((result.candidate, target.profile.name)), result.on_board
+            if target.lane != "device" or before is None or board is None:
                 continue
-            network = _against("regions/s", before.inferences_per_s, result.measured.regions_per_s)
-            program = _against("frames/s", before.frames_per_s, result.measured.loop_per_s)
+            network = _against("regions/s", before.inferences_per_s, board.regions_per_s)
+            program = _against("frames/s", before.frames_per_s, board.loop_per_s)
             lines.append(f"{result.candidate} on {target.name} {', '.join(network + program)}")
     return [f"Predicted against measured: {'; '.join(lines)}."] if lines else []
 

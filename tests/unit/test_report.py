@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pipeline.ci import run_record
 from pipeline.project import layout
 from pipeline.project.params import load_params
 from pipeline.records.gates import Verdict
@@ -567,6 +568,20 @@ def test_a_board_that_takes_too_much_power_fails_by_it() -> None:
     assert re.search(r"155 +39 measured +FAIL", text)
 
 
+def test_a_board_that_held_itself_back_shows_no_number_anywhere() -> None:
+    put("int8", ATOM, **emulated(target=11, cloud=11))
+    on_board("int8", watts=8.2, during={"throttled": True, "signs": ["cpu0 at 800 of 1600 MHz while busy"]})
+    verdicts, text, record = summary()
+    assert verdicts[f"{ATOM} (board)"] == "not_measured"
+    assert not re.search(r"\b155\b|\b39 measured|8\.20 W|Predicted against measured", text)
+    assert "the board held itself back: cpu0 at 800 of 1600 MHz while busy" in " ".join(text.split())
+    [found] = [one for one in record["results"] if one["lane"] == "device" and one["method"] == "int8"]
+    assert [name for name in found if name.startswith("measured_")] == []
+    [entry] = [one for one in run_record.of(collected()).entries if one.lane == "device" and one.method == "int8"]
+    assert not {"frames_per_s", "regions_per_s", "power_w"} & entry.numbers.keys()
+    assert not re.search(r"\| 155 \||>155<|39 measured|8\.20 W", markdown() + page())
+
+
 @pytest.mark.parametrize("of", ["model_sha256", "data_sha256"])
 def test_what_a_board_measured_of_an_earlier_state_counts_no_longer(of: str) -> None:
     identity = {"model_sha256": "a" * 64, "data_sha256": "b" * 64}
@@ -579,9 +594,11 @@ def test_what_a_board_measured_of_an_earlier_state_counts_no_longer(of: str) -> 
     assert "a board has run an earlier state of this candidate or of its data" in " ".join(text.split())
 
 
-def on_board(method: str, watts: float, **fields: str) -> None:
+def on_board(method: str, watts: float, during: dict[str, Any] | None = None, **fields: str) -> None:
     """A candidate that a board ran at 155 regions/s, with half a point lost."""
     found: dict[str, Any] = {"measured": measured(155.0, watts), **fields}
+    if during is not None:
+        found["measured"]["during"] = during
     found["accuracy"] = {"fp32": accuracy(10), "target": accuracy(11)}
     found["grade"] = "exact"
     put(method, ATOM, lane="device", not_measured={"accuracy.cloud": "not of a board"}, **found)

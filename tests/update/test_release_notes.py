@@ -10,6 +10,7 @@ import models
 from models.registry import _find
 from pipeline.compress.recipe import Recipe
 from pipeline.project.candidate import Candidate
+from pipeline.records.board import Fingerprint, Health, Measured, Watts
 from pipeline.records.gates import Gates, judge_result
 from pipeline.records.results import Accuracies, Accuracy, Result
 from pipeline.records.targets import load_target
@@ -40,10 +41,11 @@ def result(method: str, data: str, confusion: list[list[int]]) -> Result:
     )
 
 
-def notes(now: Result, signed: Signed) -> str:
-    """Of a release of that record."""
+def notes(now: Result, signed: Signed, *others: Result) -> str:
+    """Of a release of that record, and of those of other lanes."""
     target = load_target(TARGET)
-    judgements = {"emulated": judge_result(now, target.objective, Gates(accuracy_drop_points=2))}
+    gates = Gates(accuracy_drop_points=2)
+    judgements = {one.lane: judge_result(one, target.objective, gates) for one in (now, *others)}
     chosen = Chosen(target, Candidate(now.model, now.method, Recipe(steps=[])), judgements, ("emulated",), None)
     built = Built(Offer(TARGET, "v2.0.0", "v2.0.0", "a.tar", 1, "0" * 64), "f" * 64, 1234)
     return release_notes.render([(chosen, built)], signed.at(), "stable")
@@ -82,6 +84,24 @@ def test_a_class_without_samples_has_no_change(signed: Signed, last: Callable[[R
 
 def test_without_anything_before_there_is_no_change(signed: Signed) -> None:
     assert "since" not in notes(result("int8", "a", [[9, 1], [5, 5]]), signed)
+
+
+@pytest.mark.parametrize("throttled", [False, True])
+def test_a_board_that_held_itself_back_is_not_measured(signed: Signed, throttled: bool) -> None:
+    now = result("int8", "a", [[9, 1], [5, 5]])
+    board = Measured(
+        fingerprint=Fingerprint(board="UP Squared"),
+        regions_per_frame=4,
+        latency_ms=[20.0],
+        regions_per_s=200.0,
+        frames_per_s={4: 47.5},
+        power=Watts(rail="package-0", sampler="rapl", sample_hz=10, sustained_w=7.25),
+        during=Health(throttled=throttled),
+    )
+    text = notes(now, signed, now.model_copy(update={"lane": "device", "measured": board}))
+    [row] = [line for line in text.splitlines() if "| device |" in line]
+    assert ("| 47.5 | 7.25 |" in row) == (not throttled)
+    assert ("| not measured | not measured |" in row) == throttled
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"records": [{}]}', '{"records": 1}', "[]"])
