@@ -1,6 +1,7 @@
 """Boards in a lab: what there is, how each is reached, what lies on it, and how it was before.
 
     board_file.py        a board's YAML file
+    lab_environment.py   what of it is labgrid's
     access.py            run, put and get within a time: the one interface
     ways.py              which of these a board has:
     over_ssh.py          a board over SSH, by labgrid

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from pipeline.boards import recorded_boards
+from pipeline.boards import lab_environment, recorded_boards
 from pipeline.records.targets import Target, describe, load_target, target_names
 from pipeline.system.errors import InputError, unknown
 from runners.edge import meters
@@ -87,10 +87,10 @@ class Board(_Strict):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads our section; labgrid's own tags (`!template`) are for labgrid."""
+    """Reads all but labgrid's own tags (`!template`), which are for labgrid."""
 
 
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: lab_environment.LATER)
 
 
 def board_names(folder: Path = FOLDER) -> list[str]:
@@ -102,7 +102,7 @@ def load_board(name: str, folder: Path = FOLDER) -> Board:
     """Read and check the board called `name`, or the file of that path.
 
     Raises:
-        InputError: there is no such board, or its file is not a valid one.
+        InputError: there is no such board, or its file is not a valid one, by us or by labgrid where that is installed.
     """
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
     if not path.is_file():
@@ -138,4 +138,6 @@ def _board(path: Path, content: Any) -> Board:
         raise unknown(f"meter in {path}:", board.meter.sampler, meters.names())
     if board.recorded is not None and board.recorded not in recorded_boards.TREES:
         raise unknown(f"recorded board in {path}:", board.recorded, sorted(recorded_boards.TREES))
+    if "targets" in content:
+        lab_environment.check(path, content)
     return board

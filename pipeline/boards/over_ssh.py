@@ -22,9 +22,8 @@ from labgrid.protocol import PowerProtocol
 
 from pipeline.boards.access import SHORT_S, Access, Away, Outcome, TookTooLong, Unmeasured, words
 from pipeline.boards.board_file import Board
-from pipeline.system.errors import InputError
+from pipeline.boards.lab_environment import DRIVER, ROLE, BadBoard
 
-ROLE = "main"  # labgrid's name for the one target of an environment
 STOPPED = (124, 137)  # what `timeout` ends with, where TERM and where KILL was needed
 LOST = 255  # what ssh ends with where it has no connection
 GRACE_S = 5  # between TERM and KILL
@@ -42,15 +41,13 @@ class OverSsh(Access):
             if board.known_hosts:
                 self._environment.config.data.setdefault("tools", {})["ssh"] = self._checking(board.known_hosts)
             self._target: Any = self._environment.get_target(ROLE)
-            if self._target is None:
-                raise InputError(f"{board.file}: labgrid's `targets` has no `{ROLE}`")
-            self._driver: Any = self._target.get_driver("SSHDriver", activate=False)
-        except InputError:
+            self._driver: Any = self._target.get_driver(DRIVER, activate=False)
+        except BadBoard:
             self._temporary.cleanup()
             raise
         except Exception as error:  # labgrid's own kinds have no common base
             self._temporary.cleanup()
-            raise InputError(f"{board.file}: labgrid does not take it: {' '.join(str(error).split())}") from error
+            raise BadBoard(f"{board.file}: labgrid does not take it: {' '.join(str(error).split())}") from error
         self._connect(within_s)
 
     @property
@@ -121,7 +118,9 @@ class OverSsh(Access):
     def _checking(self, known_hosts: Path) -> str:
         """An ssh that insists on the host's key: labgrid's own takes any, and of two settings the first counts."""
         if not known_hosts.is_file():
-            raise InputError(f"{self.board.file}: no file {known_hosts}, which is to hold the board's host key")
+            raise BadBoard(
+                f"{self.board.file}: board.known_hosts: no file {known_hosts}, which is to hold its host key"
+            )
         script = Path(self._temporary.name) / "ssh"
         options = words(["-o", f"UserKnownHostsFile={known_hosts}", "-o", "StrictHostKeyChecking=yes"])
         script.write_text(f'#!/bin/sh\nexec ssh {options} "$@"\n', encoding="utf-8")

@@ -10,7 +10,7 @@ def open_access(board: Board, within_s: float) -> Access:
 
     Raises:
         Away: it does not answer within so many seconds.
-        InputError: its file says something that labgrid does not take.
+        BadBoard: its file says something that labgrid does not take.
     """
     if board.place == "ssh":
         from pipeline.boards.over_ssh import OverSsh

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from pipeline.boards.access import Died, Throttled, Unmeasured
 from pipeline.boards.kit import Kit
+from pipeline.boards.lab_environment import BadBoard
 from pipeline.device import golden
 from pipeline.device.emulation import Agreement, agreement
 from pipeline.device.on_board import LOAD_S, Answers, OnBoard, ask, computes
@@ -98,7 +99,7 @@ class Session:
             raise Unmeasured(self._stopped)
         try:
             return work()
-        except Missing:
+        except (Missing, BadBoard):
             raise
         except Unmeasured as error:
             self.stop(name, str(error))

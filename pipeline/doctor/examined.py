@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel
 
+from pipeline.boards.board_file import Board, load_board
 from pipeline.doctor.finding import Unasked
 from pipeline.doctor.questions import Questions
 from pipeline.project.params import Params, load_params
@@ -70,21 +71,6 @@ class Group(BaseModel):
     name: str
     allows_public_repositories: bool
     restricted_to_workflows: bool = False
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a board's file without the tags that labgrid has for itself (`!template`)."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A board that jobs ask for, by labels in small letters; an emulated one needs no machine of one's own."""
-
-    labels: set[str]
-    emulated: bool
 
 
 @dataclass(frozen=True)
@@ -163,13 +149,13 @@ class Subject:
                     yield Job(path, str(name), described)
 
     @cached_property
-    def boards(self) -> dict[Path, Asked]:
+    def boards(self) -> dict[Path, Board]:
         """The boards that jobs ask for, by their files: those that name labels.
 
         Raises:
             InputError: a file is no board's.
         """
-        return {path: asked for path in sorted(BOARDS.glob("*.yaml")) if (asked := _asked(path)).labels}
+        return {path: board for path in sorted(BOARDS.glob("*.yaml")) if (board := load_board(str(path))).labels}
 
     @property
     def jobs_on_boards(self) -> list[Job]:
@@ -244,18 +230,6 @@ def dvc(*arguments: str) -> str:
         return programs.run([sys.executable, "-m", "dvc", *arguments], DVC_S)
     except programs.Failed as error:
         raise Unasked(f"dvc {arguments[0]}: {error}", "make install, and run it again") from None
-
-
-def _asked(path: Path) -> Asked:
-    try:
-        described = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-        board = described.get("board") or {}
-        labels, place = board.get("labels") or [], board.get("place")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-        raise BadData(f"{path}: cannot be read as a board ({' '.join(str(error).split())})") from error
-    if not isinstance(labels, list):
-        raise BadData(f"{path}: labels is no list")
-    return Asked({str(label).lower() for label in labels}, place == "emulated")
 
 
 def _token(file: Path | None) -> str | None:

@@ -32,7 +32,13 @@ jobs:
     runs-on: [self-hosted, atom]
     environment: device-lab
 """
-BOARD = "targets: {main: {drivers: !template x}}\nboard: {target: atom-x5-e3940, labels: [self-hosted, Atom]}\n"
+BOARD = """
+board: {description: mine, target: atom-x5-e3940, soc: E3940, labels: [self-hosted, Atom]}
+targets:
+  main:
+    resources: {NetworkService: {address: !template $LG_BOARD, username: me}}
+    drivers: {SSHDriver: {}}
+"""
 
 
 @pytest.fixture
@@ -446,13 +452,22 @@ def test_data_and_its_remote_are_what_dvc_says_of_them(github: FakeGitHub, image
     assert state("project-data") == ("fail", "data/ is not there")
 
 
+@pytest.mark.parametrize(("right", "wrong"), [("target:", "tragets:"), ("drivers:", "drivres:")])
+def test_a_board_s_file_with_a_typo_is_named(github: FakeGitHub, right: str, wrong: str) -> None:
+    Path("runners/boards/atom-1.yaml").write_text(BOARD.replace(right, wrong))
+    [finding] = ask("lab-boards")
+    assert finding.verdict == "fail"
+    assert "runners/boards/atom-1.yaml: " in finding.what
+    assert wrong.rstrip(":") in finding.what
+
+
 def test_a_workflow_that_boards_are_named_to_asks_for_nothing_where_there_are_none(github: FakeGitHub) -> None:
     called = "on: {workflow_call: {}}\njobs:\n  board: {runs-on: '${{ fromJSON(inputs.labels) }}'}\n"
     Path(".github/workflows/nightly.yml").write_text(called)
     github.answer("actions/runners", {"total_count": 0, "runners": []})
     assert ask("device-environment")[0].verdict == "fail"
     assert "asks for one" in ask("lab-runners")[0].what
-    emulated = "board: {place: emulated, target: atom-x5-e3940, labels: [ubuntu-24.04]}\n"
+    emulated = "board: {description: mine, place: emulated, target: atom-x5-e3940, labels: [ubuntu-24.04]}\n"
     Path("runners/boards/atom-1.yaml").write_text(emulated)
     assert ask("device-environment")[0].verdict == "fail", "the environment is the same"
     assert [finding.verdict for check in ("lab-runners", "lab-boards") for finding in ask(check)] == ["pass"] * 2

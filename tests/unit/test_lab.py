@@ -21,6 +21,7 @@ from pipeline.cli import cli
 from pipeline.records.targets import load_target, target_names
 from pipeline.system.errors import InputError
 from tests import without_xdist
+from tests.tiny_candidate import tiny_candidate
 from tests.waiting import has_ended
 
 REPOSITORY = Path(__file__).parents[2]
@@ -75,6 +76,69 @@ def test_a_board_s_file_says_what_is_wrong_with_it(board: Any, own: dict[str, An
     with pytest.raises(InputError, match=words) as caught:
         load_board(str(board(**own)))
     assert "\n" not in str(caught.value)
+
+
+def over_ssh(folder: Path, right: str = "", wrong: str = "") -> Path:
+    """The example of a board over SSH, with a typo."""
+    file = folder / "lab.yaml"
+    example = (REPOSITORY / "runners/boards/atom-1.yaml").read_text()
+    assert right in example
+    file.write_text(example.replace(right, wrong, 1))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("  main:", "  mian:", "labgrid's `targets` has no `main`"),
+        ("targets:", "targets: []\nothers:", "labgrid's `targets` has no `main`"),
+        ("    drivers:", "    drivres:", "targets.main.drivres: labgrid knows no such key; did you mean drivers?"),
+        ("SSHDriver: {", "SHHDriver: {", "targets.main.drivers.SHHDriver: .*did you mean SSHDriver?"),
+        ("NetworkService: {", "NetService: {", "targets.main.resources.NetService: .*no such resource; did you mean"),
+        ("keyfile:", "keyflie:", r"targets.main.drivers.SSHDriver.keyflie: .*did you mean keyfile\?"),
+        ("address:", "adress:", r"targets.main.resources.NetworkService.adress: .*did you mean address\?"),
+        ("address: atom-1.lab, ", "", "targets.main.resources.NetworkService.address: is missing"),
+        ("atom-1.lab", "17", "NetworkService.address: is to be of type str, not 17"),
+        ("delay: 5.0", "delay: 5", "ExternalPowerDriver.delay: is to be of type float, not 5"),
+        ("{keyfile: /etc/edgeproof/board-key}", "", "targets.main.drivers.SSHDriver: is to be a mapping"),
+        ("SSHDriver: {keyfile: /etc/edgeproof/board-key}", "", "targets.main.drivers: has no SSHDriver"),
+    ],
+)
+def test_a_typo_in_what_is_labgrid_s_names_file_and_key(tmp_path: Path, right: str, wrong: str, words: str) -> None:
+    pytest.importorskip("labgrid")
+    file = over_ssh(tmp_path, right, wrong)
+    with pytest.raises(InputError, match=f"^{file}: .*{words}") as caught:
+        load_board(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_that_labgrid_fills_in_and_a_class_of_one_s_own_are_labgrid_s_business(tmp_path: Path) -> None:
+    assert load_board(str(over_ssh(tmp_path, "atom-1.lab", "!template $LG_NOWHERE"))).place == "ssh"
+    own = "imports: [mine.py]\ntargets:"
+    file = over_ssh(tmp_path, "targets:", own)
+    file.write_text(file.read_text().replace("ExternalPowerDriver", "MyDriver"))
+    assert load_board(str(file)).place == "ssh"
+
+
+def test_a_typo_is_bad_input_to_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("labgrid")
+    file = over_ssh(tmp_path, "keyfile:", "keyflie:")
+    for module in ("pipeline.boards.board_file", "pipeline.ci.preflight"):
+        monkeypatch.setattr(f"{module}.board_names", lambda folder=None: [str(file)])
+    for command in (["boards"], ["ci", "preflight"], ["device", "run", "lenet-5/int8", "--board", str(file)]):
+        done = CliRunner().invoke(cli, command)
+        assert done.exit_code == 2, done.output
+        assert f"{file}: targets.main.drivers.SSHDriver.keyflie" in done.output
+
+
+def test_a_host_key_s_file_that_is_not_there_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("labgrid")
+    monkeypatch.setenv("EDGEPROOF_CACHE", str(tmp_path / "cache"))
+    file = over_ssh(tmp_path, "/etc/edgeproof/known_hosts", str(tmp_path / "nowhere"))
+    candidate = tiny_candidate(load_target("atom-x5-e3940"), tmp_path).folder
+    done = CliRunner().invoke(cli, ["device", "run", str(candidate), "--board", str(file)])
+    assert done.exit_code == 2, done.output
+    assert f"{file}: board.known_hosts: no file {tmp_path}/nowhere" in done.output
 
 
 def test_a_board_that_is_not_there_is_told_with_the_nearest() -> None:

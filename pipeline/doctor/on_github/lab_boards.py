@@ -9,7 +9,7 @@ from pipeline.system.errors import some
 
 def look(subject: Subject) -> Iterator[Finding]:
     """Labels as runners/boards/*.yaml give them; an emulated one is at home on GitHub's own machines."""
-    wanted = {path: board.labels for path, board in subject.boards.items() if not board.emulated}
+    wanted = {path: set(map(str.lower, board.labels)) for path, board in subject.boards.items() if board.measures}
     if not wanted:
         yield well(f"no file in {BOARDS} names labels of a board")
         return

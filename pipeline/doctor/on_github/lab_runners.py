@@ -27,7 +27,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     """Each runner that this repository's jobs may get."""
     if not subject.runners:
         # An emulated board is on GitHub's own machines.
-        boards = any(not board.emulated for board in subject.boards.values())
+        boards = any(board.measures for board in subject.boards.values())
         wanted = [job for job in subject.jobs if job.on_board or (job.where_its_caller_says and boards)]
         if not wanted:
             yield well("none is registered, and no workflow asks for one")
