@@ -129,6 +129,10 @@ class GraphLayer(nn.Module):
         within = (self.weight / self.step).clamp(-128, 127)
         return within + (within.round() - within).detach()
 
+    def extra_repr(self) -> str:
+        """What it does with its values, in short: a training of another one is another training."""
+        return f"{self.kind}, {self.attributes}, saturates={self.quantizer is not None}"
+
     def forward(self, values: Tensor, bias: Tensor | None = None) -> Tensor:
         """The layer's output for an input (N, C, H, W), or (N, C) and (..., C) for a matrix product."""
         bias = bias if self.bias is None else self.bias

@@ -58,6 +58,10 @@ class Checkpoints:
             files.sha256(dataset.folder / "samples.csv"),
             self.code,
             arithmetic(),
+            # A sum of many parts is rounded by how it is divided: over threads, over processes, over a GPU.
+            torch.get_num_threads(),
+            processes.count(),
+            next(network.parameters()).device.type,
             versions("torch"),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -102,7 +106,9 @@ def state_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _hash(network: nn.Module) -> str:
-    return hashlib.sha256(save({name: tensor.cpu() for name, tensor in state_of(network).items()})).hexdigest()
+    """Of its values, and of its layers' own words: what they do with the values is in no tensor."""
+    values = save({name: tensor.cpu() for name, tensor in state_of(network).items()})
+    return hashlib.sha256(values + str(network).encode()).hexdigest()
 
 
 def _age(path: Path) -> float:

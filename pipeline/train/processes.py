@@ -43,8 +43,12 @@ def share_statistics(network: nn.Module) -> None:
 
 def share_of(batch: NDArray[np.int64]) -> NDArray[np.int64]:
     """This process's part of a batch."""
-    ranks = distributed.get_world_size() if distributed.is_initialized() else 1
-    return batch[rank() : len(batch) - len(batch) % ranks : ranks]
+    return batch[rank() : len(batch) - len(batch) % count() : count()]
+
+
+def count() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:

@@ -1,6 +1,8 @@
 """An exported graph that is trained on: it calculates what the device does, learns, and is saved as it was trained."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from pipeline.compress.shared_weights import share_weights
 from pipeline.compress.trainable_graph import GraphLayer, TrainableGraph
 from pipeline.formats.from_torch import to_onnx
 from pipeline.system.errors import InputError
+from pipeline.train.checkpoint import Checkpoints
+from pipeline.train.settings import Training
 from tests.graphs import Arrays
 from tests.unit.test_target_aware import STEP, models
 
@@ -163,6 +167,25 @@ def test_training_under_saturation_recovers_what_training_without_it_does_not_se
         return float((on_target(torch.from_numpy(images)).detach() - wanted).square().mean())
 
     assert error(True) < 0.6 * error(False)
+
+
+def test_a_training_goes_on_only_where_threads_and_saturation_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "samples.csv").touch()
+    dataset: Any = SimpleNamespace(folder=tmp_path)
+    wanted = Training(epochs=1, batch=2, learning_rate=0.1, samples_per_epoch=2)
+    _, quantized = models(np.random.default_rng(0).normal(size=(2, 2, 1, 1)).astype(np.float32))
+
+    def key(saturates: bool = False, threads: int = 1) -> str:
+        torch.set_num_threads(threads)
+        network = TrainableGraph(quantized, saturates)
+        return Checkpoints(tmp_path, "").key(wanted, 1, spec("lenet-5"), dataset, network)
+
+    before = torch.get_num_threads()
+    try:
+        assert key() == key()
+        assert len({key(), key(saturates=True), key(threads=2)}) == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @settings(max_examples=25)
