@@ -19,6 +19,7 @@ HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 sys.path[:] = [HOUSE] + [folder for folder in sys.path if folder != HOUSE]
 
 from runners.edge import commands  # noqa: E402 (found by its place, whatever the folder that this is started in)
+from runners.edge.aloud import say  # noqa: E402
 from runners.edge.refused import Lacking, Refused  # noqa: E402
 
 PACKAGES = ("cv2", "numpy")  # that every device has
@@ -54,7 +55,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if error.errno not in MENDABLE:
             raise
         said, status = "{}: {}".format(error.filename or "writing", error.strerror), 2
-    sys.stderr.write("edge {}: {}\n".format(given.verb, said))
+    say("edge {}: {}".format(given.verb, said))
     return status
 
 

@@ -371,3 +371,7 @@ def test_events_are_printed(tmp_path: Path) -> None:
     assert b"1 damaged line" in done.stderr
     done = subprocess.run([*show, str(tmp_path / "none")], cwd=REPOSITORY, capture_output=True)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    with Path("/dev/full").open("w") as full:
+        for folder, status in ((tmp_path / "none", 2), (tmp_path, 0)):
+            found = subprocess.run([*show, str(folder)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=full)
+            assert found.returncode == status, "nobody can be told"

@@ -5,6 +5,7 @@ matrix product on the "device", so that a copy of the wrong bytes, in the wrong 
 """
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -380,6 +381,16 @@ class TestBuilder:
         said = capfd.readouterr()
         assert said.out == ""
         assert said.err.startswith(f"building the TensorRT engine of {folder}: minutes, once\n")
+
+    def test_it_builds_where_nobody_can_be_told(
+        self, folder: Path, board: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(sys.stderr, "write", full)
+        once(folder)
+        assert builds(board) == 1
 
     def test_of_several_at_once_one_builds(self, folder: Path, board: Path) -> None:
         arguments = (str(folder), str(board / "cache"), "8.2.1.9")

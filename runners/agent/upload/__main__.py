@@ -10,6 +10,7 @@ import sys
 from runners.agent.upload.inbox_url import parse
 from runners.agent.upload.uploading import Uploads
 from runners.contract import records
+from runners.edge.aloud import say
 
 
 def main() -> int:
@@ -27,15 +28,15 @@ def main() -> int:
             raise ValueError("it names no `inbox`, so nothing is sent")
         inbox = parse(content["inbox"])
     except ValueError as error:
-        print("upload: {}: {}".format(given.config, error), file=sys.stderr)
+        say("upload: {}: {}".format(given.config, error))
         return 2
     if not os.path.isdir(given.home):
-        print("upload: {}: there is no such folder".format(given.home), file=sys.stderr)
+        say("upload: {}: there is no such folder".format(given.home))
         return 2
     outcome = Uploads(given.home, device, inbox).once()
     print("{} records and {} captures sent, {} left".format(outcome.records, outcome.captures, outcome.left))
     if outcome.why is not None:
-        print("upload: {}".format(outcome.why), file=sys.stderr)
+        say("upload: {}".format(outcome.why))
     return 0 if outcome.why is None else 1
 
 

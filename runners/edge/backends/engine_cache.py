@@ -18,6 +18,7 @@ import time
 from typing import IO, Any, Dict, List, Optional, Tuple
 
 from runners.contract import engine_recipe
+from runners.edge.aloud import say
 from runners.edge.backends import build_engine, engine_key
 from runners.edge.backends.unusable import Unusable, in_one_line
 
@@ -67,7 +68,7 @@ def _read(path: str) -> Optional[Entry]:
 
 
 def _build(folder: str, path: str, facts: Dict[str, Any], lock: IO[str]) -> None:
-    sys.stderr.write("building the TensorRT engine of {}: minutes, once\n".format(folder))
+    say("building the TensorRT engine of {}: minutes, once".format(folder))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=BUILDING, dir=os.path.dirname(path)) as scratch:
         built, note = os.path.join(scratch, "engine"), os.path.join(scratch, "json")

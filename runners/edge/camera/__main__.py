@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, Dict, Optional
 
+from runners.edge.aloud import say
 from runners.edge.arguments import seconds
 from runners.edge.bell import Bell
 from runners.edge.camera import readers
@@ -51,7 +52,7 @@ def main() -> int:
         size = readers.size_of(chosen.size) if chosen.size else None
         camera = Camera(parse(chosen.source), bell, reader=chosen.reader, size=size, every_frame=chosen.every_frame)
     except ValueError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return 2
     try:
         came = watch(camera, bell, chosen.seconds)

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from runners.contract.event import to_line
+from runners.edge.aloud import say
 from runners.edge.events.segments import Events
 
 
@@ -22,10 +23,10 @@ def main() -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        print("{}: {}".format(chosen.folder, error.strerror), file=sys.stderr)
+        say("{}: {}".format(chosen.folder, error.strerror))
         return 2
     if events.skipped:
-        print("{}: {} damaged lines skipped".format(chosen.folder, events.skipped), file=sys.stderr)
+        say("{}: {} damaged lines skipped".format(chosen.folder, events.skipped))
     return 0
 
 
