@@ -15,6 +15,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from runners.contract import loop_figures
+from runners.edge.arguments import meter
 from runners.edge.refused import Refused
 
 MEASURED, NOT_MEASURED = 0, 3
@@ -29,19 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default 10)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
-    parser.add_argument("--meter", default="rapl", help="whose rail tells of a power limit that is reached")
+    parser.add_argument("--meter", type=meter, default="rapl", help="whose rail tells of a power limit that is reached")
     parser.add_argument("--rail", action="append", default=[], metavar="NAME", help="a rail that it reads")
     parser.add_argument("--root", default="/", help=argparse.SUPPRESS)
 
 
 def run(given: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
-    from runners.edge.meters import names
     from runners.edge.monitor.figures import figures
     from runners.edge.monitor.monitor import Monitor
 
-    if given.meter not in names():
-        raise Refused("no meter {}: there are {}".format(given.meter, ", ".join(names())))
     loops: Dict[str, Any] = {}
     reasons: Dict[str, str] = {}
     with Monitor(given.meter, given.rail, root=given.root) as monitor:

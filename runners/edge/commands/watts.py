@@ -11,10 +11,9 @@ reason. Status 0: power was measured; 3: it was not; 2: the folder, the source o
 import argparse
 import json
 import time
-from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import List
 
-from runners.edge.arguments import seconds
+from runners.edge.arguments import meter, seconds
 
 MEASURED, NOT_MEASURED = 0, 3
 NONE, FULL = 0, 4  # regions of a frame
@@ -30,59 +29,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=seconds, default=75, help="seconds of full work (default 75)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
-    parser.add_argument("--meter", required=True, help="what reads the power; see `python3 -m runners.edge.monitor`")
+    parser.add_argument(
+        "--meter", type=meter, required=True, help="what reads the power; see `python3 -m runners.edge.monitor`"
+    )
     parser.add_argument("--rail", action="append", required=True, metavar="NAME", help="a rail that it reads")
     parser.add_argument("--root", default="/", help=argparse.SUPPRESS)
 
 
 def run(given: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
-    from runners.edge.meters import names
     from runners.edge.monitor.figures import figures
     from runners.edge.monitor.monitor import Monitor
-    from runners.edge.refused import Refused
+    from runners.edge.program.measuring import warm
 
-    if given.meter not in names():
-        raise Refused("no meter {}: there are {}".format(given.meter, ", ".join(names())))
     frames: List[int] = []
     with Monitor(given.meter, given.rail, root=given.root) as monitor:
         with monitor.state("idle"):
             time.sleep(given.idle)
         for regions, lasting_s in ((NONE, given.idle), (FULL, given.seconds)):
-            with _warm(given, regions) as bench:
+            with warm(given.bundle, given.source, regions, given.device, given.threads) as (bench, _):
                 with monitor.state("regions_{}".format(regions)):
                     bench.loop(lasting_s)
                 frames.append(bench.frames)
     seen = figures(monitor.recording, monitor.states, frames[-1])
     print(json.dumps(seen._asdict()))
     return MEASURED if seen.power else NOT_MEASURED
-
-
-@contextmanager
-def _warm(given: argparse.Namespace, regions: int) -> Iterator[Any]:
-    """The loop on a file, behind its first frames, for the block."""
-    from runners.edge.backends.unusable import Unusable
-    from runners.edge.bell import Bell
-    from runners.edge.camera.source import FILE, parse
-    from runners.edge.program.classifier import Classifier
-    from runners.edge.program.measuring import WARM_FRAMES, Bench
-    from runners.edge.program.repeated import Repeated
-    from runners.edge.refused import Refused
-
-    try:
-        source = parse(given.source)
-        if source.kind != FILE:
-            raise Refused("{}: only a video file can be read as fast as the program goes".format(source.shown))
-        classifier = Classifier(given.bundle, max(regions, 1), Bell(), given.device, given.threads)
-    except (ValueError, Unusable) as error:
-        raise Refused(str(error)) from error
-    frames = Repeated(source, None)
-    try:
-        bench = Bench(classifier, frames, regions)
-        for _ in range(WARM_FRAMES):
-            bench.step()
-        bench.begin()
-        yield bench
-    finally:
-        frames.close()
-        classifier.close()

@@ -4,7 +4,8 @@ The two take turns so that whatever else the machine does slows both.
 """
 
 import time
-from typing import List, Optional
+from contextlib import ExitStack, contextmanager
+from typing import Iterator, List, Optional, Tuple
 
 from runners.contract.loop_figures import LoopFigures
 from runners.edge.backends.unusable import Unusable
@@ -32,13 +33,13 @@ class Bench:
         self.frames = 0
         self.network_alone_s = 0.0  # CPU time
         self.costs = Costs()
-        self._classifier, self._source, self._choose = classifier, frames, Busiest(regions)
+        self.classifier, self.source, self._choose = classifier, frames, Busiest(regions)
         self._rounds = Rounds(classifier, self._choose, self.costs)
         self._view = View("file", classifier.classes, classifier.temperature, self.costs, lambda event, **facts: None)
 
     def step(self) -> None:
         """Prepare one frame, while the network calculates the regions of the one before."""
-        self._view.see(self._source.frame(), self._source.received / RATE)
+        self._view.see(self.source.frame(), self.source.received / RATE)
         self._rounds.hear(wait=True)
         self._rounds.ask([self._view])
         self.frames += 1
@@ -59,13 +60,13 @@ class Bench:
     def alone(self, seconds: float) -> List[float]:
         """The network alone, on a batch of the newest picture; the seconds that each took."""
         looks = self._choose([self._view])
-        batch = self._classifier.cut([(look.view.picture, look.box) for look in looks])
+        batch = self.classifier.cut([(look.view.picture, look.box) for look in looks])
         taken: List[float] = []
-        began_s, program_s, network_s = time.monotonic(), time.process_time(), self._classifier.cpu_s
+        began_s, program_s, network_s = time.monotonic(), time.process_time(), self.classifier.cpu_s
         while time.monotonic() - began_s < seconds:
-            self._classifier.start(batch)
-            taken.append(self._classifier.wait().wall_s)
-        self.network_alone_s += self._classifier.cpu_s - network_s
+            self.classifier.start(batch)
+            taken.append(self.classifier.wait().wall_s)
+        self.network_alone_s += self.classifier.cpu_s - network_s
         self.costs.leave_out(time.process_time() - program_s)
         return taken
 
@@ -78,6 +79,19 @@ def measure(
     Raises:
         Refused: the network or the file cannot be used; the message is one line.
     """
+    with warm(bundle, address, regions, device, threads, reader) as (bench, start_s):
+        return _measured(bench, regions, seconds, start_s, address)
+
+
+@contextmanager
+def warm(
+    bundle: str, address: str, regions: int, device: str, threads: int, reader: Optional[str] = None
+) -> Iterator[Tuple[Bench, float]]:
+    """A bench on a file, behind its first frames, for the block; and how old the program was when the network was up.
+
+    Raises:
+        Refused: the network or the file cannot be used; the message is one line.
+    """
     try:
         source = parse(address)
         if source.kind != FILE:
@@ -86,21 +100,19 @@ def measure(
     except (ValueError, Unusable) as error:
         raise Refused(str(error)) from error
     start_s = age_s()
-    frames = Repeated(source, reader)
-    try:
-        return _measured(classifier, frames, regions, seconds, start_s, source.shown)
-    finally:
-        frames.close()
-        classifier.close()
+    with ExitStack() as ending:
+        ending.callback(classifier.close)
+        frames = Repeated(source, reader)
+        ending.callback(frames.close)
+        bench = Bench(classifier, frames, regions)
+        for _ in range(WARM_FRAMES):
+            bench.step()
+        bench.begin()
+        yield bench, start_s
 
 
-def _measured(
-    classifier: Classifier, frames: Repeated, regions: int, seconds: float, start_s: float, name: str
-) -> LoopFigures:
-    bench = Bench(classifier, frames, regions)
-    for _ in range(WARM_FRAMES):
-        bench.step()
-    bench.begin()
+def _measured(bench: Bench, regions: int, seconds: float, start_s: float, name: str) -> LoopFigures:
+    classifier, frames = bench.classifier, bench.source
     readers_s, network_s = frames.spent.cpu_s, classifier.cpu_s
     looped_s, counts, alone = [], [], []  # type: List[float], List[int], List[List[float]]
     for _ in range(ROUNDS):
