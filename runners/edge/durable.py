@@ -5,7 +5,7 @@ Python 3.6 and the standard library.
 
 import os
 import shutil
-from typing import Iterable
+from typing import Iterable, Union
 
 PART = ".part"
 GONE = ".gone-"
@@ -29,13 +29,18 @@ def _fill(path: str, how: int, blocks: Iterable[bytes], survives: bool) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | how | os.O_CLOEXEC, 0o644)
     try:
         for block in blocks:
-            left = memoryview(block)
-            while left:
-                left = left[os.write(handle, left) :]
+            write_all(handle, block)
         if survives:
             os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_all(handle: int, content: Union[bytes, memoryview]) -> None:
+    """Write every byte, in as many pieces as it takes; on the disk it need not be then."""
+    left = memoryview(content).cast("B")
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def point(link: str, to: str) -> None:

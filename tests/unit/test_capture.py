@@ -28,7 +28,7 @@ from runners.edge.capture.dhash import Remembered, dhash, differing_bits
 from runners.edge.capture.drifting import WINDOW, Drift, Reference, reference
 from runners.edge.capture.heads import blur
 from runners.edge.capture.keeper import Keeper
-from runners.edge.capture.reasons import probabilities_of, reasons
+from runners.edge.capture.reasons import reasons
 from runners.edge.capture.spool import Spool
 from runners.edge.capture.wanted import Wanted
 from runners.edge.loop.regions import Box, crop, cut, normalise
@@ -36,6 +36,7 @@ from runners.edge.program.classifier import Classifier
 from runners.edge.program.costs import Costs
 from runners.edge.program.rounds import Due, Rounds
 from runners.edge.program.view import View
+from runners.edge.tracking.reading import probabilities
 from tests import clips
 from tests.old_python import python_3_6
 
@@ -87,7 +88,7 @@ def test_why_a_region_is_kept(
 
 
 def test_probabilities_are_those_of_the_network_s_temperature() -> None:
-    assert probabilities_of(np.array([0.0, np.log(3) * 2], np.float32), 2.0) == pytest.approx([0.25, 0.75])
+    assert probabilities(np.array([0.0, np.log(3) * 2], np.float32), 2.0) == pytest.approx([0.25, 0.75])
 
 
 def judged_by(folder: Path, samples: np.ndarray[Any, Any]) -> Reference | None:

@@ -1,7 +1,7 @@
 """Who looks on costs the program nothing it can feel: the live view and the recording."""
 
 import http.client
-import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -168,7 +168,7 @@ def test_a_recording_has_ten_pictures_a_second_whatever_the_program_had(view: Vi
 def test_a_recording_leaves_room_for_events(view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
     recorder = Recorder(str(tmp_path / "film.avi"), ["door"], lambda event, **facts: told.append((event, facts)))
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=100, f_frsize=4096))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100 * 4096))
     for number in range(80):
         show(recorder, view, number / 10)
         until(recorder._pictures.empty)

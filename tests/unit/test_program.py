@@ -1,6 +1,5 @@
 """The camera program: squares that walk through a film are told apart, and whatever is wrong is told in one line."""
 
-import os
 import shutil
 import threading
 import time
@@ -323,7 +322,7 @@ class TestCommand:
     def test_a_full_disk_is_told_before_anything_starts(
         self, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=3, f_frsize=4096))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 4096))
         self.refused(run(), "no events can be written here: the disk is full; make room", capfd)
 
     def test_two_programs_do_not_write_into_one_folder(

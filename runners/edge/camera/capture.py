@@ -3,15 +3,15 @@
 It writes YUV4MPEG2 to FD, and says on standard error which size the source has.
 """
 
-import os
 import sys
 import time
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
 
 from runners.edge.camera import y4m
+from runners.edge.durable import write_all
 
 
 def main(arguments: List[str]) -> None:
@@ -42,20 +42,13 @@ def copy(video: "cv2.VideoCapture", size: Optional[Tuple[int, ...]], period_s: f
                 return
             shape = image.shape
             width, height = size or (shape[1] // 2 * 2, shape[0] // 2 * 2)
-            write(fd, y4m.header(width, height))
+            write_all(fd, y4m.header(width, height))
         image = cv2.resize(image, (width, height)) if size else image[:height, :width]
         frame = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2YUV_I420)
         count += 1
         time.sleep(max(0.0, begun + count * period_s - time.monotonic()))
-        write(fd, y4m.MARKER)
-        write(fd, frame.data)
-
-
-def write(fd: int, content: Union[bytes, memoryview]) -> None:
-    """All of it."""
-    left = memoryview(content).cast("B")
-    while left:
-        left = left[os.write(fd, left) :]
+        write_all(fd, y4m.MARKER)
+        write_all(fd, frame.data)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ from runners.edge.capture.allowance import Allowance
 from runners.edge.capture.dhash import Remembered, dhash
 from runners.edge.capture.drifting import Drift, reference
 from runners.edge.capture.heads import blur
-from runners.edge.capture.reasons import probabilities_of, reasons
+from runners.edge.capture.reasons import reasons
 from runners.edge.capture.spool import Spool
 from runners.edge.capture.wanted import Wanted
 from runners.edge.loop import regions
 from runners.edge.loop.regions import Box
+from runners.edge.tracking.reading import probabilities
 
 WAITING = 8  # captures; more would be memory, and the disk will not catch up
 MOST_OF_A_TRACK = 3  # they show the same person
@@ -124,7 +125,7 @@ class Keeper:
         drifts = self._drift is not None and looks[0] <= DRIFT_LOOKS and self._drift.look(camera, seen)
         if cut is None or looks[1] >= MOST_OF_A_TRACK or not np.isfinite(scores).all():
             return
-        found = probabilities_of(scores, self._temperature)
+        found = probabilities(scores, self._temperature)
         drawn = self._draw() < self._wanted.random_share
         for reason in reasons(found, decided, drifts, self._wanted.unsure_margin, drawn):
             if self._allowance.allows(reason):

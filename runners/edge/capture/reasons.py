@@ -20,10 +20,3 @@ def reasons(
         "random": drawn,
     }
     return [reason for reason, holds in found.items() if holds]
-
-
-def probabilities_of(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Of each class, by scores (K,) before softmax at the network's temperature."""
-    scaled = np.asarray(scores, np.float64) / temperature
-    shares = np.exp(scaled - scaled.max())
-    return np.asarray(shares / shares.sum())

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections import OrderedDict
 from contextlib import suppress
 from typing import List, NamedTuple
@@ -132,8 +133,7 @@ class Spool:
 
     def _make_room(self, size: int) -> None:
         """Raise OSError where the disk has none."""
-        free = os.statvfs(self.folder)
-        if free.f_bavail * free.f_frsize < self._least_room + size:
+        if shutil.disk_usage(self.folder).free < self._least_room + size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         total = sum(self._sizes.values())
         while self._sizes and (total + size > self._most_bytes or len(self._sizes) >= self._most_files):

@@ -78,9 +78,7 @@ class Journal:
                 self._file = os.open(
                     self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
                 )
-            left = memoryview(content)
-            while left:
-                left = left[os.write(self._file, left) :]
+            durable.write_all(self._file, content)
             os.fdatasync(self._file)
             if is_new:
                 durable.sync(self.folder)

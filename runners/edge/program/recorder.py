@@ -6,6 +6,7 @@ recording ends where little room is left, or where it has become large.
 
 import os
 import queue
+import shutil
 import threading
 from typing import Dict, List, Optional, Tuple
 
@@ -54,11 +55,11 @@ class Film:
         if self._count % LOOK_EVERY:
             return ""
         try:
-            free = os.statvfs(os.path.dirname(os.path.abspath(self.file)))
+            free = shutil.disk_usage(os.path.dirname(os.path.abspath(self.file))).free
             size = os.path.getsize(self.file)
         except OSError as error:
             return "it cannot be written: {}".format(error.strerror)
-        if free.f_bavail * free.f_frsize < LEAST_ROOM:
+        if free < LEAST_ROOM:
             return "the disk is nearly full"
         return "it is as large as it may be" if size > MOST_BYTES else ""
 

@@ -6,6 +6,7 @@ What can be wrong is found before a camera is opened: the network has calculated
 import argparse
 import json
 import os
+import shutil
 import time
 from contextlib import ExitStack, suppress
 from typing import Any, Callable, List, Optional, Sequence
@@ -150,10 +151,10 @@ def _opened(folder: str, acknowledged: Optional[Callable[[int], Any]]) -> Writer
     """Raise ValueError where no events can be written."""
     try:
         os.makedirs(folder, exist_ok=True)
-        free = os.statvfs(folder)
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise ValueError("{}: no events can be written here: {}".format(folder, error.strerror)) from error
-    if free.f_bavail * free.f_frsize < LEAST_ROOM:
+    if free < LEAST_ROOM:
         raise ValueError("{}: no events can be written here: the disk is full; make room".format(folder))
     return Writer(folder, acknowledged)
 

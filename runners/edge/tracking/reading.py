@@ -7,15 +7,20 @@ import numpy as np
 MISTAKEN = 0.1
 
 
+def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Of each class, by scores (K,) before softmax at the network's temperature."""
+    scaled = np.asarray(scores, np.float64) / temperature
+    shares = np.exp(scaled - scaled.max())
+    return np.asarray(shares / shares.sum())
+
+
 def log_likelihoods(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """How well each class explains a region with these scores (K,) before softmax, up to a constant.
 
     No single region is proof: none makes a class more than (K - 1) * (1 - MISTAKEN) / MISTAKEN times as likely.
     """
-    scaled = np.asarray(scores, np.float64) / temperature
-    shares = np.exp(scaled - scaled.max())
-    other = MISTAKEN / (len(shares) - 1)
-    return np.asarray(np.log(other + (1 - MISTAKEN - other) * shares / shares.sum()))
+    other = MISTAKEN / (len(scores) - 1)
+    return np.asarray(np.log(other + (1 - MISTAKEN - other) * probabilities(scores, temperature)))
 
 
 def calibrated_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
