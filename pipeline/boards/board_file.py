@@ -6,7 +6,7 @@ A board over SSH is a labgrid environment (https://labgrid.readthedocs.io, its o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -20,9 +20,6 @@ FOLDER = Path(__file__).resolve().parents[2] / "runners" / "boards"
 OWN = "board"  # the section that labgrid does not read
 
 Place = Literal["ssh", "here", "emulated"]
-PLACES: tuple[Place, ...] = get_args(Place)
-
-
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 

@@ -1,4 +1,4 @@
-"""What a process has taken so far, by the kernel's count. Python 3.6 and the standard library."""
+"""What the kernel knows of a process and of the machine's start. Python 3.6 and the standard library."""
 
 import os
 from typing import Iterable, List, Optional, Union

@@ -1,9 +1,8 @@
 """Readers: the programs that decode, one file each. They write YUV4MPEG2 to a file descriptor, and talk on a log.
 
 A reader's file has `suits(source)`, whether it is worth choosing unasked; `missing(source)`, one line with what this
-machine lacks for it and how to get it, or nothing;
-`command(source, size, every_frame, fd)`; and `SIZE`, the line of the log that tells the size of what the camera sends:
-where that changes, the frames alone do not show it.
+machine lacks for it and how to get it, or nothing; `command(source, size, every_frame, fd)`; and `SIZE`, the line of
+the log that tells the size of what the camera sends: where that changes, the frames alone do not show it.
 """
 
 import re
