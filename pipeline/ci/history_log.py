@@ -15,6 +15,7 @@ from pipeline.ci.harmless import Commit
 from pipeline.ci.run_ended import Event, WorkflowRun
 from pipeline.ci.run_record import RunRecord
 from pipeline.records.targets import describe
+from pipeline.system import files
 from pipeline.system.errors import BadData, Missing, Refused, reason
 from pipeline.system.github_api import ApiError, GitHub
 
@@ -58,6 +59,7 @@ def lines_of(file: Path) -> list[Line]:
     Raises:
         InputError: it is missing, or holds something else.
     """
+    files.check_file(file)
     try:
         return parse(file.read_text(encoding="utf-8"), str(file))
     except FileNotFoundError as error:

@@ -1,6 +1,8 @@
 """The command line: a file `*_verbs.py` for each group of commands, which only parse, call and print."""
 
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pkgutil import iter_modules
 
 from pipeline.cli.group import cli
@@ -15,4 +17,6 @@ for module in iter_modules(__path__):
 
 def main() -> None:
     """Entry point."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 ends no command half way
     cli(prog_name="edgeproof")

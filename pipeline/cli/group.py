@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +17,10 @@ MENDABLE = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "links lead in a circle",
+    errno.ENOTDIR: "a file is where a folder should be",
+    errno.EIO: "the disk or the network it is on fails",
 }
 
 
@@ -25,6 +30,7 @@ class Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         """Run the command; exit 2 with one line for bad input, a full disk, a missing permission or package."""
         try:
+            _check_here()
             return super().invoke(context)
         except click.UsageError as error:
             _tell_runner(context, shown(" ".join(error.format_message().split())))
@@ -45,6 +51,10 @@ class Group(click.Group):
             if code not in MENDABLE:
                 raise
             _stop(context, f"{error.filename or 'writing'}: {MENDABLE[code]}")
+        except RuntimeError as error:  # of pathlib, before Python 3.13
+            if not str(error).startswith("Symlink loop"):
+                raise
+            _stop(context, f"{str(error).removeprefix('Symlink loop from ')}: {MENDABLE[errno.ELOOP]}")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -58,6 +68,14 @@ def cli() -> None:
 
     Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured.
     """
+
+
+def _check_here() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        said = error.strerror or error
+        raise InputError(f"the folder that you are in is gone or cannot be read ({said}); go to another") from error
 
 
 def _stop(context: click.Context, message: str) -> NoReturn:

@@ -5,6 +5,7 @@ are only added, and to .gitignore alone.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ DVC_S = 3600.0  # it copies and hashes all images
 IGNORED, POINTER, LICENCE = ".gitignore", f"{layout.DATA}.dvc", "LICENSE"
 LICENCE_BESIDE = "LICENSE.edgeproof"  # where the project has a licence of its own, that of these files goes here
 MOST_NAMES = 8
+BLOCK, MIB = 4096, 1 << 20  # bytes; file systems give files whole blocks
 
 
 @dataclass
@@ -63,6 +65,7 @@ def found(folder: Path, photos: Path | None, targets: Sequence[str], keep: bool)
             f"{folder}: already holds {some(done.kept, MOST_NAMES)}, with other content; nothing was written. "
             "With --keep yours stay as they are, and the rest is written"
         )
+    _check_room(folder, wanted)
     if photos is not None:
         done.imported = import_data(photos, folder / layout.DATA)
     for file in wanted:
@@ -83,15 +86,14 @@ def found(folder: Path, photos: Path | None, targets: Sequence[str], keep: bool)
 
 def _check(folder: Path, photos: Path | None) -> None:
     """InputError unless the folder is, or can become, the top of a Git repository that takes files."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{folder}: is no folder")
+    files.check_name(folder)
+    files.check_place(folder / IGNORED if folder.is_dir() else folder)
     programs.run(["git", "--version"], GIT_S)
     data = folder / layout.DATA
     if photos is None and data.is_dir() and any(data.iterdir()) and not (folder / POINTER).exists():
         raise Refused(f"{data}/ is there, where the project's data is to be; rename it, and give it as --data if it is")
-    nearest = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.is_dir())
-    if not os.access(nearest, os.W_OK):
-        raise InputError(f"{folder}: no permission to write in {nearest}")
     if (folder / ".git").exists() or not folder.exists() or not any(folder.iterdir()):
         return
     try:
@@ -102,6 +104,13 @@ def _check(folder: Path, photos: Path | None) -> None:
         f"{folder}: lies in the Git repository {top}, and GitHub runs workflows at the top of one only; "
         f"name {top} or a new folder"
     )
+
+
+def _check_room(folder: Path, wanted: Sequence[OwnFile]) -> None:
+    needed = sum(BLOCK * (1 + len(file.content) // BLOCK) for file in wanted)
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    if (free := shutil.disk_usage(nearest).free) < needed:
+        raise InputError(f"{folder}: takes {needed / MIB:.1f} MiB, and {free / MIB:.1f} are free; nothing was written")
 
 
 def _adapted(folder: Path, photos: Path | None, targets: Sequence[str]) -> list[OwnFile]:

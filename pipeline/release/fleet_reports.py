@@ -53,8 +53,9 @@ def fetch(address: str, folder: Path) -> int:
     Raises:
         InputError: the inbox cannot be read, or the folder is there already. No message shows the address's password.
     """
-    if folder.exists():
+    if os.path.lexists(folder):
         raise InputError(f"{folder}: exists already; name a new folder")
+    files.check_place(folder)
     copied = 0
     with files.replacing_folder(folder) as temporary, Inbox(address) as inbox:
         for device in inbox.entries(device_status.FOLDER):

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from pipeline.system import files
 from pipeline.system.errors import InputError, Missing
 from runners.edge import durable
 
@@ -25,8 +26,8 @@ def check_new(path: Path, *, may_exist: bool = False) -> None:
     """See to it that a new key can be written there, or lies there already where it may.
 
     Raises:
-        InputError: something is there, there is no such folder, or it belongs to a Git repository, where keys get
-            committed.
+        InputError: something is there, there is no such folder or it takes no files, or it belongs to a Git repository,
+            where keys get committed.
     """
     if os.path.lexists(path) and not may_exist:
         raise InputError(f"{path}: exists already; name a new file, a key is never overwritten")
@@ -35,6 +36,7 @@ def check_new(path: Path, *, may_exist: bool = False) -> None:
         raise InputError(f"{path}: lies in the Git repository {inside}, where keys get committed; keep it elsewhere")
     if not parents[0].is_dir():  # a key for a stick that is not there would lie on this machine's disk
         raise InputError(f"{path}: there is no folder {parents[0]}; make it, or mount what it is on")
+    files.check_place(path)
 
 
 def make(path: Path, password: str = "") -> CryptoSigner:

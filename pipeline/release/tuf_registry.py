@@ -22,6 +22,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from pipeline.release.metadata_files import NEXT_ROOT, NEXT_TIMESTAMP, MetadataFiles
+from pipeline.system import files
 from pipeline.system.errors import BadData, InputError, Refused
 from runners.contract.bundle import NEXT, Offer, offer_as_json, offer_from_json
 from runners.edge import durable
@@ -43,9 +44,10 @@ class Registry(MetadataFiles):
         self.metadata.mkdir(parents=True, exist_ok=True)
 
     def check_new(self) -> None:
-        """InputError if there is one already."""
+        """InputError if there is one already, or none can be made there."""
         if self.exists:
             raise InputError(f"{self.folder}: is a registry already; `edgeproof release rotate` changes its keys")
+        files.check_place(self.metadata)
 
     def file(self, offer: Offer, sha256: str) -> Path:
         """Where an offered bundle lies."""

@@ -14,6 +14,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from pipeline.records.gates import Verdict, worst
 from pipeline.release.tuf_registry import Registry, offer_of
+from pipeline.system import files
 from pipeline.system.errors import BadData, InputError, Missing
 from runners.contract import bundle, records
 from runners.contract.bundle import Manifest, Offer
@@ -51,6 +52,7 @@ def shipped_root(path: Path) -> bytes:
     Raises:
         InputError: there is none.
     """
+    files.check_file(path)
     try:
         content = path.read_bytes()
         Metadata[Root].from_bytes(content)

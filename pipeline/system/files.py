@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,32 +63,47 @@ def check_file(path: Path) -> None:
         raise BadData(f"{path}: is a folder, a device or a pipe; give a file")
 
 
-def check_writable(path: Path, *sources: Path | None) -> None:
-    """See to it that `path` can be written later, before the work whose outcome is to go there.
+def check_place(path: Path) -> None:
+    """See to it that a file or a folder can be made at `path`, before the work whose outcome is to go there.
+
+    It is tried, in the nearest folder that is there: some file systems permit what they do not do. Nothing stays of it.
 
     Raises:
-        InputError: it is a folder, a device or one of the `sources`, which are to be read, or the folder it is to be
-            in is none or takes no files.
+        InputError: that takes no files, or a name on the way is too long, no folder, or a link that leads in a circle.
     """
-    folder = path.parent
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    if not folder.is_dir():
+        raise InputError(f"{path}: {folder} is no folder")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: no permission to write in {folder}")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"{path}: no file can be written in {folder} ({error.strerror or error})") from error
+
+
+def check_writable(path: Path, *sources: Path | None) -> None:
+    """See to it that `path` can be written later, as a file that may be there already; its folder is made.
+
+    Raises:
+        InputError: see `check_place`, or it is a folder, a device or one of the `sources`, which are to be read.
+    """
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; name a file")
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a device or a pipe; name a file")
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{path}: {folder} is no folder")
-        folder.mkdir(parents=True, exist_ok=True)
+        if any(source and os.path.realpath(source) == os.path.realpath(path) for source in sources):
+            raise InputError(f"{path}: is to be read; name another file to write")
+        check_place(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    if any(source and os.path.realpath(source) == os.path.realpath(path) for source in sources):
-        raise InputError(f"{path}: is to be read; name another file to write")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: no permission to write in {folder}")
-    try:
-        tempfile.TemporaryFile(dir=folder).close()  # some file systems permit what they do not do
-    except OSError as error:
-        raise InputError(f"{path}: no file can be written in {folder} ({error.strerror or error})") from error
 
 
 def check_json(path: Path, *sources: Path | None) -> None:

@@ -59,11 +59,7 @@ class Output:
             raise InputError(f"{self.path} is the folder that you are in, or around it; {self.advice}")
         if place.is_mount():
             raise InputError(f"{self.path} is where a file system is mounted; name a folder in it")
-        folder = next(parent for parent in place.parents if parent.exists())
-        if not folder.is_dir():
-            raise InputError(f"{self.path}: {folder} is no folder")
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"{self.path}: no permission to write in {folder}")
+        files.check_place(self.path)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

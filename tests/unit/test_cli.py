@@ -1,6 +1,10 @@
 """The command's edges: the operating system's refusals become one line and exit code 2."""
 
 import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +21,8 @@ from pipeline.system.errors import BadData, InputError
         (PermissionError(errno.EACCES, "Permission denied", "artifacts/x"), "artifacts/x: permission denied"),
         (OSError(errno.EROFS, "Read-only file system", "artifacts/x"), "artifacts/x: the file system is read-only"),
         (OSError(errno.EFBIG, "File too large"), "size limit"),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "x"), "x: links lead in a circle"),
+        (RuntimeError("Symlink loop from '/x'"), "'/x': links lead in a circle"),
         (InputError("two\nlines"), "two lines"),
         (BadData("photo.png: not an image"), "photo.png: not an image"),
         (ModuleNotFoundError("No module named 'cv2'", name="cv2"), "this needs the package cv2"),
@@ -32,6 +38,22 @@ def test_one_line_and_exit_code_2(project: None, monkeypatch: pytest.MonkeyPatch
     assert result.output.startswith("edgeproof: ")
     assert words in result.output
     assert result.output.count("\n") == 1
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    result = CliRunner().invoke(cli, ["init", "mine"])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "the folder that you are in is gone" in result.output
+
+
+def test_a_name_that_is_no_utf_8_ends_no_command_half_way(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").touch()
+    command = [sys.executable, "-m", "pipeline", "ci", "history", "history.jsonl", "--out", b"\xff"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "0 commits: \\udcff/index.html\n"), done.stderr
 
 
 @pytest.mark.parametrize(

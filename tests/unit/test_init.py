@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -160,6 +161,17 @@ def test_what_is_not_usable_leaves_no_folder_behind(place: Path, arguments: list
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert message in done.output
     assert not (place / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["mine", "\udcff"])
+def test_a_disk_without_room_or_a_name_that_is_no_text_leaves_no_folder_either(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    done = run(name)
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert ("MiB, and 1.0 are free; nothing was written" if name == "mine" else "is no UTF-8 text") in done.output
+    assert not (place / name).exists()
 
 
 def test_a_folder_data_of_somebodys_own_stays(place: Path) -> None:

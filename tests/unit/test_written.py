@@ -144,7 +144,7 @@ def test_places_that_no_folder_can_take(tmp_path: Path, monkeypatch: pytest.Monk
     refused(tmp_path / "photos" / "out", "out lies in .*photos, which is to be read", apart_from=(tmp_path / "photos",))
     refused(tmp_path / "own", "own holds .*model.onnx, which is to be read", apart_from=(tmp_path / "own/model.onnx",))
     refused(tmp_path / ("x" * 300), "File name too long")
-    with pytest.raises(InputError, match=r"/proc/none: cannot be written|no permission"):
+    with pytest.raises(InputError, match=r"/proc/none: no (file can be written|permission to write) in /proc"):
         write(Path("/proc/none"))
     monkeypatch.chdir(tmp_path / "theirs")
     refused(tmp_path / "theirs", "is the folder that you are in")
@@ -250,6 +250,48 @@ def test_a_file_to_write_is_never_one_to_read_nor_a_device(tmp_path: Path) -> No
     with pytest.raises(InputError, match="File name too long"):
         files.check_writable(tmp_path / ("x" * 300))
     files.check_writable(tmp_path / "new.json", tmp_path / "net.onnx", Path("x" * 5000))
+
+
+MAKES = {
+    "init": "init {}",
+    "a registry": "release init --registry {} --root-key root.pem --online-key online.pem",
+    "a root key": "release init --registry releases --root-key {} --online-key online.pem",
+    "an online key": "release init --registry releases --root-key root.pem --online-key {}",
+    "reports": "release reports {} --inbox inbox",
+    "a history": "ci history history.jsonl --out {}",
+    "sheets": "data sheets {}",
+    "a record": "predict net.onnx --target jetson-tx2-maxq --json {}",
+    "a conversion": "convert net.onnx --target jetson-tx2-maxq --output {}",
+}
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/x/y", "notes.txt/x", "circle/x", "x" * 300])
+@pytest.mark.parametrize("what", MAKES)
+def test_where_nothing_can_be_made_a_command_says_so_and_makes_nothing(
+    what: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    somebodys_work(tmp_path)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "history.jsonl").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    before = contents(tmp_path)
+    done = CliRunner().invoke(cli, MAKES[what].format(place).split())
+    assert (done.exit_code, done.output.splitlines()) == (2, [done.stderr.strip()]), done.exception
+    assert place.split("/")[0] in done.stderr
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+@pytest.mark.parametrize("command", ["release verify --registry releases --root", "ci history"])
+def test_a_file_without_end_is_not_read(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "releases" / "metadata").mkdir(parents=True)
+    (tmp_path / "releases" / "metadata" / "1.root.json").touch()
+    monkeypatch.setattr("pipeline.release.metadata_files.MetadataFiles.root", lambda self: None)
+    done = CliRunner().invoke(cli, [*command.split(), "/dev/zero"])
+    assert done.exit_code == 2
+    assert "/dev/zero: is a folder, a device or a pipe; give a file" in done.stderr
 
 
 def somebodys_work(folder: Path) -> list[str]:
