@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.loopback import free_port
@@ -78,6 +79,13 @@ class Sshd:
         """It takes connections, and never says a word; until it is stopped."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+
+    def hang_up(self) -> None:
+        """End the connections that there are."""
+        assert self.process is not None
+        for one in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
     def stop(self) -> None:
         """No harm where it does not run."""

@@ -157,6 +157,7 @@ def _opened(place: str) -> tuple[Any, str]:
         given = {name: value for name, value in how.items() if value is not None}
         # Without `known_hosts` sshfs would believe every server; () is what OpenSSH believes.
         given |= {"known_hosts": (), "login_timeout": CONNECT_S, "keepalive_interval": CONNECT_S}
+        given["sftp_client_kwargs"] = {"path_errors": "surrogateescape"}  # else one bad name hides its whole folder
         return fsspec.filesystem("sftp", host=url.hostname, skip_instance_cache=True, **given), unquote(url.path) or "."
     if url.scheme in ("", "file"):
         return fsspec.filesystem("file"), str(Path(unquote(url.path) if url.scheme else place).absolute())

@@ -24,6 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (device / "a.json").write_text("{}")
     (device / "b.png").symlink_to("/etc/passwd")
     os.mkfifo(device / "c.png")
+    (device / os.fsdecode(b"\xff.png")).touch()
     return tmp_path / "inbox"
 
 
@@ -71,6 +72,7 @@ def test_an_sftp_server_has_to_be_the_one_that_is_known(folder: Path, tmp_path: 
 
 def test_a_webdav_server_gets_the_password_and_nobody_else_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "captures/cam-1/c.png").unlink()  # which the server itself would wait for
+    (folder / os.fsdecode(b"captures/cam-1/\xff.png")).unlink()  # nor can it tell that name
     with inboxes.webdav(folder) as url:
         place = url.replace("//", "//camera-17@")
         with pytest.raises(InputError, match=r"401.*password in EDGEPROOF_INBOX_PASSWORD"):

@@ -21,7 +21,7 @@ from runners.contract import device_status, rollout
 from runners.contract.bundle import NEXT, Offer
 from runners.contract.device_status import DeviceStatus
 from runners.contract.rollout import Rollout
-from tests.inboxes import webdav
+from tests.inboxes import sftp, webdav
 from tests.update import fleet
 from tests.update.conftest import START, TARGET, Signed
 
@@ -317,6 +317,47 @@ def test_the_inbox_is_copied_from_where_it_is(tmp_path: Path) -> None:
         assert fleet_reports.fetch(place, tmp_path / "from webdav") == 2
     assert read_fleet(tmp_path / "from webdav").devices == read_fleet(tmp_path / "inbox").devices
     assert not (tmp_path / "more").exists()
+
+
+def test_hostile_records_on_an_sftp_server_hide_no_other_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, newer = tmp_path / "inbox", passed("", time_s=NOW + 50)
+    for number in range(6):
+        write(inbox, passed(f"cam-{number}"))
+    write(inbox, newer._replace(device="cam-0"), b"{")
+    os.truncate(write(inbox, newer._replace(device="cam-1"), b"{}"), 1 << 40)
+    write(inbox, newer._replace(device="cam-2")).chmod(0)
+    for device, odd in (
+        ("cam-3", os.mkfifo),
+        ("cam-4", os.mkdir),
+        ("cam-5", lambda path: path.symlink_to("/etc/passwd")),
+    ):
+        odd(inbox / device_status.file_name(newer._replace(device=device)))
+    (inbox / os.fsdecode(b"status/cam-0/\xff")).touch()
+    (inbox / os.fsdecode(b"status/\xff")).mkdir()
+    for folder in ("evil", "..x", "a b", "x" * 200, "-rf"):
+        content = json.dumps(device_status.as_json(newer._replace(device="../x"))).encode()
+        write(inbox, newer._replace(device=folder), content)
+    with sftp(tmp_path / "sshd") as sshd:
+        monkeypatch.setenv("HOME", str(sshd.known_in(tmp_path / "home")))
+        address = f"{sshd.address}{inbox}"
+        found = 5 if os.geteuid() else 6  # root may read all
+        assert fleet_reports.fetch(address, tmp_path / "copy") == found
+        devices = read_fleet(tmp_path / "copy").devices
+        assert set(devices) >= {f"cam-{number}" for number in (0, 1, 3, 4, 5)}
+        assert set(devices) <= {f"cam-{number}" for number in range(6)}
+
+        read = Inbox.read
+
+        def last(inbox: Inbox, file: str, most: int) -> bytes:
+            sshd.hang_up()
+            return read(inbox, file, most)
+
+        monkeypatch.setattr(Inbox, "read", last)
+        with pytest.raises(InputError, match="Connection lost"):
+            fleet_reports.fetch(address, tmp_path / "half")
+    assert {path.name for path in tmp_path.iterdir()} == {"inbox", "sshd", "home", "copy"}
 
 
 def test_a_folder_that_nobody_may_list_hides_no_other_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
