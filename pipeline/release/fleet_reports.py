@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from runners.contract.device_status import DeviceStatus
 
 MOST_DEVICES = 1_000_000
 TRIED = 16  # records of a device, from the newest: one that cannot be read hides no older one
+AHEAD_S = 2 * 24 * 3600.0  # a device's clock is wrong by; it may be right since, and have told so
 RECORD = re.compile(r"\d{15}\.json")
 
 
@@ -74,7 +76,7 @@ def _copy_newest(inbox: Inbox, device: str, to: Path) -> bool:
         found = [one.name for one in inbox.entries(place) if one.kind == "file" and RECORD.fullmatch(one.name)]
     except BadData:  # a device whose folder nobody may list does not stop the others
         return False
-    for name in sorted(found, reverse=True)[:TRIED]:
+    for name in _newest_first(found):
         try:
             content = inbox.read(f"{place}/{name}", device_status.MOST_BYTES + 1)
         except BadData:  # gone by now, or nobody may read it
@@ -108,10 +110,16 @@ def _newest(folder: Path, device: str) -> tuple[DeviceStatus | None, int]:
         return None, 1
     with os.scandir(folder) as entries:
         regular = (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
-        names = sorted((name for name in regular if RECORD.fullmatch(name)), reverse=True)
-    for bad, name in enumerate(names[:TRIED]):
+        names = _newest_first(name for name in regular if RECORD.fullmatch(name))
+    for bad, name in enumerate(names):
         with (folder / name).open("rb") as stream:
             status = _valid(stream.read(device_status.MOST_BYTES + 1), device, name)
         if status is not None:
             return status, bad
-    return None, min(len(names), TRIED)
+    return None, len(names)
+
+
+def _newest_first(names: Iterable[str]) -> list[str]:
+    """Those of a device's records that are looked at; what a clock that was ahead has dated comes last."""
+    latest = f"{int((time.time() + AHEAD_S) * 1000):015d}.json"
+    return sorted(names, key=lambda name: (name <= latest, name), reverse=True)[:TRIED]

@@ -5,10 +5,17 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, LengthOrHashMismatchError, RepositoryError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+)
 from tuf.api.metadata import Metadata, Root, TargetFile
 from tuf.ngclient import FetcherInterface, Updater
 
@@ -20,6 +27,7 @@ from runners.contract import bundle, records
 from runners.contract.bundle import Manifest, Offer
 
 ADDRESS = "file:///"
+DAY = timedelta(days=1)
 PARTS = (bundle.MANIFEST, bundle.PACKED, bundle.REGIONS, bundle.SCORES, bundle.EVIDENCE, bundle.SBOM, bundle.NOTICE)
 
 
@@ -81,6 +89,8 @@ def verify(registry: Registry, shipped: bytes | None = None) -> list[Seen]:
                 f"{scratch}/metadata", ADDRESS, fetcher=Folder(registry.metadata), target_dir=scratch, bootstrap=shipped
             )
             updater.refresh()
+        except ExpiredMetadataError:
+            return [Seen("metadata", "fail", "devices stay on what they run: it is expired"), *_dates(registry)]
         except (RepositoryError, DownloadError, ValueError, OSError) as error:
             return [Seen("metadata", "fail", f"devices refuse it: {' '.join(str(error).split())}{registry.remedy}")]
         found = [Seen("metadata", "pass", "devices take it"), *_dates(registry)]
@@ -100,7 +110,11 @@ def _dates(registry: Registry) -> Iterator[Seen]:
     """The timestamp is signed anew long before half of its time has passed, or nobody signs any more."""
     for metadata in (registry.root(), registry.targets(), registry.snapshot(), registry.timestamp()):
         name, until = metadata.signed.type, f"valid until {metadata.signed.expires:%Y-%m-%d}"
-        if name == "timestamp" and registry.late(metadata):
+        past = registry.now - metadata.signed.expires
+        if past >= timedelta():
+            mend = "rotate --root-key FILE" if name == "root" else "resign"
+            yield Seen(name, "fail", f"expired {past / DAY:.1f} days ago: `edgeproof release {mend}`")
+        elif name == "timestamp" and registry.late(metadata):
             yield Seen(name, "fail", f"{until}: more than half of its time has passed; `edgeproof release resign`")
         else:
             yield Seen(name, "pass", until)

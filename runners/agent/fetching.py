@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from email.utils import parsedate_to_datetime
 from typing import Any, Dict, Iterator, Optional
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass, url2pathname
@@ -16,6 +17,7 @@ PATIENCE_S = 30.0  # with a connection that says nothing
 SLOW_S, LEAST_BYTES_PER_S = 30.0, 1024  # within so long, else it is a host that keeps a device busy on purpose
 BLOCK = 1 << 16
 AGENT = "edgeproof-agent"
+CERTIFICATE_TIME = re.compile("certificate (has expired|is not yet valid)")
 
 
 class Slow(Exception):
@@ -69,8 +71,10 @@ def why(error: BaseException) -> str:
     while True:
         below = error.__cause__ or getattr(error, "reason", None)  # the second is urllib3's
         if not isinstance(below, BaseException):
-            said = " ".join(str(error).split()) or type(error).__name__
-            return re.sub(r"^\[Errno -?\d+\] ", "", said)[:200]
+            said = re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(error).split()) or type(error).__name__)[:200]
+            if CERTIFICATE_TIME.search(said):
+                said += time.strftime("; the device's clock says %Y-%m-%d %H:%M UTC", time.gmtime())
+            return said
         error = below
 
 
@@ -81,7 +85,12 @@ def local(url: str) -> Optional[str]:
 
 
 class Fetcher(FetcherInterface):
-    """What python-tuf fetches metadata with; its lengths are bounded there."""
+    """What python-tuf fetches metadata with; its lengths are bounded there.
+
+    `host_s` is what the host took the time for, in seconds since 1970; None where it never said.
+    """
+
+    host_s: Optional[float] = None
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = local(url)
@@ -91,6 +100,8 @@ class Fetcher(FetcherInterface):
             with open(path, "rb") as stream:
                 return iter([stream.read(1 << 24)])
         answer = opened(url, {})
+        with suppress(ValueError, TypeError, IndexError):  # of Python 3.8, too
+            self.host_s = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         if answer.status != 200:
             answer.close()
             raise exceptions.DownloadHTTPError("{} answers {}".format(url, answer.status), answer.status)

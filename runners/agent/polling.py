@@ -4,7 +4,7 @@ import random
 import time
 from typing import NamedTuple
 
-from runners.agent.troubles import Rejected, Unavailable, Untrusted
+from runners.agent.troubles import Rejected, Unavailable, Untrusted, WrongClock
 from runners.agent.updating import Device, log
 from runners.edge.bell import Bell
 
@@ -12,6 +12,7 @@ LOOK_S = 5.0  # how often a trial is looked at
 WAKE_S = 60.0  # how often it looks what somebody did by hand, and whether a day has begun
 MOST_BACKOFF = 4  # times the interval, where the host is not there or not to be trusted
 JITTER = 0.2  # of the interval, so that a fleet that got power at once does not ask at once
+SET_S = 60.0  # a clock that moves by more was set
 FINE, REFUSED, NOT_NOW = 0, 1, 3
 
 
@@ -32,6 +33,9 @@ def look(device: Device) -> Looked:
     except Rejected as error:
         device.note(None)
         return Looked(REFUSED, str(error))
+    except WrongClock as error:
+        device.note(str(error), tell=True)
+        return Looked(NOT_NOW, str(error))
     except Unavailable as error:
         device.note("not there: {}".format(error))
         return Looked(NOT_NOW, str(error))
@@ -42,7 +46,13 @@ def look(device: Device) -> Looked:
 def _look(device: Device) -> Looked:
     if device.state.trial is not None and device.state.trial.by_hand:
         return Looked(FINE, "{} is on trial until somebody confirms it".format(device.state.trial.version))
-    signed = device.wanted(device.offers())
+    try:
+        offers = device.offers()
+    except Unavailable:
+        device.trusted.check_clock()  # no certificate is valid in 1970
+        raise
+    device.trusted.check_clock()
+    signed = device.wanted(offers)
     if signed is None:
         return Looked(FINE, "nothing is signed for {} in {}".format(device.config.target, device.config.channel))
     version = signed.offer.version
@@ -65,7 +75,7 @@ class Poller:
 
     def __init__(self, device: Device, bell: Bell) -> None:
         self._device, self._bell = device, bell
-        self._backoff, self._said = 1, ""
+        self._backoff, self._said, self._offset_s = 1, "", _offset_s()
         self._next_s = time.monotonic() + random.uniform(0, 0.1) * self._interval_s
 
     def run(self) -> None:
@@ -87,7 +97,8 @@ class Poller:
         if judged is not None and judged.good is None:
             self._say("on trial: {}".format(judged.why))
         self._device.check_numerics()
-        if time.monotonic() >= self._next_s:
+        if time.monotonic() >= self._next_s or self._clock_was_set:
+            self._offset_s = _offset_s()
             self._backoff = min(2 * self._backoff, MOST_BACKOFF)
             try:
                 found = look(self._device)
@@ -99,6 +110,11 @@ class Poller:
         self._device.tell_daily()
 
     @property
+    def _clock_was_set(self) -> bool:
+        """Since a look that came to nothing, perhaps for want of the right time: the next one need not wait."""
+        return self._backoff > 1 and abs(_offset_s() - self._offset_s) > SET_S
+
+    @property
     def _interval_s(self) -> float:
         return self._device.config.interval_minutes * 60
 
@@ -106,3 +122,7 @@ class Poller:
         if what != self._said:
             log(what)
         self._said = what
+
+
+def _offset_s() -> float:
+    return time.time() - time.monotonic()

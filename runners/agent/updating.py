@@ -27,6 +27,7 @@ from runners.edge.refused import Refused
 
 SPOOL = os.path.join(device_folder.AGENT, "spool")
 LOCK = os.path.join(device_folder.AGENT, "lock")
+AHEAD_S = 24 * 3600.0  # a clock that goes back by more was wrong before
 
 
 def log(text: str) -> None:
@@ -253,8 +254,10 @@ class Device:
     def tell(self) -> None:
         """Put a record of how it is now into the outbox."""
         status = self.status()
-        # Where the clock stands still, for want of a battery, two records shall have two names.
-        status = status._replace(time_s=max(status.time_s, self.state.told_s + 0.002))
+        # Where the clock stands still, for want of a battery, two records shall have two names. If it was ahead and is
+        # right now, none is dated after that.
+        if time.time() < status.time_s or status.time_s > self.state.told_s - AHEAD_S:
+            status = status._replace(time_s=max(status.time_s, self.state.told_s + 0.002))
         self._save(self.state._replace(reported=self._today(), told_s=status.time_s))
         status_outbox.put(self.home, status)
 

@@ -26,8 +26,9 @@ class Clock:
 
     def __init__(self, patch: pytest.MonkeyPatch, seconds: float) -> None:
         self.now_s, self.waited = time.monotonic(), list[float]()
-        self.end_s = self.now_s + seconds
+        self.end_s, self.ahead_s = self.now_s + seconds, time.time() - self.now_s
         patch.setattr(time, "monotonic", lambda: self.now_s)
+        patch.setattr(time, "time", lambda: self.now_s + self.ahead_s)
 
     def wait(self, seconds: float) -> bool:
         self.waited.append(seconds)

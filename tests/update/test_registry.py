@@ -143,7 +143,9 @@ def test_expired_metadata_are_refused_by_devices(signed: Signed, device: Device)
     Registry(signed.folder, START - timedelta(days=400)).resign(signed.online_key)
     with pytest.raises(ExpiredMetadataError):
         device.offers()
-    assert verdicts(signed.at()) == {"metadata": "fail"}
+    seen = {one.what: (one.verdict, one.found) for one in verifying.verify(signed.at())}
+    assert [seen[name][0] for name in ("metadata", "root", "timestamp")] == ["fail", "pass", "fail"]
+    assert seen["timestamp"][1] == "expired 372.0 days ago: `edgeproof release resign`"
 
 
 def test_only_the_root_s_online_key_signs(signed: Signed, tmp_path: Path, release: Callable[..., Path]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -319,9 +320,18 @@ def test_the_inbox_is_copied_from_where_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "more").exists()
 
 
-def test_hostile_records_on_an_sftp_server_hide_no_other_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_of_a_clock_that_was_ahead_hides_none_of_when_it_is_right(tmp_path: Path) -> None:
+    ahead = passed("a", time_s=time.time() + 9e7)
+    for inbox, reports in ((tmp_path / "both", (ahead, failed("a"))), (tmp_path / "one", (ahead,))):
+        for one in reports:
+            write(inbox, one)
+    assert read_fleet(tmp_path / "both").devices["a"].failed == VERSION
+    assert fleet_reports.fetch(str(tmp_path / "both"), tmp_path / "copy") == 1
+    assert read_fleet(tmp_path / "copy").devices["a"].failed == VERSION
+    assert read_fleet(tmp_path / "one").devices["a"] == ahead, "what is all that there is counts"
+
+
+def test_hostile_reportson_an_sftp_server_hide_no_other_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox, newer = tmp_path / "inbox", passed("", time_s=NOW + 50)
     for number in range(6):
         write(inbox, passed(f"cam-{number}"))
