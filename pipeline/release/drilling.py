@@ -56,7 +56,7 @@ def drill(registry: Registry, key: CryptoSigner, target: str, channel: str = "st
                 rollout=Rollout(100, int(registry.now.timestamp()), 0),
             )
             lies = registry.file(bad, sha256)
-            files.write_bytes(lies, made.read_bytes())
+            registry.put(made, lies, sha256)
         targets[there] = target_of(offer._replace(rollout=None), there, good.length, good.hashes["sha256"])
         targets[there + NEXT] = target_of(bad, there + NEXT, length, sha256)
     return [

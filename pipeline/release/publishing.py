@@ -1,6 +1,5 @@
 """Changing what devices are offered: a new version beside the old one, its next step, its end, and the way back."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from tuf.api.metadata import TargetFile
 from pipeline.release.bundling import Built, listed
 from pipeline.release.release_settings import Phases
 from pipeline.release.tuf_registry import Registry, base_of, offer_of, target_of
-from pipeline.system import files
-from pipeline.system.errors import BadData, InputError, Refused
+from pipeline.system.errors import InputError, Refused
 from runners.contract.bundle import NEXT, Offer
 from runners.contract.records import is_name
 from runners.contract.rollout import Rollout
@@ -45,8 +43,8 @@ def publish(
                 raise Refused(f"{path}: {version} is being rolled out; promote it to all or roll it back first")
         for one in bundles:  # all or none, so after every check
             offer, path = one.offer, f"{channel}/{one.offer.target}"
-            _copy(folder / one.file_name, registry.file(offer, one.sha256), one.sha256)
-            _copy(folder / "evidence" / f"{offer.target}.json", registry.evidence(offer), offer.evidence)
+            registry.put(folder / one.file_name, registry.file(offer, one.sha256), one.sha256)
+            registry.put(folder / "evidence" / f"{offer.target}.json", registry.evidence(offer), offer.evidence)
             if any(_is(targets.get(name), one.sha256) for name in (path, path + NEXT)):
                 done.append(f"{path}: {offer.version} is published already")
             elif path in targets:
@@ -155,16 +153,3 @@ def _check_new(registry: Registry, bundles: Sequence[Built]) -> None:
 
 def _is(target: TargetFile | None, sha256: str) -> bool:
     return target is not None and target.hashes.get("sha256") == sha256
-
-
-def _copy(source: Path, there: Path, sha256: str) -> None:
-    """A file into the registry, whole; what is there already under the hash stays."""
-    if there.is_file() and files.sha256(there) == sha256:
-        return
-    with files.replacing(there) as temporary:
-        try:
-            shutil.copyfile(source, temporary)
-        except FileNotFoundError as error:
-            raise BadData(f"{source}: missing; build the release again") from error
-        if files.sha256(temporary) != sha256:
-            raise BadData(f"{source}: is not what was built; build the release again")

@@ -41,7 +41,7 @@ class Registry(MetadataFiles):
 
     def begin(self) -> None:
         """Make the folder in which it is going to be."""
-        self.metadata.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(str(self.metadata))
 
     def check_new(self) -> None:
         """InputError if there is one already, or none can be made there."""
@@ -56,6 +56,29 @@ class Registry(MetadataFiles):
     def evidence(self, offer: Offer) -> Path:
         """Where its evidence lies."""
         return self.folder / EVIDENCE / offer.release / f"{offer.target}.json"
+
+    def put(self, source: Path, there: Path, sha256: str) -> None:
+        """Copy a file to its place, whole and on the disk before anything is signed of it; what is there already stays.
+
+        Raises:
+            BadData: it is missing, or has another hash.
+        """
+        if not there.is_file() or files.sha256(there) != sha256:
+            durable.make_folder(str(there.parent))
+            beside = there.with_name(there.name + durable.PART)
+            beside.unlink(missing_ok=True)
+            try:
+                with source.open("rb") as stream:
+                    durable.create(str(beside), iter(lambda: stream.read(1 << 20), b""))
+                if files.sha256(beside) != sha256:
+                    raise BadData(f"{source}: is not what was built; build the release again")
+                beside.replace(there)
+            except FileNotFoundError as error:
+                raise BadData(f"{source}: missing; build the release again") from error
+            finally:
+                beside.unlink(missing_ok=True)
+        for folder in there.parents[: len(there.relative_to(self.folder).parts)]:  # one may be of whoever was stopped
+            durable.sync(str(folder))
 
     def found(self, root_key: CryptoSigner, online_key: CryptoSigner) -> None:
         """Make the first metadata, which offer nothing.

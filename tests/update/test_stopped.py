@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from pipeline.cli import cli
 from pipeline.release import publishing, signing, verifying
 from pipeline.release.release_settings import Phases
 from pipeline.release.tuf_registry import Registry
+from runners.contract.bundle import NEXT
+from tests import lossy_disk
 from tests.update.conftest import PATH, Device, Signed
 
 PHASES = Phases()
@@ -168,6 +171,25 @@ def test_a_change_is_there_or_not_or_is_finished_by_the_same_again(
     assert {str(one) for one in seen} <= {str(before), str(after), *(["refused"] if "key" in name else [])}
     if "key" in name and names == NAMES:
         assert seen.count("refused") == 1, "only between its last two files"
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.nightly)])
+def test_after_a_power_cut_nothing_torn_lies_behind_a_signature(
+    every: int, signed: Signed, release: Callable[..., Path], tmp_path: Path
+) -> None:
+    publishing.publish(Registry(signed.folder), signed.online_key, release("v1.0.0"), PHASES)
+    built, lost, at, was_killed = release("v1.1.0"), 0, 0, True
+    while was_killed:
+        home = Path(shutil.copytree(signed.folder, tmp_path / f"registry {at}"))
+        publish = lambda *_, home=home: publishing.publish(Registry(home), signed.online_key, built, PHASES)  # noqa: E731
+        done = lossy_disk.cut(home, publish, random.Random(at), at=at)
+        assert found(home) == [], at
+        publish()
+        assert found(home) == [], at
+        assert NEXT in "".join(Registry(home).offers())
+        was_killed, lost, at = done.was_killed, lost + done.lost, at + every
+    assert at > 20
+    assert lost
 
 
 def test_what_was_stopped_half_way_is_finished_by_whoever_changes_the_registry_next(
