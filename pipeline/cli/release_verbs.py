@@ -20,6 +20,9 @@ registry_option = click.option(
 key_option = click.option(
     "--online-key", type=FILE, help="The file of the online key; by default the variable EDGEPROOF_ONLINE_KEY is it."
 )
+encrypt_option = click.option(
+    "--encrypt", is_flag=True, help=f"Encrypt a new root key with a password, asked for or in {KEY_PASSWORD}."
+)
 channel_option = click.option("--channel", help="Only this channel.")
 target_option = click.option("--target", help="Only this device; `edgeproof targets` lists them.")
 
@@ -37,7 +40,7 @@ def release() -> None:
 @registry_option
 @click.option("--root-key", type=FILE, prompt=ROOT_KEY, help=f"{ROOT_KEY}.")
 @click.option("--online-key", type=FILE, prompt=ONLINE_KEY, help=f"{ONLINE_KEY}.")
-@click.option("--encrypt", is_flag=True, help=f"Encrypt the root key with a password, asked for or in {KEY_PASSWORD}.")
+@encrypt_option
 def init(registry: Path, root_key: Path, online_key: Path, encrypt: bool) -> None:
     """Make two new keys and a registry that offers nothing yet."""
     from pipeline.release import signing
@@ -195,7 +198,10 @@ def resign(registry: Path, online_key: Path | None) -> None:
 @click.option("--root-key", "root_keys", type=FILE, multiple=True, required=True, help="The old one, the new one.")
 @click.option("--new-root", type=FILE, help="The new root key, or its public half; made where there is no such file.")
 @click.option("--new-online", type=FILE, help="The new online key; made where there is no such file.")
-def rotate(registry: Path, root_keys: tuple[Path, ...], new_root: Path | None, new_online: Path | None) -> None:
+@encrypt_option
+def rotate(
+    registry: Path, root_keys: tuple[Path, ...], new_root: Path | None, new_online: Path | None, encrypt: bool
+) -> None:
     """Replace keys, or give the root another three years. A new root has to be signed by the old key and by the new.
 
     Where both are not on one machine, the root waits as metadata/next.root.json: call this there again, with the other
@@ -208,8 +214,9 @@ def rotate(registry: Path, root_keys: tuple[Path, ...], new_root: Path | None, n
     new = [path for path in (new_root, new_online) if path is not None and not path.exists()]
     for path in new:
         signing.check_new(path)
+    password = _new_password() if encrypt and new_root in new else ""
     for path in new:
-        signing.make(path)
+        signing.make(path, password if path == new_root else "")
         click.echo(f"{path}: a new key")
     root = signing.public(new_root, _password) if new_root else None
     if new_root and root and signing.is_private(new_root):

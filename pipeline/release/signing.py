@@ -31,7 +31,7 @@ def check_new(path: Path, *, may_exist: bool = False) -> None:
     """
     if os.path.lexists(path) and not may_exist:
         raise InputError(f"{path}: exists already; name a new file, a key is never overwritten")
-    parents = path.absolute().parents
+    parents = path.resolve().parents
     if inside := next((folder for folder in parents if (folder / ".git").exists()), None):
         raise InputError(f"{path}: lies in the Git repository {inside}, where keys get committed; keep it elsewhere")
     if not parents[0].is_dir():  # a key for a stick that is not there would lie on this machine's disk

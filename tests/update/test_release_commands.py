@@ -95,6 +95,19 @@ def test_the_online_key_is_replaced(keys: Path, monkeypatch: pytest.MonkeyPatch,
     assert release("verify").exit_code == 0
 
 
+def test_keys_may_lie_beside_the_repository_and_a_new_root_key_be_encrypted(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".git").mkdir()
+    monkeypatch.setenv("EDGEPROOF_KEY_PASSWORD", "secret")
+    assert "where keys get committed" in refused("rotate", "--root-key", "../stick/root.pem", "--new-root", "root.pem")
+    new = Path("../stick/new.pem")
+    assert release("rotate", "--root-key", "../stick/root.pem", "--new-root", new, "--encrypt").exit_code == 0
+    assert b"ENCRYPTED" in new.read_bytes()
+    assert release("rotate", "--root-key", new).output == "releases: root 3 is signed\n"
+    assert release("verify").exit_code == 0
+
+
 def test_a_root_key_is_replaced_on_two_machines(keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = signing.make(tmp_path / "elsewhere.pem")
     public = elsewhere._private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
