@@ -170,6 +170,7 @@ def an_expired_past_for_a_clock_that_stands_still(scene: Scene) -> None:
     content = bundles.files("1.1", built_s=int(time.time()) + 30 * 24 * 3600)
     scene.registry.signed["timestamp"].expires = scene.registry.in_days(60)
     scene.offer(content)
+    scene.later(days=30)
     assert scene.look().said == "1.1 is on trial"
     with scene.device.alone():
         scene.device.roll_back("for the scene")
