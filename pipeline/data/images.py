@@ -1,5 +1,6 @@
 """Image files, read and written whole or not at all."""
 
+import re
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,15 @@ from pipeline.system import files
 from pipeline.system.errors import BadData, InputError
 
 MAX_IMAGE_BYTES = 64 << 20
+# Images that OpenCV does not decode, by what files begin with; SVG and what cameras keep raw, by their names.
+BEGINNINGS = {
+    **{b"....ftyp" + brand: "HEIC" for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1")},
+    **{b"....ftyp" + brand: "AVIF" for brand in (b"avif", b"avis")},
+    **dict.fromkeys((b"\xff\x0a", b"....JXL "), "JPEG XL"),
+    b"8BPS": "Photoshop",
+}
+SUFFIXES = {".svg": "SVG", **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "raw")}
+SAVE_IT = "save it as PNG or JPEG"
 
 Image = npt.NDArray[np.uint8]
 
@@ -36,8 +46,22 @@ def read_image(path: Path) -> Image:
             ) from error
         raise BadData(f"{path}: cannot be read as an image") from error
     if image is None:
-        raise BadData(f"{path}: not an image, or a damaged one")
+        kind = undecoded(path)
+        raise BadData(f"{path}: {f'{kind}; {SAVE_IT}' if kind else 'not an image, or a damaged one'}")
     return cast(Image, image)
+
+
+def undecoded(path: Path) -> str | None:
+    """What to say of a file that is an image, but of a kind that OpenCV does not decode; None of any other.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(16)
+    found = (kind for begins, kind in BEGINNINGS.items() if re.match(begins, start, re.DOTALL))
+    kind = next(found, SUFFIXES.get(path.suffix.lower()))
+    return kind and f"{kind}, a kind of image that is not decoded here"
 
 
 def looks_like_image(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,25 +15,37 @@ from pipeline.data.dataset import SplitName, numbered
 from pipeline.system import files
 from pipeline.system.errors import BadData, shown, some
 
-WORDS: dict[str, SplitName] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+
+def _plain(name: str) -> str:
+    """A name without its case, its accents and the blanks around it."""
+    parts = unicodedata.normalize("NFKD", name.strip().casefold())
+    return "".join(part for part in parts if not unicodedata.combining(part))
+
+
+# In English, German, French, Spanish, Portuguese, Italian, Russian, Chinese, Japanese and Korean.
+MEANT: dict[SplitName, str] = {
+    "train": (
+        "train training trainieren entraînement apprentissage entrenamiento treino treinamento addestramento "
+        "обучение 训练 訓練 学習 학습 훈련"
+    ),
+    "val": "val valid validation dev validierung validación validação validazione валидация 验证 驗證 検証 검증",
+    "test": "test testing eval evaluation prueba pruebas teste тест 测试 測試 テスト 테스트",
 }
-NAME = re.compile(rf"({'|'.join(WORDS)})[ _.-]*(set|data|images|split)?")
+WORDS: dict[str, SplitName] = {_plain(word): split for split, words in MEANT.items() for word in words.split()}
+NAME = re.compile(rf"({'|'.join(WORDS)})([ _.-]*(set|data|images|split)|s?(bilder|daten|satz)|集)?")
 HELD_OUT: dict[SplitName, float] = {"val": 0.15, "test": 0.25}
 
 
 def split_of(name: str) -> SplitName | None:
     """The split that a person means by a name (`Training`, `valid`, `test_set`), or None where it is no such name."""
-    found = NAME.fullmatch(name.strip().casefold())
+    found = NAME.fullmatch(_plain(name))
     return WORDS[found[1]] if found else None
 
 
 def are_parts(names: Sequence[str]) -> bool:
     """Whether a person names parts of one set so: each by a split among other words (`seg_train`), or all by one word
     and a number (`fold1`)."""
-    words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in names]
+    words = [re.findall(r"[^\W\d_]+|\d+", _plain(name)) for name in names]
     numbered = all(len(parts) > 1 and parts[-1].isdecimal() for parts in words)
     return all(WORDS.keys() & set(parts) for parts in words) or (
         numbered and len({tuple(parts[:-1]) for parts in words}) == 1

@@ -97,13 +97,18 @@ class TestTree:
         (tree / ".cache" / "thumbs.db").write_bytes(b"x")
         assert len(open_(tree, classes=3)) == 12
 
-    def test_numbers_as_class_names_leave_their_order_in_doubt(self, tmp_path: Path) -> None:
-        for name in ("1", "2", "10"):
+    @pytest.mark.parametrize(
+        ("names", "words"), [(("1", "2", "10"), "'10' would come second"), (("0", "2"), "some are missing")]
+    )
+    def test_numbers_as_class_names_leave_their_order_in_doubt(
+        self, tmp_path: Path, names: tuple[str, ...], words: str
+    ) -> None:
+        for name in names:
             (tmp_path / "data" / name).mkdir(parents=True)
             cv2.imwrite(str(tmp_path / "data" / name / "a.png"), np.zeros((8, 8, 3), np.uint8))
-        with pytest.raises(InputError, match=r"'10' would come second.*--labels"):
+        with pytest.raises(InputError, match=f"{words}.*--labels"):
             open_(tmp_path / "data")
-        (tmp_path / "names").write_text("1\n2\n10")
+        (tmp_path / "names").write_text("\n".join(names))
         assert open_(tmp_path / "data", labels=tmp_path / "names").labels is not None
 
     @pytest.mark.parametrize(
@@ -237,6 +242,14 @@ class TestImages:
         [
             (lambda folder: (folder / "0.png").write_text("text"), r"0\.png: not an image; take out"),
             (lambda folder: (folder / "0.png").touch(), "not an image"),
+            (
+                lambda folder: (folder / "0.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64)),
+                r"0\.jpg: HEIC, a kind of image that is not decoded here; save it as PNG or JPEG",
+            ),
+            (
+                lambda folder: (folder / "0.svg").write_text("<svg/>"),
+                r"0\.svg: SVG, a kind of image .*; save it as PNG",
+            ),
             (lambda folder: [(folder / f"{i}.png").touch() for i in range(3)], "3 of 7 files are unusable"),
         ],
     )
@@ -383,7 +396,11 @@ class TestPreprocessing:
             Preprocessing(std=values)
 
     @pytest.mark.parametrize(
-        ("shape", "words"), [((4, 8, 8), "4 channels, image files give 3 or 1"), ((1, 8, 8), "mean has 3 values")]
+        ("shape", "words"),
+        [
+            ((4, 8, 8), "4 channels, image files give 3 or 1"),
+            ((1, 8, 8), "3 values, .* 1 channel; give --mean and --std with one number"),
+        ],
     )
     def test_channels_that_images_do_not_have(self, tree: Path, shape: tuple[int, int, int], words: str) -> None:
         with pytest.raises(InputError, match=words):

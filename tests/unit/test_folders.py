@@ -87,6 +87,10 @@ class TestSplits:
             (("Training", "DEV", "Testing"), {"train": 12, "val": 12, "test": 12}, "test"),
             (("training_set", "test_set"), {"train": 9, "val": 3, "test": 12}, "test"),
             (("train images", "eval"), {"train": 9, "val": 3, "test": 12}, "test"),
+            (("entrenamiento", "Validación", "prueba"), {"train": 12, "val": 12, "test": 12}, "test"),
+            (("Trainingsdaten", "Testdaten"), {"train": 9, "val": 3, "test": 12}, "test"),
+            (("entraînement", "validation"), {"train": 9, "val": 3, "test": 12}, "val"),
+            (("训练集", "测试集"), {"train": 9, "val": 3, "test": 12}, "test"),
             (("train",), {"train": 6, "val": 3, "test": 3}, "train"),
         ],
     )

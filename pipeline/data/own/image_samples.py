@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.images import looks_like_image, read_image
+from pipeline.data.images import SAVE_IT, looks_like_image, read_image, undecoded
 from pipeline.data.own.labels import class_indices
 from pipeline.data.own.listing import list_images, list_manifest
 from pipeline.data.own.preprocessing import Preprocessing
@@ -94,13 +94,16 @@ def _sizes(folder: Path, names: list[str]) -> list[int]:
     """
     sizes = []
     unusable: list[tuple[str, str]] = []
+    remedy = "take out of the data what is no image"
     for name in names:
         path = folder / name
         try:
             if not path.is_file():
                 unusable.append((name, "no such file"))
             elif not looks_like_image(path):
-                unusable.append((name, "not an image"))
+                kind = undecoded(path)
+                remedy = SAVE_IT if kind and not unusable else remedy
+                unusable.append((name, kind or "not an image"))
             else:
                 sizes.append(path.stat().st_size)
         except OSError as error:
@@ -108,5 +111,5 @@ def _sizes(folder: Path, names: list[str]) -> list[int]:
     if unusable:
         name, reason = unusable[0]
         others = f"; {len(unusable):,} of {len(names):,} files are unusable" if len(unusable) > 1 else ""
-        raise BadData(f"{folder / name}: {reason}{others}; take out of the data what is no image")
+        raise BadData(f"{folder / name}: {reason}{others}; {remedy}")
     return sizes

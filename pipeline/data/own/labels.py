@@ -86,11 +86,18 @@ def _index(text: str, where: object) -> int:
 
 def _order(listing: Listing, labels: Path | None, classes: int | None) -> dict[str, int]:
     names = listing.names if labels is None else tuple(_lines(labels))
-    if labels is None and all(name.isdecimal() for name in names) and list(names) != sorted(names, key=int):
-        raise BadData(
-            f"{listing.folder}: the classes are numbers, and in the order of names {names[1]!r} would come second; "
-            "give the order with --labels FILE, one class name per line"
-        )
+    if labels is None and all(name.isdecimal() for name in names):
+        doubt = None
+        numbers = [int(name) for name in names]
+        if numbers != sorted(numbers):
+            doubt = f"in the order of names {names[1]!r} would come second"
+        elif classes is None and numbers != [numbers[0] + step for step in range(len(numbers))]:
+            doubt = "some are missing, which the model may know too"
+        if doubt:
+            raise BadData(
+                f"{listing.folder}: the classes are numbers, and {doubt}; "
+                "give the order with --labels FILE, one class name per line"
+            )
     if classes is not None and len(names) != classes:
         raise BadData(
             f"{labels or listing.folder}: {len(names):,} classes, but the model answers {classes:,}; "

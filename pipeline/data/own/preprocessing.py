@@ -84,7 +84,9 @@ class Preprocessing:
             raise BadData(f"the model takes {channels} channels, image files give 3 or 1; give the data as .npz")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
-                raise BadData(f"{name} has {len(values)} values, the model takes {channels} channels")
+                takes = f"the model takes {channels} channel{'s' if channels > 1 else ''}"
+                one = "one number" if channels == 1 else f"one number or {channels}"
+                raise BadData(f"{name} has {len(values)} values, {takes}; give --mean and --std with {one} each")
 
     def __call__(
         self, images: Iterable[Image], shape: tuple[int, int, int], layout: Layout, *, pixels: bool = False
