@@ -23,7 +23,7 @@ from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.predict.frame import unknown
 from pipeline.processes import host
-from pipeline.processes.failures import RefusedByRuntime
+from pipeline.processes.failures import Misshapen, RefusedByRuntime
 from pipeline.processes.samples import Samples
 from pipeline.records import results
 from pipeline.records.gates import Quantity, Value, judge, proof_limit, worst
@@ -90,7 +90,7 @@ def check(
     try:
         emulation = emulate(model.path, precision, samples, shape, target, outputs=names, budget=budget)
     except InputError as error:
-        if isinstance(error, RefusedByRuntime) and not reading.unreadable:
+        if isinstance(error, RefusedByRuntime | Misshapen) and not reading.unreadable:
             reading = unknown_to(error, model, target) or reading
             if not reading.unreadable and runs(model, samples, shape, names):
                 reading = refused_by(error, target) or reading

@@ -8,7 +8,7 @@ from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import WHOLE_FILE, Reading, Unreadable
 from pipeline.formats.subgraphs import with_subgraphs
-from pipeline.processes.failures import RefusedByRuntime
+from pipeline.processes.failures import Misshapen, RefusedByRuntime
 from pipeline.records.targets import Target
 
 
@@ -28,7 +28,7 @@ _UNKNOWN = (
 )
 
 
-def unknown_to(error: RefusedByRuntime, model: ModelFile, target: Target) -> Reading | None:
+def unknown_to(error: RefusedByRuntime | Misshapen, model: ModelFile, target: Target) -> Reading | None:
     """The nodes whose operators the target's runtime, which is run here, says not to have; None if it says no such."""
     if model.format != "onnx" or (known := runtimes.knowledge(target.runtime.name, target.runtime.version)) is None:
         return None
@@ -47,12 +47,13 @@ def unknown_to(error: RefusedByRuntime, model: ModelFile, target: Target) -> Rea
     )
 
 
-def refused_by(error: RefusedByRuntime, target: Target) -> Reading | None:
-    """That the target's runtime refuses a file that another runs; None if it is not run here."""
+def refused_by(error: RefusedByRuntime | Misshapen, target: Target) -> Reading | None:
+    """That the target's runtime refuses or misreads a file that another runs; None if it is not run here."""
     known = runtimes.knowledge(target.runtime.name, target.runtime.version)
     if known is None or known.judged_by != "running it":
         return None
-    reason = f"refuses what ONNX Runtime runs: {error.said}"
+    does = "refuses what ONNX Runtime runs" if isinstance(error, RefusedByRuntime) else "does other than ONNX Runtime"
+    reason = f"{does}: {error.said}"
     return Reading(unreadable=[Unreadable(node=WHOLE_FILE, operator="", reason=reason)])
 
 

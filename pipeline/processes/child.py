@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.processes import host
-from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow, Unemulated
+from pipeline.processes.failures import (
+    Crashed,
+    Failed,
+    Hung,
+    Misshapen,
+    OutOfMemory,
+    RefusedByRuntime,
+    TooSlow,
+    Unemulated,
+)
 from pipeline.processes.pace import Pace
 from pipeline.processes.process import Ended, Process, Stuck
 from pipeline.processes.samples import Inputs
@@ -128,10 +137,7 @@ class Child:
         answer = self._answer(self._first_cpu_s if most_s is None else max(SPIN_S, PATIENCE * most_s))
         self._most_cpu_s = max(most_s or 0.0, answer["cpu_s"])
         if answer["shape"][:1] != [asked]:
-            raise BadModel(
-                f"{self._model}: answers {answer['shape']} values for {asked} samples; its output must have "
-                "a row for each sample"
-            )
+            raise Misshapen(self._model, f"answers {answer['shape']} values for {asked} samples")
         shape = (self._whole[0], *answer["shape"][1:])
         if self._shape not in (None, shape):
             raise BadModel(

@@ -45,6 +45,14 @@ class RefusedByRuntime(Failed):
         self.said = said
 
 
+class Misshapen(BadModel):
+    """It answers no row for each sample, as `said`: the file's fault, or that of a runtime that misreads it."""
+
+    def __init__(self, model: Path, said: str) -> None:
+        super().__init__(f"{model}: {said}; its output must have a row for each sample")
+        self.said = said
+
+
 class Unemulated(Failed):
     """The emulation in `place` does not follow the model, as `said`; the device itself may."""
 

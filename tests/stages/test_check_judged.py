@@ -224,6 +224,24 @@ def test_what_the_runtime_refuses_and_another_runs_fails(tmp_path: Path) -> None
     assert "export it in another way" in found["advice"]
 
 
+def test_a_row_for_each_sample_in_another_runtime_alone_fails(tmp_path: Path) -> None:
+    """OpenVINO keeps both parts of a complex number where one is gathered, and the samples become twice as many."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "last"], ["u"]),
+        helper.make_node("DFT", ["u", "length"], ["d"], axis=3, onesided=1),
+        helper.make_node("Gather", ["d", "zero"], ["real"], axis=4),
+        helper.make_node("Reshape", ["real", "rows"], ["y"]),
+    ]
+    numbers = {"last": [-1], "length": 8, "zero": 0, "rows": [-1, 120]}
+    out = ("y", TensorProto.FLOAT, ["N", 120])
+    model = save(tmp_path / "dft.onnx", nodes, out, **{name: np.array(value) for name, value in numbers.items()})
+    older = onnx.load(model)
+    older.opset_import[0].version = 18  # in which the axis of a DFT is an attribute
+    onnx.save(older, model)
+    found = record(tmp_path, model, "--target", ATOM, "--data", labelled(tmp_path, None), exit_code=1)
+    assert "does other than ONNX Runtime: answers [8, 120] values for 4 samples" in found["page"]
+
+
 def test_lists_and_text_are_no_answers(tmp_path: Path) -> None:
     nodes = [helper.make_node("SequenceConstruct", ["x"], ["y"])]
     model = save(tmp_path / "list.onnx", nodes, ("y", TensorProto.FLOAT, None))
