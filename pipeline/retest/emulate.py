@@ -107,6 +107,7 @@ def emulate(
             proof = without_capped_run(job, tried, proven)
         elif proven and proof.outputs is not None:
             proof = prove(job, capped, proof.outputs, probes.inputs, probes.rows)
+    ran = proof.ran if ran is None else ran  # where a capped run failed, the emulated CPU shows the kernels
     not_measured = dict(plan.not_measured)
     bounds = {name: found[place.description] for name, place in plan.bounds.items()}
     unfollowed = next((str(end) for end in bounds.values() if isinstance(end, Failed)), None)

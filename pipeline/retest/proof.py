@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGILL, SIGSEGV
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Proof:
-    """Outputs (N, ...) of every sample on the target and how they are proven, or None and the `reason`."""
+    """Outputs (N, ...) of every sample on the target and how they are proven, or None and the `reason`.
+
+    `ran` are the layers that the emulated CPU calculated, where all samples were and the runtime tells of its kernels.
+    """
 
     grade: Grade
     outputs: Floats | None
     reason: str | None = None
     audit: Audit | None = None
+    ran: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def replay(job: Job, why: str | None = None) -> Proof:
     except Failed as error:
         failed = _failed(error, job, total)
         return failed if failed.grade == "fails" else replace(failed, reason=_joined(why, str(failed.reason)))
-    return Proof("exact", found.values)
+    return Proof("exact", found.values, ran=found.facts.get("ran"))
 
 
 def without_capped_run(job: Job, error: Failed, proven: bool) -> Proof:

@@ -252,6 +252,7 @@ def test_what_crashes_under_the_cap_alone_is_calculated_on_the_emulated_cpu(
     emulation = found(normalised(tmp_path / "norm.onnx", 20))
     assert (emulation.grade, emulation.audit, emulation.not_measured) == ("exact", None, {})
     assert emulation.peak_memory_mib is None  # it would be QEMU's
+    assert (bool(emulation.float_layers), emulation.int8_layers) == (True, frozenset()), "its kernels are the target's"
     np.testing.assert_allclose(emulation.target, emulation.host, rtol=0, atol=1e-5)
     assert "atom-x5-e3940 in QEMU: 6 samples take about" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from pipeline.arithmetic.saturation.quantized_layers import quantized_layers
 from pipeline.processes.child import run
 from pipeline.records.targets import load_target
 from tests.quantized import Layer
+from tests.quantized_graphs import Quantized
 
 TARGET = load_target("atom-x5-e3940")
 
@@ -100,3 +101,13 @@ def test_depthwise_layers_are_known_not_to_saturate(tmp_path: Path) -> None:
     path = CASES["depthwise"].write(tmp_path / "model.xml", (4, 32, 8, 8))
     [layer] = quantized_layers(openvino.Core().read_model(path))
     assert not layer.saturates
+
+
+def test_one_scale_and_zero_point_may_stand_for_all_weights(tmp_path: Path) -> None:
+    graph = Quantized()
+    rows = graph.activation(graph.add("Flatten", graph.add("GlobalAveragePool", "x")))
+    path = graph.save(tmp_path / "dense.onnx", graph.add("MatMul", rows, graph.weights(8, 5, zero=3, axis=None)))
+    [layer] = quantized_layers(openvino.convert_model(path))
+    assert layer.weights.values.shape == (1, 5, 8, 1, 1)
+    assert layer.weights.scale.shape == layer.weights.zero_point.shape == (1, 1, 1, 1, 1)
+    assert layer.weights.zero_point.item() == 3

@@ -126,10 +126,14 @@ def _weights(output: Any) -> Weights | None:
             return _weights(op.input_value(0))
         case "Subtract" if (inner := _weights(op.input_value(0))) is not None:
             shift = _constant(op.input_value(1))
-            return None if shift is None else Weights(inner.values, inner.scale, np.rint(shift).astype(np.int32))
+            if shift is None:
+                return None
+            return Weights(inner.values, inner.scale, _beside(inner.values, np.rint(shift).astype(np.int32)))
         case "Multiply" if (inner := _weights(op.input_value(0))) is not None:
             scale = _constant(op.input_value(1))
-            return None if scale is None else Weights(inner.values, scale.astype(np.float32), inner.zero_point)
+            if scale is None:
+                return None
+            return Weights(inner.values, _beside(inner.values, scale.astype(np.float32)), inner.zero_point)
         case "Reshape" if (inner := _weights(op.input_value(0))) is not None:
             shape = tuple(op.get_output_shape(0))
             return inner.changed(
@@ -155,7 +159,14 @@ def _fake_quantized(op: Any) -> Weights | None:
     out_low = np.asarray(parts[3], np.float64)
     scale = (out_high - out_low) / (levels - 1)
     shift = np.rint(-out_low / np.where(scale > 0, scale, 1.0)) - levels // 2
-    return Weights(whole.astype(np.int32), scale.astype(np.float32), shift.astype(np.int32))
+    return Weights(
+        whole.astype(np.int32), _beside(whole, scale.astype(np.float32)), _beside(whole, shift.astype(np.int32))
+    )
+
+
+def _beside(values: NDArray[Any], part: Any) -> NDArray[Any]:
+    """A scale or a zero point with as many dimensions as the values; of all of them together it may have none."""
+    return np.reshape(part, (1,) * (values.ndim - np.ndim(part)) + np.shape(part))
 
 
 def _constant(output: Any) -> NDArray[Any] | None:
