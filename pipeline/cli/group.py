@@ -10,6 +10,7 @@ import click
 from pipeline.system.errors import InputError, shown
 
 LONGEST = 1000  # characters of a message
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells say it
 MENDABLE = {
     errno.ENOSPC: "no space left on the disk; free some and run it again",
     errno.EDQUOT: "the disk quota is used up; free some space and run it again",
@@ -37,6 +38,9 @@ class Group(click.Group):
             raise
         except click.Abort:  # of a question, where nobody is there to answer
             _stop(context, "a question was not answered; start it in a terminal, or give the answer as an option")
+        except KeyboardInterrupt:  # which is no verdict: click would end with 1, as a failed check does
+            click.echo("edgeproof: interrupted", err=True)
+            sys.exit(INTERRUPTED)
         except InputError as error:
             _stop(context, str(error))
         except ModuleNotFoundError as error:

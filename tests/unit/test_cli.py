@@ -56,6 +56,15 @@ def test_a_name_that_is_no_utf_8_ends_no_command_half_way(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (0, "0 commits: \\udcff/index.html\n"), done.stderr
 
 
+def test_an_interruption_is_no_verdict(project: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cutting, "build", stopped)
+    result = CliRunner().invoke(cli, ["stage", "dataset"])
+    assert (result.exit_code, result.output) == (130, "edgeproof: interrupted\n")
+
+
 @pytest.mark.parametrize(
     "error",
     [
