@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.formats import readers
 from pipeline.formats.contents import identity
 from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.failures import TooSlow
 from pipeline.processes.samples import Inputs
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision
@@ -64,10 +65,16 @@ def audit(
     agrees, first = largest <= tolerance, None
     if not agrees:
         left_s = None if budget_s is None else budget_s - (time.monotonic() - start)
-        apart = _layers_apart(model, shape, [capped, emulated], inputs, left_s)
-        first = None if apart is None else next(iter(apart), None)
         in_floats = difference(outputs, replayed, relative=True)
-        if precision == "int8" and apart == [] and in_floats <= FP32_TOLERANCE:
+        may_agree = precision == "int8" and in_floats <= FP32_TOLERANCE
+        try:
+            apart = _layers_apart(model, shape, [capped, emulated], inputs, left_s)
+        except TooSlow as error:
+            if may_agree and budget_s is not None:  # which nobody knows then
+                raise TooSlow(model, budget_s, emulated.where) from error
+            apart = None
+        first = None if apart is None else next(iter(apart), None)
+        if may_agree and apart == []:
             agrees, tolerance, largest = True, FP32_TOLERANCE, in_floats
     return record.model_copy(
         update={
@@ -124,9 +131,14 @@ def _layers_apart(
     """The layers, in the network's order, whose outputs differ between the capped run and the emulated CPU.
 
     Quantized values differ if a bit does, others beyond the tolerance. None where it cannot be found out.
+
+    Raises:
+        TooSlow: that takes more than `budget_s` seconds.
     """
     try:
         capped, replayed = _run(model, shape, [_with_layers(place) for place in places], inputs, budget_s)
+    except TooSlow:
+        raise
     except InputError:
         return None
     start, apart = 0, []

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.processes import activity
-from pipeline.processes.child import Place
-from pipeline.processes.failures import Hung
+from pipeline.processes.child import Place, run
+from pipeline.processes.failures import Hung, TooSlow
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision, load_target
 from pipeline.retest import audit
@@ -385,6 +385,24 @@ def replayed(model: Path) -> Audit:
     return audit.audit(
         model, (2, *INPUT), here, here, Audit(emulator="none", samples=0, tolerance=0), "int8", values, nothing
     )
+
+
+def test_no_time_left_for_the_layers_is_no_disagreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = with_a_float_end(tmp_path / "mixed.onnx"), seeded(2).inputs
+    here, record = Place("here", capped_isa.BACKEND, 1), Audit(emulator="none", samples=0, tolerance=0)
+    [same] = run(model, [inputs], 2, (2, *INPUT), [here])
+
+    def no_time(*_: object) -> None:
+        raise TooSlow(model, 1.0, "here")
+
+    def held_against(outputs: np.ndarray) -> Audit:
+        return audit.audit(model, (2, *INPUT), here, here, record, "int8", inputs, outputs, 60.0)
+
+    monkeypatch.setattr(audit, "_layers_apart", no_time)
+    with pytest.raises(TooSlow) as error:
+        held_against(same.values * np.float32(1 + 1e-6))
+    assert error.value.limit_s == 60.0
+    assert not held_against(same.values + 1).agrees
 
 
 def test_weights_beside_the_file_that_are_trained_again_are_other_weights(tmp_path: Path) -> None:
