@@ -30,10 +30,7 @@ class Part:
         Raises:
             InputError: the cache cannot be used.
         """
-        try:
-            return cache.folder("emulators") / self.name
-        except OSError as error:
-            raise Missing(f"cannot use the cache: {error}; {ADVICE}") from error
+        return cache.folder("emulators") / self.name
 
     def install(self, ready: Callable[[], bool], build: Callable[[Path], None]) -> None:
         """Let `build` fill the folder, unless it is `ready`; a second process waits for the first.

@@ -254,8 +254,7 @@ class Device:
     def tell(self) -> None:
         """Put a record of how it is now into the outbox."""
         status = self.status()
-        # Where the clock stands still, for want of a battery, two records shall have two names. If it was ahead and is
-        # right now, none is dated after that.
+        # Two records have two names, where a clock stands still too; none has the date of a clock that was ahead.
         if time.time() < status.time_s or status.time_s > self.state.told_s - AHEAD_S:
             status = status._replace(time_s=max(status.time_s, self.state.told_s + 0.002))
         self._save(self.state._replace(reported=self._today(), told_s=status.time_s))

@@ -101,6 +101,7 @@ def test_calibration_needs_no_classes(classes: tuple[str, ...], fp32: Path, tmp_
     assert "accuracy: the samples have no labels" in " ".join(result.output.split())
 
 
+@pytest.mark.nightly
 def test_labels_are_taken_for_what_it_is_checked_on(fp32: Path, tmp_path: Path) -> None:
     (tmp_path / "order").write_text("90\n0\n180\n")
     (tmp_path / "few").write_text("0\n90\n")

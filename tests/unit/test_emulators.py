@@ -330,7 +330,7 @@ class TestTheCache:
     @pytest.mark.parametrize("do", [emulators.installed, emulators.install, emulators.launcher])
     def test_a_cache_that_cannot_be_written(self, machine: Machine, do: Callable[[str], object]) -> None:
         (machine.folder / "cache").write_text("a file where the folder should be")
-        with pytest.raises(InputError, match=r"cannot use the cache: .*EDGEPROOF_CACHE"):
+        with pytest.raises(InputError, match=r"cache/emulators: cannot be made .*EDGEPROOF_CACHE"):
             do("denverton")
 
     def test_progress_is_the_size_of_what_is_there(self, tmp_path: Path) -> None:

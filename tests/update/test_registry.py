@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -145,7 +146,7 @@ def test_expired_metadata_are_refused_by_devices(signed: Signed, device: Device)
         device.offers()
     seen = {one.what: (one.verdict, one.found) for one in verifying.verify(signed.at())}
     assert [seen[name][0] for name in ("metadata", "root", "timestamp")] == ["fail", "pass", "fail"]
-    assert seen["timestamp"][1] == "expired 372.0 days ago: `edgeproof release resign`"
+    assert re.fullmatch(r"expired 37\d\.\d days ago: `edgeproof release resign`", seen["timestamp"][1])
 
 
 def test_only_the_root_s_online_key_signs(signed: Signed, tmp_path: Path, release: Callable[..., Path]) -> None:
