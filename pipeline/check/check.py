@@ -11,7 +11,7 @@ from pipeline.check.advice import advise
 from pipeline.check.difference import difference, percent
 from pipeline.check.left_in_float import left_in_float
 from pipeline.check.losses import losses
-from pipeline.check.original import answers_of
+from pipeline.check.original import answers_of, takes_alike
 from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
@@ -74,7 +74,7 @@ def check(
     that may take `audit_seconds`.
 
     Raises:
-        InputError: the target refuses the precision, the reference is not FP32 or of another shape, a runtime cannot
+        InputError: the target refuses the precision, the reference is not FP32 or takes other samples, a runtime cannot
             run a model, several outputs may be meant, or labels do not fit the outputs.
     """
     precision = precision or calculated_in(model.precision, target)
@@ -82,6 +82,8 @@ def check(
         raise InputError(refusal)
     if (precision == "int8") != (model.precision == "int8"):
         raise InputError(f"{model.path}: holds {model.precision} weights; it cannot be checked as {precision}")
+    if reference and reference_samples is None and not takes_alike(reference, model):
+        raise InputError(f"{reference.path}: takes another array than {model.path}; give the samples for it too")
     chosen = choose(model, samples.labels, outputs)
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
     reading = reading_of(model, target)

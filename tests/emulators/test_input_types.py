@@ -13,10 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.check import check as checking
 from pipeline.cli import cli
+from pipeline.data.own import random_samples
 from pipeline.formats.model_file import open_model
 from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
 from pipeline.processes.child import Place, run
+from pipeline.records.targets import load_target
+from pipeline.system.errors import InputError
 from tests.graphs import random
 
 COLOURS = ("blue", "green", "red")  # as OpenCV orders them
@@ -177,3 +181,11 @@ def test_what_does_not_fit_a_network_of_pixels_is_one_line(
     outcome = check(pixels, "--target", "atom-x5-e3940", *arguments(tmp_path))
     assert outcome.exit_code == 2
     assert re.fullmatch(f"edgeproof: .*{words}.*\n", outcome.output)
+
+
+def test_no_array_goes_into_an_original_that_takes_another(tmp_path: Path) -> None:
+    pixels = open_model(network(tmp_path / "pixels.onnx", TensorProto.UINT8))
+    scaled = open_model(network(tmp_path / "scaled.onnx"))
+    samples = random_samples(pixels.sample_shape, 2, pixels=True)
+    with pytest.raises(InputError, match="takes another array than"):
+        checking.check(pixels, load_target("atom-x5-e3940"), samples, reference=scaled)
