@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.arithmetic.saturation.analysis import SaturationReport
 from pipeline.check import check as checking
 from pipeline.cli import cli
 from pipeline.data.own import random_samples
@@ -22,6 +23,7 @@ from pipeline.processes.child import Place, run
 from pipeline.records.targets import load_target
 from pipeline.system.errors import InputError
 from tests.graphs import random
+from tests.quantized import Layer
 
 COLOURS = ("blue", "green", "red")  # as OpenCV orders them
 ALL = {"correct": 24, "n": 24}
@@ -127,6 +129,26 @@ def test_pixels_are_held_against_an_original_that_takes_them_scaled(tmp_path: Pa
     assert found["difference_with_reference"]["largest"] < 1e-4
 
 
+@pytest.mark.parametrize("type_", ["f16", "f64", "u8"])
+def test_what_saturates_is_found_behind_every_kind_of_input(tmp_path: Path, type_: str) -> None:
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    draws = np.random.default_rng(0)
+    layer = Layer(draws.integers(-127, 128, (1, 8, 16, 3, 3), np.int32), padding=1)
+    shape = (2, 16, 6, 6)
+    whole = draws.integers(0, 9, shape).astype(np.float32)
+    path = layer.write(tmp_path / "layer.xml", shape)
+    steps = PrePostProcessor(openvino.Core().read_model(path))
+    steps.input().tensor().set_element_type(getattr(openvino.Type, type_))
+    fed = whole.astype(np.uint8) if type_ == "u8" else whole
+    answers = [
+        SaturationReport(model).add(batch)
+        for model, batch in ((openvino.Core().read_model(path), whole), (steps.build(), fed))
+    ]
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-5)
+
+
 @pytest.mark.nightly
 def test_a_network_of_pixels_is_compressed_as_it_is(tmp_path: Path, images: Path, labels: Path) -> None:
     pixels = network(tmp_path / "pixels.onnx", TensorProto.UINT8)
@@ -154,6 +176,7 @@ def test_halves_go_into_the_jetson_and_pixels_do_not(tmp_path: Path, images: Pat
     found = record(tmp_path, network(tmp_path / "pixels.onnx", TensorProto.UINT8), *options)
     assert (found["verdict"], found["exit_code"]) == ("fail", 1)
     assert "export it with float32" in found["advice"]
+    assert found["accuracy"]["target"] == ALL, "what it would answer is calculated all the same"
 
 
 def scaled_array(folder: Path) -> list[object]:
