@@ -1,5 +1,8 @@
 """INT8 weights fitted to a saturating target: what they change, what they leave, and that it is worth it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.arithmetic.saturation.analysis import CAP
 from pipeline.arithmetic.saturation.kernel import Geometry, accumulate, convolve
 from pipeline.compress.target_aware import fit_to_target
 from pipeline.formats.qdq import QdqGraph
@@ -170,3 +174,37 @@ def test_a_model_saved_and_loaded_answers_the_same_in_openvino(tmp_path: Path) -
         for model in (converted, tmp_path / "model.xml")
     )
     np.testing.assert_array_equal(direct, loaded)
+
+
+KERNELS = """
+import types
+import numpy as np, openvino
+from openvino import opset13 as ops
+from pipeline.arithmetic.saturation import analysis
+
+class Shown(openvino.Core):
+    def compile_model(self, *asked):
+        compiled = super().compile_model(*asked)
+        for op in compiled.get_runtime_model().get_ops():
+            print(op.get_rt_info()["primitiveType"].astype(str))
+        return compiled
+
+x = ops.parameter([4, 3, 8, 8], np.float32)
+before = ops.convolution(x, np.ones((16, 3, 3, 3), np.float32), [1, 1], [0, 0], [0, 0], [1, 1])
+layer = types.SimpleNamespace(op=ops.relu(before))
+openvino.Core = Shown
+analysis.LayerInputs(openvino.Model([layer.op], [x]), [layer])
+"""
+
+
+def test_a_user_s_own_cap_does_not_reach_the_analysis() -> None:
+    """Half of a cap: OpenVINO knows what the CPU has, and asks for kernels of it that oneDNN then refuses to make."""
+
+    def kernels(**cap: str) -> str:
+        environment = {**{name: value for name, value in os.environ.items() if name != CAP}, **cap}
+        return subprocess.run(
+            [sys.executable, "-c", KERNELS], env=environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    assert "_f32" in kernels()
+    assert kernels(**{CAP: "SSE41"}) == kernels()

@@ -5,6 +5,7 @@ layer's input, from which follows what saturation adds to its sums (kernel.py). 
 input that is added to its output: feeding it one layer's excess alone shows what that layer does to the answer.
 """
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from pipeline.records.results import SaturatedLayer
 
 # Quantized values calculated in floating point, whose sums do not saturate; OpenVINO does not document the property.
 UNSATURATED: dict[str, Any] = {"LP_TRANSFORMS_MODE": "NO", "INFERENCE_PRECISION_HINT": "f32"}
+# What oneDNN reads once, when it first makes a kernel. It holds nothing but oneDNN: OpenVINO lays data out for what the
+# CPU has, and asks for kernels that there are none of.
+CAP = "ONEDNN_MAX_CPU_ISA"
 
 Floats = NDArray[np.float32]
 
@@ -83,7 +87,7 @@ class LayerInputs:
         import openvino
 
         shown = openvino.Model([layer.op.input_value(0) for layer in layers], model.get_parameters())
-        self._compiled = openvino.Core().compile_model(shown, "CPU", UNSATURATED)
+        self._compiled = _compile(shown)
         self._count = len(layers)
 
     def __call__(self, batch: Inputs) -> list[Floats]:
@@ -113,7 +117,7 @@ class _Network:
         self._outputs = len(outputs)
         self._type = model.input(0).get_element_type().to_dtype()
         open_model = openvino.Model([results[index] for index in outputs], parameters)
-        self._request = openvino.Core().compile_model(open_model, "CPU", UNSATURATED).create_infer_request()
+        self._request = _compile(open_model).create_infer_request()
         self._nothing = [np.zeros(addition.get_output_shape(0), np.float32) for addition in self._additions]
         for index, zeros in enumerate(self._nothing):
             self._set(index, zeros)
@@ -135,6 +139,18 @@ class _Network:
         import openvino
 
         self._request.set_input_tensor(layer + 1, openvino.Tensor(values, shared_memory=True))
+
+
+def _compile(model: Any) -> Any:
+    """The network without saturation, for this machine as it is: its user's cap is none of the target's."""
+    import openvino
+
+    cap = os.environ.pop(CAP, None)
+    try:
+        return openvino.Core().compile_model(model, "CPU", UNSATURATED)
+    finally:
+        if cap is not None:
+            os.environ[CAP] = cap
 
 
 def _add(tally: _Tally, layer: Layer, values: Floats) -> Floats | None:
