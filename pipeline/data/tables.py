@@ -1,6 +1,7 @@
 """Tables as CSV files."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,11 +9,14 @@ from pipeline.system import files
 from pipeline.system.errors import BadData
 
 # What people call these columns, where they have none of the name itself.
+INDICES = ("class_id", "class_idx", "label_id", "label_idx", "label_index", "category_id")
 CALLED = {
     "file": ("filename", "file_name", "filepath", "filepaths", "image", "image_path", "img", "img_path", "path"),
-    "class": ("label", "category", "labels", "class_name"),
+    "class": ("label", "category", "labels", "class_name", "label_name", "category_name", "target", *INDICES),
+    "class_index": INDICES,
 }
 SEPARATORS = ",;\t|"  # a spreadsheet writes semicolons where numbers have a decimal comma
+SAID = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)  # a line before the header, for spreadsheets; they do not show it
 MOST_HEADER = 1 << 16  # characters
 
 
@@ -20,7 +24,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]
     """The rows of a CSV file that has these `columns` (others too), as text without blanks around it.
 
     The names of columns may be in any case, and come in lower case. They may be `CALLED` otherwise, and be parted by
-    any of `SEPARATORS`.
+    any of `SEPARATORS`, or by what a first line says (`sep=;`).
 
     Raises:
         InputError: the file cannot be read, is no UTF-8, lacks a column, or has a row with too few or too many.
@@ -29,8 +33,10 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]
         files.check_file(path)
         with path.open(newline="", encoding="utf-8-sig") as stream:
             header = stream.readline(MOST_HEADER)
-            stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=next((mark for mark in SEPARATORS if mark in header), ","))
+            if not (said := SAID.fullmatch(header)):
+                stream.seek(0)
+            delimiter = said[1] if said else next((mark for mark in SEPARATORS if mark in header), ",")
+            reader = csv.DictReader(stream, delimiter=delimiter)
             names = _as_asked([name.strip().lower() for name in reader.fieldnames or []], columns)
             missing = [column for column in columns if column not in names]
             if missing:

@@ -274,17 +274,54 @@ class TestTables:
         assert "images that name no split count as train, of which a part may be held out (2)" in imported(table).notes
         assert "rows that name no split left out (2)" in check(table).notes
 
-    @pytest.mark.parametrize("names", ["file,class", "filename,label", "label,image", "path,category,label"])
+    @pytest.mark.parametrize(
+        "names", ["file,class", "filename,label", "label,image", "path,category,label", "img,target"]
+    )
     @pytest.mark.parametrize("separator", [",", ";", "\t"])
     def test_columns_as_other_programs_call_and_part_them(self, names: str, separator: str) -> None:
         rows = [names.split(",")]
         for label in CLASSES:
-            values = {"label": label, "class": label, "category": "animal, small" if "label" in names else label}
+            values = {
+                "label": label,
+                "class": label,
+                "target": label,
+                "category": "animal, small" if "label" in names else label,
+            }
             rows += [[values.get(name, f"{label}/{n}.png") for name in rows[0]] for n in range(4)]
         text = "\n".join(separator.join(f'"{value}"' if "," in value else value for value in row) for row in rows)
         found = check(self.table(f"\ufeff{text}\r\n"))
         assert found.labels is not None
         assert found.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+    @pytest.mark.parametrize("said", ["sep=;", '"sep=;"', "SEP=;"])
+    def test_what_a_first_line_says_to_a_spreadsheet(self, said: str) -> None:
+        """As Excel writes it, so that it opens its own tables wherever numbers have a decimal comma."""
+        rows = [f"{label}/{n}.png;{label};1,5" for label in CLASSES for n in range(4)]
+        table = self.table("\r\n".join([f"\ufeff{said}", "file;class;weight, kg", *rows]))
+        assert (len(check(table)), len(imported(table).samples)) == (12, 12)
+
+    @pytest.mark.parametrize(
+        ("names", "labels"),
+        [
+            ("file,class_id", [2, 1, 0]),
+            ("file,label_idx", [2, 1, 0]),
+            ("file,class_index,class_name", [2, 1, 0]),
+            ("file,class_id,class_name", [0, 1, 2]),
+            ("file,category_id,label", [0, 1, 2]),
+        ],
+    )
+    def test_numbers_of_classes_count_unless_there_are_names(self, names: str, labels: list[int]) -> None:
+        rows = [f"{label}/0.png,{2 - index},{label}" for index, label in enumerate(CLASSES)]
+        if names.count(",") == 1:
+            rows = [row.rsplit(",", 1)[0] for row in rows]
+        found = check(self.table("\n".join([names, *rows])))
+        assert found.labels is not None
+        assert found.labels.tolist() == labels
+
+    def test_numbers_of_classes_are_their_names_where_there_are_no_others(self) -> None:
+        rows = [f"{label}/{n}.png,{index}" for index, label in enumerate(CLASSES) for n in range(4)]
+        found = imported(self.table("\n".join(["file,class_id", *rows]))).samples
+        assert {sample.label for sample in found} == {"0", "1", "2"}
 
     def test_a_table_among_images_is_what_says_their_classes(self) -> None:
         plant("a.png", "b.png")

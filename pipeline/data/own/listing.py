@@ -1,12 +1,13 @@
 """Which image files a source holds, in which order, and what it says about their classes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.data.folders import Found, read_folders
 from pipeline.data.manifests import read_manifest
 from pipeline.data.splits import in_two_splits
-from pipeline.data.tables import CALLED, read_table
+from pipeline.data.tables import CALLED, INDICES, read_table
 from pipeline.system.errors import BadData, shown
 
 
@@ -62,14 +63,21 @@ def list_manifest(manifest: Path, folder: Path, labelled: bool = True) -> Listin
     if not folder.is_dir():
         raise BadData(f"{folder}: is no folder, so the files of {manifest} cannot be below it; give their folder")
     columns = next((list(row) for row in read_table(manifest, ("file",))), None)
-    told = "class_index" if columns and "class_index" in columns else "class"
-    column = told if labelled else None
-    if labelled and columns and not {told, *CALLED.get(told, ())} & set(columns):
+    column = _told(columns or ("class",)) if labelled else None
+    if labelled and not column:
         raise BadData(f"{manifest}: no column class or class_index; it needs one of them and the column file")
     found = read_manifest(manifest, folder, column)
     for line, entry in enumerate(found.entries, start=2):
         _check_inside(entry.file, folder, f"{manifest}: line {line}")
     return _listing(found, manifest, column)
+
+
+def _told(columns: Collection[str]) -> str | None:
+    """Which of `class` and `class_index` the columns hold; of both by other names, names say more than numbers."""
+    named = {"class", *CALLED["class"]} - set(INDICES)
+    if "class_index" in columns or (not named.intersection(columns) and set(INDICES).intersection(columns)):
+        return "class_index"
+    return "class" if named.intersection(columns) else None
 
 
 def _listing(found: Found, source: Path, column: str | None) -> Listing:
