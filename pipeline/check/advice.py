@@ -12,12 +12,26 @@ MOST = 80.0  # percent of the error that the layers named should account for
 Layer = SaturatedLayer | RoundedLayer
 
 
-def advise(report: CheckReport, target: Target, undecided: str | None = None, doubted: str | None = None) -> str:
+def advise(
+    report: CheckReport,
+    target: Target,
+    undecided: str | None = None,
+    doubted: str | None = None,
+    in_float: str | None = None,
+) -> str:
     """What would help most, by all that the report says.
 
     `undecided` is why the answers got no verdict; `doubted` why neither the file nor the target's arithmetic is known
-    to lose what is lost.
+    to lose what is lost; `in_float` what to say of an INT8 file that the target does not calculate in 8 bits.
     """
+    advice = _advice(report, target, undecided, doubted)
+    if in_float is None:
+        return advice or f"Nothing to mend: it keeps every limit of {target.name}."
+    return f"{in_float} {advice or f'It keeps every limit of {target.name} all the same.'}"
+
+
+def _advice(report: CheckReport, target: Target, undecided: str | None, doubted: str | None) -> str:
+    """Empty where there is nothing to mend."""
     failed = {check.name for check in report.checks if check.verdict == "fail"}
     if "proof" in failed and "unreadable_nodes" not in failed:
         return (
@@ -52,7 +66,7 @@ def advise(report: CheckReport, target: Target, undecided: str | None = None, do
         return "Nothing is known to be wrong, but what the target answers could not be found out."
     if missing:
         return "Nothing is known to be wrong, but not all was measured."
-    return f"Nothing to mend: it keeps every limit of {target.name}."
+    return ""
 
 
 def _faster(frames_per_s: float, network_share: float | None) -> str:

@@ -199,11 +199,9 @@ def check(
         host_isa=host.isa(),
         versions=versions("openvino", "onnxruntime", "numpy"),
     )
-    remarks = [
-        *left_in_float(emulation, precision, target),
-        advise(report, target, reason, second.mixed or second.misread),
-    ]
-    return report.model_copy(update={"advice": " ".join(remarks)})
+    in_float = left_in_float(emulation, precision, target)
+    advice = advise(report, target, reason, second.mixed or second.misread, in_float)
+    return report.model_copy(update={"advice": advice})
 
 
 def _unread(

@@ -6,12 +6,12 @@ from pipeline.retest.emulate import Emulation
 _NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}
 
 
-def left_in_float(emulation: Emulation, precision: Precision, target: Target) -> list[str]:
-    """One sentence where no layer of an INT8 file ran in 8 bits, else none."""
+def left_in_float(emulation: Emulation, precision: Precision, target: Target) -> str | None:
+    """A sentence where no layer of an INT8 file ran in 8 bits."""
     if precision != "int8" or not emulation.float_layers or emulation.int8_layers:
-        return []
+        return None
     count = len(emulation.float_layers)
-    return [
+    return (
         f"{_NAMES[target.runtime.name]} runs its {count} layers in FP32 here: quantize their weights symmetrically "
         "(QInt8), and their activations to 8 bits with one scale for all channels."
-    ]
+    )

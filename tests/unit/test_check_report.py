@@ -176,4 +176,7 @@ def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     assert "not all was measured" in advise(bare(*lost(None)), ATOM)
     assert advise(bare(*lost(None)), ATOM, "noise").startswith("No verdict on its answers: noise.")
     assert "a board has to show" in advise(bare(*speed(None)), ATOM)
-    assert "keeps every limit" in advise(bare(*lost(0.2)), ATOM)
+    assert advise(bare(*lost(0.2)), ATOM).startswith("Nothing to mend: it keeps every limit")
+    in_float = advise(bare(*lost(0.2)), ATOM, in_float="It runs in FP32: quantize it.")
+    assert in_float == "It runs in FP32: quantize it. It keeps every limit of atom-x5-e3940 all the same."
+    assert advise(bare(*speed(15)), ATOM, in_float="It runs in FP32.").startswith("It runs in FP32. For 30 frames/s")

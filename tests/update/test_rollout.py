@@ -331,7 +331,9 @@ def test_a_record_of_a_clock_that_was_ahead_hides_none_of_when_it_is_right(tmp_p
     assert read_fleet(tmp_path / "one").devices["a"] == ahead, "what is all that there is counts"
 
 
-def test_hostile_reports_on_an_sftp_server_hide_no_other_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_reports_on_an_sftp_server_hide_no_other_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inbox, newer = tmp_path / "inbox", passed("", time_s=NOW + 50)
     for number in range(6):
         write(inbox, passed(f"cam-{number}"))
@@ -365,7 +367,7 @@ def test_hostile_reports_on_an_sftp_server_hide_no_other_device(tmp_path: Path, 
             return read(inbox, file, most)
 
         monkeypatch.setattr(Inbox, "read", last)
-        with pytest.raises(InputError, match="Connection (lost|not open)"):
+        with pytest.raises(InputError, match=r"Connection (lost|not open)"):
             fleet_reports.fetch(address, tmp_path / "half")
     assert {path.name for path in tmp_path.iterdir()} == {"inbox", "sshd", "home", "copy"}
 
