@@ -8,7 +8,7 @@ from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import WHOLE_FILE, Reading, Unreadable
 from pipeline.formats.subgraphs import with_subgraphs
-from pipeline.processes.failures import Misshapen, RefusedByRuntime
+from pipeline.processes.failures import NO_KERNEL, Misshapen, RefusedByRuntime
 from pipeline.records.targets import Target
 
 
@@ -24,7 +24,7 @@ def reading_of(model: ModelFile, target: Target) -> Reading:
 _UNKNOWN = (
     re.compile(r"No conversion rule found for operations: (.+)"),
     re.compile(r"([\w.]+:\w+)\(-?\d+\) is not a registered function/op"),
-    re.compile(r"Could not find an implementation for (\w+)\("),
+    re.compile(rf"{NO_KERNEL} (\w+)\("),
 )
 
 
@@ -36,9 +36,14 @@ def unknown_to(error: RefusedByRuntime | Misshapen, model: ModelFile, target: Ta
     if found is None or known.judged_by != "running it":
         return None
     graph = onnx.load(model.path, load_external_data=False).graph
+    wide = any(value.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE for value in graph.input)
     return Reading(
         unreadable=[
-            Unreadable(node=node.name or node.output[0], operator=operator, reason=f"has no {operator}")
+            Unreadable(
+                node=node.name or node.output[0],
+                operator="" if wide else operator,
+                reason=f"has no {operator}{' of float64' if wide else ''}",
+            )
             for operator in found[1].replace(":", ".").split(", ")
             for part in with_subgraphs([graph])
             for node in part.node

@@ -7,6 +7,8 @@ from pipeline.system.errors import BadModel, plain
 
 SIGNALS = {4: "illegal instruction", 6: "aborted", 7: "bus error", 8: "arithmetic error", 9: "killed", 11: "bad memory"}
 
+NO_KERNEL = "Could not find an implementation for"  # ONNX Runtime of an operator that it has, but not for these types
+
 
 class Failed(BadModel):
     """`model` gave no answer: `what` happened `where`, as in "the runtime refused it" "on this machine".
@@ -41,6 +43,8 @@ class RefusedByRuntime(Failed):
 
     def __init__(self, model: Path, said: str, where: str) -> None:
         said = plain(said) or said
+        if NO_KERNEL in said:
+            said += ", for numbers of this type; export it in float32"
         super().__init__(model, "the runtime refused it", f"{where}: {said}")
         self.said = said
 

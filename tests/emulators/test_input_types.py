@@ -179,6 +179,17 @@ def test_halves_go_into_the_jetson_and_pixels_do_not(tmp_path: Path, images: Pat
     assert found["accuracy"]["target"] == ALL, "what it would answer is calculated all the same"
 
 
+def test_doubles_that_onnx_runtime_does_not_convolve(tmp_path: Path, images: Path) -> None:
+    double = network(tmp_path / "double.onnx", TensorProto.DOUBLE)
+    found = record(tmp_path, double, "--target", "tegra-parker-a57", "--data", images)
+    assert (found["verdict"], found["exit_code"]) == ("fail", 1)
+    assert found["runtime"]["unreadable"][0]["reason"] == "has no Conv of float64"
+    assert "export it with float32 in" in found["advice"]
+    refused = check(double, "--target", "jetson-tx2-maxq", "--data", images)
+    assert refused.exit_code == 2
+    assert "export it in float32" in refused.output
+
+
 def scaled_array(folder: Path) -> list[object]:
     np.savez(folder / "scaled.npz", inputs=random(3, 4, 3, 8, 8))
     return ["--data", folder / "scaled.npz"]
