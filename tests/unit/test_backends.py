@@ -131,28 +131,33 @@ class TestOpenVino:
         pretend(monkeypatch, ["CPU", "GPU.0", "GPU.1"])
         refused(exports / "openvino", f"was asked for {device} in f16 and runs on CPU in", device=device)
 
-    def test_another_gpu_than_was_asked_for(self, exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("asked", "runs", "precision", "words"),
+        [
+            ("GPU.1", "GPU.0", openvino.Type.f16, r"GPU\.1 in f16 and runs on GPU\.0 in f16"),
+            ("CPU", "CPU", openvino.Type.bf16, "CPU in f32 and runs on CPU in bf16"),  # as a CPU with AMX could
+        ],
+    )
+    def test_another_gpu_or_precision_than_was_asked_for(
+        self, exports: Path, monkeypatch: pytest.MonkeyPatch, asked: str, runs: str, precision: Any, words: str
+    ) -> None:
         class Compiled:
             def get_property(self, name: str) -> Any:
-                return {"EXECUTION_DEVICES": ["GPU.0"], "INFERENCE_PRECISION_HINT": openvino.Type.f16}[name]
+                return {"EXECUTION_DEVICES": [runs], "INFERENCE_PRECISION_HINT": precision}[name]
 
         pretend(monkeypatch, ["CPU", "GPU.0", "GPU.1"])
         monkeypatch.setattr(openvino_model.openvino.Core, "compile_model", lambda *_: Compiled())
-        refused(exports / "openvino", r"was asked for GPU\.1 in f16 and runs on GPU\.0 in f16", device="GPU.1")
-
-    def test_another_precision_than_was_asked_for(self, exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        pretend(monkeypatch, ["CPU"], INFERENCE_PRECISION_HINT="f16")
-        refused(exports / "openvino", "was asked for CPU in f32 and runs on CPU in")
+        refused(exports / "openvino", f"was asked for {words}", device=asked)
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, devices: list[str], **settings: Any) -> None:
-    """An OpenVINO that names `devices`, and gives all work to the CPU with settings of its own."""
+def pretend(monkeypatch: pytest.MonkeyPatch, devices: list[str]) -> None:
+    """An OpenVINO that names `devices`, and gives all work to the CPU."""
 
     class Core(CORE):
         available_devices = devices
 
         def compile_model(self, of: Any, device: str, asked: Any) -> Any:
-            return super().compile_model(of, "CPU", settings)
+            return super().compile_model(of, "CPU", {})
 
     monkeypatch.setattr(openvino_model.openvino, "Core", Core)
 
