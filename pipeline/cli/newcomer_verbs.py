@@ -53,8 +53,15 @@ def init(folder: Path, photos: Path | None, targets: tuple[str, ...], keep: bool
 
     done = founding.found(folder, photos, targets, keep)
     if done.imported:
+        tests = sum(sample.split == "test" for sample in done.imported.samples)
         print_counts(done.imported.samples, done.imported.quarantined)
         print_notes(done.imported.notes)
+        if done.limit_points:
+            click.echo(
+                f"note: {tests} test images cannot tell a small loss from luck, so params.yaml allows "
+                f"{done.limit_points:g} points of accuracy (docs/certainty.md)",
+                err=True,
+            )
     click.echo(f"{folder}: {len(done.written)} files written, {done.same} there already")
     if done.kept:
         click.echo(

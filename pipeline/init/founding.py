@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.data.importing import Imported, import_data
+from pipeline.data.tables import read_table
 from pipeline.init import own_files
 from pipeline.init.own_files import OwnFile
-from pipeline.init.own_params import for_targets
+from pipeline.init.own_params import for_targets, for_test_images, least_limit
 from pipeline.project import layout
 from pipeline.system import files, programs
 from pipeline.system.errors import InputError, Missing, Refused, some
@@ -29,12 +30,16 @@ BLOCK, MIB = 4096, 1 << 20  # bytes; file systems give files whole blocks
 
 @dataclass
 class Founded:
-    """What was done: files written and files of the folder's own that stay in their place, by name."""
+    """What was done: files written and files of the folder's own that stay in their place, by name.
+
+    `limit_points` is what params.yaml lets a candidate lose, where the images are too few for this repository's limit.
+    """
 
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     same: int = 0
     imported: Imported | None = None
+    limit_points: float | None = None
 
 
 def found(folder: Path, photos: Path | None, targets: Sequence[str], keep: bool) -> Founded:
@@ -68,6 +73,10 @@ def found(folder: Path, photos: Path | None, targets: Sequence[str], keep: bool)
     _check_room(folder, wanted)
     if photos is not None:
         done.imported = import_data(photos, folder / layout.DATA)
+        fitted = [_for_data(folder, file) for file in wanted]
+        if fitted != wanted:
+            done.limit_points = least_limit(_test_images(folder))
+        wanted = fitted
     for file in wanted:
         if _state(folder, file) in ("missing", "grows"):
             _write(folder / file.name, file)
@@ -121,11 +130,25 @@ def _adapted(folder: Path, photos: Path | None, targets: Sequence[str]) -> list[
         raise Missing("this edgeproof was installed without its repository: install it from a wheel of it") from error
     if photos is not None or (folder / POINTER).exists():
         del own[POINTER]  # which images the project has is its own
+    params = str(layout.PARAMS)
     if targets:
-        name = str(layout.PARAMS)
-        own[name] = own[name]._replace(content=for_targets(own[name].content.decode(), targets).encode())
+        own[params] = own[params]._replace(content=for_targets(own[params].content.decode(), targets).encode())
+    own[params] = _for_data(folder, own[params])
     own[IGNORED] = own[IGNORED]._replace(content=_ignoring(folder, photos, own[IGNORED].content.decode()).encode())
     return list(own.values())
+
+
+def _for_data(folder: Path, file: OwnFile) -> OwnFile:
+    """The file as it should be for what the project's `data/` holds: the limit in params.yaml hangs on it."""
+    if file.name != str(layout.PARAMS) or not (count := _test_images(folder)):
+        return file
+    return file._replace(content=for_test_images(file.content.decode(), count).encode())
+
+
+def _test_images(folder: Path) -> int:
+    """How many imported images are there to test with."""
+    manifest = folder / layout.DATA / "manifest.csv"
+    return sum(row["split"] == "test" for row in read_table(manifest, ("split",))) if manifest.is_file() else 0
 
 
 def _ignoring(folder: Path, photos: Path | None, ours: str) -> str:

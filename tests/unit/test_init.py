@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 from pipeline.cli import cli
 from pipeline.init import own_files
 from pipeline.init.founding import LICENCE_BESIDE, found
-from pipeline.init.own_params import for_targets
+from pipeline.init.own_params import for_targets, for_test_images, least_limit
 from pipeline.project.params import load_params
 from pipeline.system.errors import InputError, Missing, Refused
 from tests.conftest import write_images
@@ -82,7 +83,11 @@ def test_own_photos_become_its_data_and_a_second_run_changes_nothing(place: Path
     made = content(place / "mine")
     assert {"data.dvc", "data/manifest.csv"} < made.keys()
     assert made["data.dvc"] != (REPOSITORY / "data.dvc").read_bytes()
-    assert load_params(place / "mine/params.yaml").targets == ["atom-x5-e3930"]
+    params = load_params(place / "mine/params.yaml")
+    assert params.targets == ["atom-x5-e3930"]
+    assert "cannot tell a small loss from luck, so params.yaml allows " in first.output
+    assert f" {params.gates.accuracy_drop_points:g} points" in first.output
+    assert params.gates.accuracy_drop_points > 3
     second = run("mine", "--data", "photos", "--target", "atom-x5-e3930")
     assert (second.exit_code, "0 files written" in second.output) == (0, True)
     assert content(place / "mine") == made
@@ -222,6 +227,21 @@ def test_code_without_its_repository_says_so(place: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(own_files, "ROOT", place)
     with pytest.raises(Missing, match="installed without its repository"):
         found(Path("mine"), None, (), keep=False)
+
+
+def test_a_limit_is_no_less_than_what_the_test_images_can_tell() -> None:
+    text = (REPOSITORY / "params.yaml").read_text()
+    assert for_test_images(text, 568) == for_test_images(text, 5000) == text
+    few = for_test_images(text, 96)
+    assert yaml.safe_load(few)["gates"] == {**yaml.safe_load(text)["gates"], "accuracy_drop_points": 6.0}
+    assert few.replace("6.0", "3.0") == text
+    assert least_limit(568) == 3.0
+    # What loses 1 point of few answers that change shows more than the limit by luck alone in one test set of seventy.
+    lost, won = 0.0285, 0.0185
+    for count in (96, 200, 568):
+        changes = np.random.default_rng(count).multinomial(count, (lost, won, 1 - lost - won), 200_000)
+        drops = 100 * (changes[:, 0] - changes[:, 1]) / count
+        assert 0.005 < np.mean(drops > least_limit(count)) < 0.025
 
 
 def test_params_keep_their_comments_and_fit_the_targets() -> None:
