@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -370,6 +371,20 @@ def test_hostile_reports_on_an_sftp_server_hide_no_other_device(
         with pytest.raises(InputError, match=r"Connection (lost|not open)"):
             fleet_reports.fetch(address, tmp_path / "half")
     assert {path.name for path in tmp_path.iterdir()} == {"inbox", "sshd", "home", "copy"}
+
+
+def test_a_far_server_is_asked_for_several_devices_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(16):
+        write(tmp_path / "inbox", passed(f"cam-{number}"))
+    read, together = Inbox.read, threading.Barrier(8, timeout=20)
+
+    def with_others(inbox: Inbox, file: str, most: int) -> bytes:
+        together.wait()
+        return read(inbox, file, most)
+
+    monkeypatch.setattr(Inbox, "read", with_others)
+    assert fleet_reports.fetch(str(tmp_path / "inbox"), tmp_path / "copy") == 16
+    assert len(read_fleet(tmp_path / "copy").devices) == 16
 
 
 def test_a_folder_that_nobody_may_list_hides_no_other_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
