@@ -7,6 +7,7 @@ which weights that share few values do without. docs/download.md has the numbers
 
 import lzma
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.system import files
@@ -38,7 +39,8 @@ def pack(folder: Path, file: Path) -> None:
         again = Path(scratch) / "unpacked"
         try:
             tar = b"".join(_entry(name, contents[name]) for name in sorted(contents)) + unpack.END
-            temporary.write_bytes(min((_compressed(tar, bits) for bits in (FLOATS, SHARED)), key=len))
+            with ThreadPoolExecutor() as pool:
+                temporary.write_bytes(min(pool.map(_compressed, (tar, tar), (FLOATS, SHARED)), key=len))
             unpack.unpack(str(temporary), str(again))
         except ValueError as error:
             raise BadModel(f"{folder}: cannot be packed for a device: {error}") from error
