@@ -23,6 +23,14 @@ FIXES = {  # what libraries say, and what to do about it
     "Host key is not trusted": "add the server's key to ~/.ssh/known_hosts",
 }
 
+# What concerns one file and no other, in words for libraries that have none.
+OF_ONE_FILE: dict[type[OSError], str] = {
+    FileNotFoundError: "no such file",
+    PermissionError: "permission denied",
+    IsADirectoryError: "it is a folder",
+    NotADirectoryError: "it is no folder",
+}
+
 
 class Listed(NamedTuple):
     """An entry of a folder: its name there, its size in bytes (None where the server does not say), and what it is:
@@ -126,8 +134,9 @@ class Inbox:
             yield
         except InputError:
             raise
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-            raise BadData(f"{self.place}: cannot be read ({error.strerror or type(error).__name__})") from error
+        except tuple(OF_ONE_FILE) as error:
+            said = error.strerror or next(words for kind, words in OF_ONE_FILE.items() if isinstance(error, kind))
+            raise BadData(f"{self.place}: cannot be read ({said})") from error
         except ImportError as error:
             scheme = "webdav" if urlsplit(self.place).scheme.startswith("http") else urlsplit(self.place).scheme
             package = PACKAGES.get(scheme, "fsspec")

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.system.errors import BadData, InputError
 from pipeline.system.inbox import Inbox, Listed
@@ -53,6 +54,23 @@ def test_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [entry.name for entry in Inbox("inbox").entries("captures")] == ["cam-1"]
     with pytest.raises(InputError, match="there is no such folder"):
         Inbox("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(FileNotFoundError("key"), "no such file"), (PermissionError("Forbidden"), "permission denied")],
+)
+def test_what_a_bucket_s_library_says_without_words(
+    folder: Path, error: OSError, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """s3fs raises these with its own text, and none of the system's."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(LocalFileSystem, "open", refused)
+    with Inbox(str(folder)) as inbox, pytest.raises(BadData, match=rf"inbox: cannot be read \({words}\)"):
+        inbox.read("captures/cam-1/a.png", 10)
 
 
 def test_an_sftp_server_has_to_be_the_one_that_is_known(folder: Path, tmp_path: Path) -> None:
