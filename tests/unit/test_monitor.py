@@ -20,7 +20,8 @@ from runners.edge.monitor import __main__ as program
 from runners.edge.monitor import cores, energy, monitor
 from runners.edge.monitor.energy import watts
 from runners.edge.monitor.figures import figures
-from runners.edge.monitor.monitor import REPOSITORY, Monitor
+from runners.edge.monitor.monitor import Monitor
+from runners.edge.own_package import REPOSITORY
 from runners.edge.procfs import age_s
 from tests.waiting import children, has_ended, until
 
@@ -147,6 +148,7 @@ class TestMonitor:
         watcher = f"""
 import time
 from runners.edge.monitor.monitor import Monitor
+from runners.edge.own_package import REPOSITORY
 with Monitor("command", [{STUBBORN!r}], hz=50) as watching:
     open({str(started)!r}, "w").write(str(watching._process.pid))
     time.sleep(60)

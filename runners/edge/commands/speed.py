@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional
 
 from runners.contract import loop_figures
 from runners.edge.arguments import meter
+from runners.edge.own_package import search_path
 from runners.edge.refused import Refused
 
 MEASURED, NOT_MEASURED = 0, 3
@@ -59,15 +60,12 @@ def run(given: argparse.Namespace) -> int:
 
 def _bench(given: argparse.Namespace, regions: int) -> Any:
     """The loop's figures with so many regions, or why there are none."""
-    from runners.edge.monitor.monitor import REPOSITORY
-
     command = [sys.executable, "-m", "runners.edge", "bench", "--bundle", given.bundle, "--source", given.source]
     command += ["--regions", str(regions), "--seconds", str(given.seconds), "--device", given.device]
     command += ["--threads", str(given.threads), "--json"]
-    path = filter(None, [REPOSITORY, os.environ.get("PYTHONPATH")])
     bench = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path)),
+        env=dict(os.environ, PYTHONPATH=search_path()),
     )  # fmt: skip
     try:
         out, err = bench.communicate(timeout=given.seconds + START_S)

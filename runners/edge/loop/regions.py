@@ -29,14 +29,17 @@ class Box(NamedTuple):
         return self.w * self.h
 
 
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
+def overlap(a: Box, b: Box) -> int:
+    """Pixels that two boxes share."""
     width = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     height = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = float(width * height)
-    return shared / (a.area + b.area - shared)
+    return max(width, 0) * max(height, 0)
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    shared = overlap(a, b)
+    return shared / float(a.area + b.area - shared) if shared else 0.0
 
 
 def to_frame(image: np.ndarray) -> np.ndarray:

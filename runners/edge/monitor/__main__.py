@@ -18,7 +18,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from runners.edge.health import fingerprint
 from runners.edge.meters import kind, names
 from runners.edge.monitor.figures import Figures, figures
-from runners.edge.monitor.monitor import HZ, MOST_HZ, REPOSITORY, Monitor
+from runners.edge.monitor.monitor import HZ, MOST_HZ, Monitor
+from runners.edge.own_package import REPOSITORY
 
 MEASURED, NOT_MEASURED = 0, 3
 LIKELY = {"rapl": "package-0", "ina3221": "VDD_IN", "ina2xx": "1-0040"}  # to say why even that is not there

@@ -22,11 +22,11 @@ from typing import IO, Dict, Iterable, Iterator, List, Optional, Sequence
 from runners.edge.monitor.cores import free_core
 from runners.edge.monitor.energy import Window
 from runners.edge.monitor.recording import Recording, now_ns, read
+from runners.edge.own_package import search_path
 
 HZ, MOST_HZ = 10.0, 100.0
 START_S = 10.0  # a board with a busy disk takes its time to load Python
 STOP_S = 5.0
-REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 SAMPLER = "{}.sampler".format(__package__)
 
 
@@ -51,11 +51,10 @@ class Monitor:
         # Files without a name: whatever becomes of this process, nothing of them is left.
         self._lines, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         numbers = [str(self._hz), self._root, "" if self._core is None else str(self._core), str(os.getpid())]
-        path = filter(None, [REPOSITORY, os.environ.get("PYTHONPATH")])
         self._process = subprocess.Popen(
             [sys.executable, "-m", SAMPLER, self._meter, *numbers, *self._rails],
             stdin=subprocess.DEVNULL, stdout=self._lines, stderr=self._errors, start_new_session=True,
-            env=dict(os.environ, PYTHONPATH=os.pathsep.join(path)),
+            env=dict(os.environ, PYTHONPATH=search_path()),
         )  # fmt: skip
         try:
             self._wait_for_a_look()

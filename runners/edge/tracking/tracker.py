@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box
+from runners.edge.loop.regions import FRAME_HEIGHT, FRAME_WIDTH, Box, overlap
 from runners.edge.tracking import appearance
 from runners.edge.tracking.assignment import Pair, assign
 from runners.edge.tracking.motion import centre
@@ -130,9 +130,7 @@ class Tracker:
 
 def covered(box: Box, other: Box) -> float:
     """The part of one box that lies in another."""
-    width = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
-    height = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
-    return max(width, 0) * max(height, 0) / float(box.area)
+    return overlap(box, other) / float(box.area)
 
 
 def shrunk(box: Box, margin: int) -> Box:

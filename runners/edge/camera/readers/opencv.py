@@ -3,17 +3,16 @@
 A child, since a thread that hangs inside OpenCV cannot be ended.
 """
 
-import os
 import re
 import sys
 from typing import Optional
 
 from runners.edge.camera.readers import Command, Size
 from runners.edge.camera.source import FILE, STREAM, Source
+from runners.edge.own_package import search_path
 
 SIZE = re.compile(rb"size of the source: (\d+)x(\d+)")
 PROGRAM = "runners.edge.camera.capture"
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 4))  # where `runners` is found
 
 
 def suits(source: Source) -> bool:
@@ -32,6 +31,5 @@ def command(source: Source, size: Optional[Size], every_frame: bool, fd: int) ->
     """The program that writes the source's frames to `fd`."""
     pace = "paced" if source.kind == FILE and not every_frame else "fast"
     wanted = "as-sent" if size is None else "{}x{}".format(*size)
-    paths = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     arguments = [sys.executable, "-m", PROGRAM, source.kind, source.address, pace, wanted, str(fd)]
-    return Command(arguments, {"PYTHONPATH": paths})
+    return Command(arguments, {"PYTHONPATH": search_path()})
