@@ -96,7 +96,7 @@ class Machine:
             command += ["--local-repository", f"{action}={folder}"]
         for name, value in variables.items():
             command += ["--env", f"{name}={value}"]
-        before_s = _spent_s() - self._stages_s()
+        before_s = spent_s() - self._stages_s()
         done = subprocess.run(
             command,
             cwd=project,
@@ -108,7 +108,7 @@ class Machine:
         (here / "log").write_text(done.stdout)
         assert "Skipping unsupported platform" not in done.stdout
         shutil.rmtree(here / "jobs", ignore_errors=True)
-        return _read(done, here / "artifacts", _spent_s() - self._stages_s() - before_s)
+        return _read(done, here / "artifacts", spent_s() - self._stages_s() - before_s)
 
     def _stages_s(self) -> float:
         """CPU time of all stages so far, where the machine's `edgeproof` keeps it (`clock_stages`)."""
@@ -137,7 +137,7 @@ def standins(project: Path) -> dict[str, Path]:
     return {f"actions/{name}@{commit}": STANDINS / name for name, commit in sorted(pinned) if name != "checkout"}
 
 
-def _spent_s() -> float:
+def spent_s() -> float:
     """CPU time of all processes that this one started and that have ended."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime

@@ -1,9 +1,12 @@
 """pr.yml, run for real: what it runs for which change, and that its results are those of a laptop."""
 
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
+from act import spent_s
 from project import Both, Project
 
 from pipeline.ci import run_record
@@ -45,10 +48,21 @@ def test_first_run_gives_what_a_laptop_gives(both: Both) -> None:
     assert (report / "dvc.lock").read_text() == (both.laptop / "dvc.lock").read_text()
 
 
+def a_minute_s() -> float:
+    """A minute of a quiet machine, which loads DVC in half a second, as CPU time of this one."""
+    starts = []
+    for _ in range(3):
+        before_s = spent_s()
+        subprocess.run([sys.executable, "-c", "import dvc.repo"], check=True)
+        starts.append(spent_s() - before_s)
+    return 60 * max(1.0, sorted(starts)[1] / 0.5)
+
+
 def test_all_but_its_stages_takes_a_run_less_than_a_minute(both: Both) -> None:
     """CPU time of seven jobs together: what a busy machine makes them wait is not theirs."""
-    print(f"{both.run.machinery_s:.1f} s")
-    assert 1 < both.run.machinery_s < 60
+    limit_s = a_minute_s()
+    print(f"{both.run.machinery_s:.1f} s of {limit_s:.1f}")
+    assert 1 < both.run.machinery_s < limit_s
 
 
 def test_jobs_hand_on_only_what_they_added(both: Both) -> None:
@@ -76,7 +90,7 @@ def test_change_runs_what_it_affects_and_not_measured_is_a_warning(both: Both, p
     expected = ["fp32 jetson-tx2-maxq", "int8 tegra-parker-a57", "fp32 tegra-parker-a57"]
     assert set(run.jobs[2:5]) == {f"retest lenet-5 {pair}" for pair in expected}
     assert run.jobs[5:] == ["report"]
-    assert run.machinery_s < 60
+    assert run.machinery_s < a_minute_s()
     made = ["resolve@int8", "compress@lenet-5-int8", "export@lenet-5-int8"]
     assert stages_run(run.output["candidate lenet-5 int8"]) == made
     assert stages_run(run.output["report"]) == ["retest@lenet-5-int8-jetson-tx2-maxq", "report"], (
