@@ -49,13 +49,13 @@ def test_first_run_gives_what_a_laptop_gives(both: Both) -> None:
 
 
 def a_minute_s() -> float:
-    """A minute of a quiet machine, which loads DVC in half a second, as CPU time of this one."""
+    """A minute, or where this machine is slow or busy what 200 starts of DVC take: 0.3 s each on a fast one."""
     starts = []
     for _ in range(3):
         before_s = spent_s()
         subprocess.run([sys.executable, "-c", "import dvc.repo"], check=True)
         starts.append(spent_s() - before_s)
-    return 60 * max(1.0, sorted(starts)[1] / 0.5)
+    return max(60.0, 200 * sorted(starts)[1])
 
 
 def test_all_but_its_stages_takes_a_run_less_than_a_minute(both: Both) -> None:
