@@ -73,6 +73,10 @@ UNREAD = {
     "ReduceMean": model(node("ReduceMean", "x a", "y", keepdims=0), opset=18, a=np.array([2, 3])),
     "ReduceMax": model(node("ReduceMax", "x a", "y"), opset=20, a=np.array([-1])),
     "Shape": reshaped(15),
+    "A bias that is made where it is wanted, as PyTorch writes one when it does not optimize": model(
+        node("CastLike", "zero x", "a"), node("Expand", "a four", "b"), node("Conv", "x w b", "y"),
+        opset=18, zero=np.float64(0), four=np.array([4]), w=random(5, 4, 4, 1, 1),
+    ),
     "Squeeze by calculated axes": model(
         node("Neg", "a", "b"), node("ReduceMean", "x", "c", axes=[3]), node("Squeeze", "c b", "y"), a=np.array([1])
     ),
