@@ -41,7 +41,7 @@ def _advice(report: CheckReport, target: Target, undecided: str | None, doubted:
     advice = []
     if report.runtime is not None and "unreadable_nodes" in failed:
         advice.append(remedy(report.runtime, target))
-    if failed - {"frames_per_s", "unreadable_nodes"}:
+    if failed - {"frames_per_s", "unreadable_nodes", "proof"}:
         advice.append(f"{doubted}." if doubted else _accuracy(report, target))
     for check in report.checks:
         if check.name == "frames_per_s" and check.verdict == "fail" and check.value is not None:

@@ -88,6 +88,11 @@ def _compressed(folder: Path, model: ModelFile, method: PostTraining, target: Ta
             f"{model.path}: cannot be compressed to {method.upper()}{reason(error)}; simplify its graph (onnxslim), "
             "or export it again with another opset"
         ) from error
+    known = runtimes.knowledge(runtime.name, runtime.version)
+    if known and runtimes.read_by(compressed, runtime.name, runtime.version).unreadable:
+        from pipeline.formats.remedies import lowered
+
+        compressed = lowered(compressed, known)  # the original's opset may be too new for what was added
     onnx.save(compressed, folder / "model.onnx")
     if target.runtime.name == "openvino":
         from pipeline.formats.to_openvino import write_openvino

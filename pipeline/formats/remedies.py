@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from pipeline.formats.decompose import decomposed
 from pipeline.formats.folding import slim
 from pipeline.formats.runtimes import Knowledge, knowledge, opset_of, read_by, words
+from pipeline.formats.subgraphs import with_subgraphs
 from pipeline.system.errors import BadModel, Refused, reason
 
 TOLERANCE = 1e-4  # of the largest output, between the original and what was made of it
@@ -54,7 +55,7 @@ def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[
         slimmed = slim(simple)
     except Exception as error:  # onnxslim's exception types share no base
         raise Refused(f"the graph cannot be simplified: {' '.join(str(error).split())[:200]}") from error
-    result = onnx.shape_inference.infer_shapes(_lowered(slimmed, known))
+    result = onnx.shape_inference.infer_shapes(lowered(slimmed, known))
     if opset_of(result) != opset_of(model):
         changes.append(f"opset {opset_of(model)} lowered to {opset_of(result)}")
     if known.newest_ir_version and result.ir_version > known.newest_ir_version:
@@ -107,7 +108,7 @@ def _source(model: ModelProto) -> onnx.ValueInfoProto:
     return source
 
 
-def _lowered(model: ModelProto, known: Knowledge) -> ModelProto:
+def lowered(model: ModelProto, known: Knowledge) -> ModelProto:
     """The model in the oldest opset that says the same, where it has a newer one than the runtime was made for.
 
     onnx.version_converter knows no way down for as common an operator as Relu. Most definitions changed by the types
@@ -115,6 +116,9 @@ def _lowered(model: ModelProto, known: Knowledge) -> ModelProto:
     it calculates the same is found out by running it.
     """
     limit = known.newest_opset or known.opset
+    if limit is not None:
+        nodes = (node for graph in with_subgraphs([model.graph]) for node in graph.node)
+        limit = min([limit, *(known.newest_of.get(node.op_type, limit) for node in nodes)])
     if limit is None or opset_of(model) <= limit:
         return model
     for opset in sorted({limit, *(target for target in _TARGET_OPSETS if target >= limit)}):

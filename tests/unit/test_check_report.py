@@ -7,12 +7,13 @@ import pytest
 from pipeline.check import printout
 from pipeline.check.advice import advise
 from pipeline.check.record import CheckReport, Data, Judged, Losses, Model
+from pipeline.formats.runtimes import Reading, Unreadable
 from pipeline.records.gates import Check, Value, judge
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Accuracies, Accuracy, Audit, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import load_target
 
-ATOM, JETSON = load_target("atom-x5-e3940"), load_target("jetson-tx2-maxq")
+ATOM, JETSON, A57 = (load_target(name) for name in ("atom-x5-e3940", "jetson-tx2-maxq", "tegra-parker-a57"))
 
 
 def lost(points: float | None) -> tuple[Check, ...]:
@@ -180,3 +181,12 @@ def test_advice_on_overflow_speed_and_on_what_is_not_known() -> None:
     in_float = advise(bare(*lost(0.2)), ATOM, in_float="It runs in FP32: quantize it.")
     assert in_float == "It runs in FP32: quantize it. It keeps every limit of atom-x5-e3940 all the same."
     assert advise(bare(*speed(15)), ATOM, in_float="It runs in FP32.").startswith("It runs in FP32. For 30 frames/s")
+
+
+def test_what_does_not_run_for_want_of_an_operator_is_not_told_to_lose_by_another_order() -> None:
+    """Nothing was lost yet: no answer was had."""
+    refused = judge({"proof": Value(0), "unreadable_nodes": Value(1)}, {"proof": 1, "unreadable_nodes": 0})
+    unread = Unreadable(node="q", operator="QuantizeLinear", reason="has it up to opset 22", converted=True)
+    advice = advise(bare(*refused, target=A57.name, runtime=Reading(unreadable=[unread])), A57)
+    assert "edgeproof convert" in advice
+    assert "re-train" not in advice

@@ -1,5 +1,7 @@
 """INT8 quantization of networks that NNCF's finer ways cannot take, or not at all."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -8,8 +10,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from torch import Tensor, nn
 
 import models
+from pipeline.compress.any_file import compress_file
 from pipeline.compress.calibration import quantize
+from pipeline.data.own import random_samples
 from pipeline.formats.from_torch import to_onnx
+from pipeline.formats.model_file import open_model
+from pipeline.formats.runtimes import opset_of
+from pipeline.records.targets import load_target
 from pipeline.system.errors import InputError
 from tests.graphs import Arrays, model, node, random
 
@@ -105,3 +112,15 @@ def test_a_residual_around_a_depthwise_layer_is_quantized_the_coarser_way(capsys
     made = quantize(model(nodes, weights, ("N", 3, 16, 16)), noise(16), None)
     assert quantized_layers(made) >= 3
     assert "its defaults may cost accuracy" in capsys.readouterr().err
+
+
+def test_a_new_file_is_written_in_an_opset_whose_quantizers_the_target_has(tmp_path: Path) -> None:
+    """ONNX Runtime 1.23 runs all of a network in opset 23 but the QuantizeLinear that compression adds."""
+    network = model([node("Conv", "x w", "a"), node("Relu", "a", "y")], {"w": random(0, 4, 3, 3, 3)}, (1, 3, 8, 8), 23)
+    network.ir_version = 10
+    onnx.save(network, tmp_path / "net.onnx")
+    opened = open_model(tmp_path / "net.onnx")
+    samples = random_samples(opened.sample_shape, 4)
+    made = onnx.load(compress_file(opened, "int8", load_target("tegra-parker-a57"), samples, tmp_path / "int8"))
+    assert quantized_layers(made) > 0
+    assert opset_of(made) == 22

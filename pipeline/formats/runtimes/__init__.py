@@ -73,6 +73,7 @@ class Knowledge(_Strict):
     """The facts of one data file. Without `operators` the runtime itself tells what it reads, by being run.
 
     `opset` is the newest that the runtime was made for; beyond `newest_opset` or `newest_ir_version` it loads nothing.
+    `newest_of` are operators that it has up to an older opset only.
     `functions` says whether it looks into those of the file itself, `sparse_weights` whether it looks at a graph's
     sparse initializers.
     """
@@ -83,6 +84,7 @@ class Knowledge(_Strict):
     opset: int | None = None
     newest_opset: int | None = None
     newest_ir_version: int | None = None
+    newest_of: dict[str, int] = {}
     functions: bool = True
     sparse_weights: bool = True
     types: list[str] = []
@@ -159,6 +161,13 @@ def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unread
         if newest is not None and found > newest:
             reason = f"loads {what} {newest} at most, and this file has {found}: export it with an older one"
             yield Unreadable(node=WHOLE_FILE, operator="", reason=reason, converted=True)
+    for graph in with_subgraphs([model.graph]):
+        for node in graph.node:
+            newest = known.newest_of.get(node.op_type)
+            if newest is not None and opset > newest and node.domain in ("", "ai.onnx"):
+                reason = f"has {node.op_type} up to opset {newest}, and this file has {opset}"
+                name = _text(node.name or next(iter(node.output), node.op_type))
+                yield Unreadable(node=name, operator=node.op_type, reason=reason, converted=True)
 
 
 def _kept_otherwise(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
