@@ -1,5 +1,6 @@
 """The command line: a file `*_verbs.py` for each group of commands, which only parse, call and print."""
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -17,6 +18,19 @@ for module in iter_modules(__path__):
 
 def main() -> None:
     """Entry point."""
+    _open_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 ends no command half way
     cli(prog_name="edgeproof")
+
+
+def _open_streams() -> None:
+    """Standard streams that the caller has closed lead nowhere; else the next file opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115

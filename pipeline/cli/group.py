@@ -1,6 +1,7 @@
 """The command `edgeproof` itself. Exit codes: 0 pass, 1 fail, 2 bad input, 3 not measured."""
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +12,7 @@ from pipeline.system.errors import InputError, shown
 
 LONGEST = 1000  # characters of a message
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells say it
+UNREAD = 141  # likewise, of SIGPIPE
 MENDABLE = {
     errno.ENOSPC: "no space left on the disk; free some and run it again",
     errno.EDQUOT: "the disk quota is used up; free some space and run it again",
@@ -49,6 +51,9 @@ class Group(click.Group):
                 raise
             extra = {"distributed": "cluster", "labgrid": "boards"}.get(error.name or "", "cloud")
             _stop(context, f"this needs the package {error.name}: `pip install 'edgeproof[{extra}]'`")
+        except BrokenPipeError:  # `| head`: no verdict either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes
+            sys.exit(UNREAD)
         except OSError as error:
             # NumPy reports a short write without an error number.
             code = errno.ENOSPC if "requested and" in str(error) else error.errno

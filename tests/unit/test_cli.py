@@ -14,6 +14,11 @@ from pipeline.data import cutting
 from pipeline.system.errors import BadData, InputError
 
 
+def shell(line: str) -> subprocess.CompletedProcess[bytes]:
+    root = Path(__file__).resolve().parents[2]
+    return subprocess.run(["bash", "-c", line], cwd=root, env={**os.environ, "PYTHON": sys.executable}, check=False)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -54,6 +59,13 @@ def test_a_name_that_is_no_utf_8_ends_no_command_half_way(tmp_path: Path) -> Non
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "0 commits: \\udcff/index.html\n"), done.stderr
+
+
+def test_an_output_that_nobody_reads_is_no_failed_check() -> None:
+    """1 would be the verdict of a check."""
+    assert shell("set -o pipefail; $PYTHON -m pipeline targets | true").returncode == 141
+    asked = "import sys; from pipeline import cli; cli.cli = lambda **_: sys.exit(sys.stdout.isatty()); cli.main()"
+    assert shell(f"$PYTHON -c '{asked}' <&- >&- 2>&-").returncode == 0
 
 
 def test_an_interruption_is_no_verdict(project: None, monkeypatch: pytest.MonkeyPatch) -> None:
