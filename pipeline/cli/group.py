@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,8 +57,9 @@ class Group(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes
             sys.exit(UNREAD)
         except OSError as error:
-            # NumPy reports a short write without an error number.
-            code = errno.ENOSPC if "requested and" in str(error) else error.errno
+            # NumPy reports a short write without an error number, shutil the number in words.
+            said = re.search(r"\[Errno (\d+)\]", str(error)) if isinstance(error, shutil.Error) else None
+            code = errno.ENOSPC if "requested and" in str(error) else int(said[1]) if said else error.errno
             if code not in MENDABLE:
                 raise
             _stop(context, f"{error.filename or 'writing'}: {MENDABLE[code]}")

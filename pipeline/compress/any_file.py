@@ -81,7 +81,7 @@ def _compressed(folder: Path, model: ModelFile, method: PostTraining, target: Ta
         raise Refused(f"{model.path}: {error}") from error
     except BadModel as error:  # by the target's arithmetic, which knows no file either
         raise BadModel(f"{model.path}: cannot be compressed to {method.upper()} here: {error}") from error
-    except InputError:
+    except (InputError, OSError):  # a full disk says nothing of the network
         raise
     except Exception as error:  # NNCF, ONNX Runtime and OpenVINO each raise their own kinds
         raise Refused(

@@ -37,7 +37,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     calibration = _Calibration(samples, graph)
     try:
         quantized = _by_nncf(graph, calibration, preset, finer=True)
-    except InputError:  # the samples, which the coarser way would not take either
+    except (InputError, OSError):  # the samples or a full disk, which the coarser way would not take either
         raise
     except Exception:
         # Its bias correction cuts some branched networks (SqueezeNet) into parts that ONNX Runtime refuses, or looks
@@ -46,7 +46,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
         tqdm.write("NNCF cannot calibrate this network finely; its defaults may cost accuracy", file=sys.stderr)
         try:
             quantized = _by_nncf(graph, calibration, preset, finer=False)
-        except InputError:
+        except (InputError, OSError):
             raise
         except Exception as error:
             raise Refused(

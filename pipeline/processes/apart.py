@@ -7,6 +7,7 @@ import ctypes
 import math
 import os
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
@@ -78,12 +79,12 @@ def main(room: Path) -> None:
     os.dup2(2, 1)  # what libraries print must not mix with the answer
     directory, work, arguments = pickle.loads((room / "job").read_bytes())
     os.chdir(directory)
-    answer, error = None, None
+    answer = room / "answer"
     try:
-        answer = work(*arguments)
+        answer.write_bytes(pickle.dumps((work(*arguments), None)))
     except Exception as raised:  # whatever it is, the caller deals with it
-        error = _told(raised)
-    (room / "answer").write_bytes(pickle.dumps((answer, error)))
+        shutil.rmtree(room / "made", ignore_errors=True)  # a full disk would take no word of it either
+        answer.write_bytes(pickle.dumps((None, _told(raised))))
     os.write(answers, DONE + b"\n")
 
 

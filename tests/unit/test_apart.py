@@ -1,5 +1,6 @@
 """A library that crashes or hangs over a stranger's file takes nothing with it, and leaves nothing behind."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -90,6 +91,16 @@ def test_errors_keep_their_kinds() -> None:
             pytest.fail("it failed")
         assert type(caught.value) is kind
         assert getattr(caught.value, "name", None) == getattr(error, "name", None)
+
+
+def too_much(folder: Path) -> str:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    return "x" * 5000
+
+
+def test_an_answer_for_which_there_is_no_room_is_no_fault_of_the_file() -> None:
+    with pytest.raises(OSError, match="File too large"), done_apart(SOURCE, too_much, cpu_limit_s=99.0):
+        pytest.fail("it failed")
 
 
 def test_however_the_caller_ends_nothing_is_left(tmp_path: Path) -> None:

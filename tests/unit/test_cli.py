@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def shell(line: str) -> subprocess.CompletedProcess[bytes]:
         (OSError(errno.EROFS, "Read-only file system", "artifacts/x"), "artifacts/x: the file system is read-only"),
         (OSError(errno.EFBIG, "File too large"), "size limit"),
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "x"), "x: links lead in a circle"),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")]), "writing: no space left"),
         (RuntimeError("Symlink loop from '/x'"), "'/x': links lead in a circle"),
         (InputError("two\nlines"), "two lines"),
         (BadData("photo.png: not an image"), "photo.png: not an image"),

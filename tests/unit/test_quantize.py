@@ -1,5 +1,8 @@
 """INT8 quantization of networks that NNCF's finer ways cannot take, or not at all."""
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from torch import Tensor, nn
 
 import models
+from pipeline.compress import any_file
 from pipeline.compress.any_file import compress_file
 from pipeline.compress.calibration import quantize
 from pipeline.data.own import random_samples
@@ -92,6 +96,25 @@ def test_whatever_nncf_raises_the_coarser_way_is_tried_and_then_one_plain_line_s
     assert tried == [False, True]
     assert "its defaults may cost accuracy" in capsys.readouterr().err
     assert expected in str(refused.value)
+
+
+def test_a_full_disk_is_not_put_down_to_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nncf.quantize", full)
+    onnx.save(model([node("Conv", "x w", "y")], {"w": random(0, 4, 3, 3, 3)}, (1, 3, 8, 8)), tmp_path / "net.onnx")
+    opened, atom = open_model(tmp_path / "net.onnx"), load_target("atom-x5-e3940")
+    monkeypatch.setattr(any_file, "done_apart", here)
+    with pytest.raises(OSError, match="No space left"):
+        compress_file(opened, "int8", atom, random_samples(opened.sample_shape, 4), tmp_path / "int8")
+
+
+@contextmanager
+def here(_: Path, work: Callable[..., None], *arguments: object, **__: object) -> Iterator[None]:
+    """Work in this process, where it can be made to fail."""
+    work(Path(), *arguments)
+    yield
 
 
 def test_a_residual_around_a_depthwise_layer_is_quantized_the_coarser_way(capsys: pytest.CaptureFixture[str]) -> None:
