@@ -19,6 +19,7 @@ from pipeline.records.targets import Target
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
+NO_ORIGINAL = "there is nothing to hold its answers against: give the FP32 original with --reference"
 
 
 def accuracy_drop(accuracy: Accuracies, labels: Labels, max_drop_points: float) -> tuple[float | None, str | None]:
@@ -35,7 +36,9 @@ def accuracy_drop(accuracy: Accuracies, labels: Labels, max_drop_points: float) 
 
 def changed_answers(kept: Paired | None, before: Labels | None, limit: float) -> tuple[float | None, str | None]:
     """Per cent of the answers `before` that are others on the target, or None and why that says nothing."""
-    if kept is None or before is None:
+    if before is None:
+        return None, NO_ORIGINAL
+    if kept is None:
         return None, None
     changed = kept.drop_points
     if changed <= limit and chance.constant(before):
@@ -48,7 +51,9 @@ def changed_answers(kept: Paired | None, before: Labels | None, limit: float) ->
 
 def difference_percent(outputs: Floats | None, original: Floats | None) -> tuple[float | None, str | None]:
     """How far outputs (N, ...) are from the original's, or None and why that says nothing."""
-    if outputs is None or original is None:
+    if original is None:
+        return None, NO_ORIGINAL
+    if outputs is None:
         return None, None
     if len(original) > 1 and (original == original[:1]).all():
         return None, "the original answers the same for every sample: other --preset, --mean and --std may be needed"

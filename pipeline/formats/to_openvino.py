@@ -1,5 +1,6 @@
 """From an ONNX file to an OpenVINO IR, the same bytes for the same model."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ def write_openvino(source: Path, folder: Path) -> None:
 
     Raises:
         InputError: OpenVINO cannot convert it.
+        OSError: the disk is full.
     """
     import openvino
 
@@ -21,6 +23,8 @@ def write_openvino(source: Path, folder: Path) -> None:
         _number_anew(model)
         openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
     except RuntimeError as error:
+        if "iostream error" in str(error):  # all that OpenVINO says where it cannot write on
+            raise OSError(errno.ENOSPC, "No space left on device") from error
         raise BadModel(f"{source}: OpenVINO cannot convert it: {str(error).strip().splitlines()[-1]}") from error
 
 

@@ -44,7 +44,9 @@ class RefusedByRuntime(Failed):
     def __init__(self, model: Path, said: str, where: str) -> None:
         said = plain(said) or said
         if NO_KERNEL in said:
-            said += ", for numbers of this type; export it in float32"
+            quantized = "Integer(" in said  # ONNX Runtime has these of unsigned weights alone, or not at all
+            remedy = "quantize it statically (QDQ), or its weights to QUInt8" if quantized else "export it in float32"
+            said += f", for numbers of this type; {remedy}"
         super().__init__(model, "the runtime refused it", f"{where}: {said}")
         self.said = said
 

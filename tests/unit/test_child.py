@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.processes import activity, child, host, process
 from pipeline.processes.child import Outputs, Place, run
-from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, TooSlow
+from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.processes.pace import duration
 from tests.waiting import has_ended, until
 
@@ -96,6 +96,17 @@ def test_one_that_leaves_or_closes_its_pipes_is_no_answer(tmp_path: Path) -> Non
 def test_a_refusal_is_in_the_runtime_s_words_and_says_where(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"refused it in the test: cannot make that kernel$"):
         answers(tmp_path, place(tmp_path, at="load", what="refuses"))
+
+
+def test_a_kernel_that_is_not_there_is_told_with_what_helps(tmp_path: Path) -> None:
+    """ONNX Runtime has ConvInteger for unsigned weights alone; a file quantized on purpose is not wanted in float32."""
+
+    def told(op: str) -> str:
+        said = f"Could not find an implementation for {op}(10) node with name 'c'"
+        return RefusedByRuntime(tmp_path, said, "on this machine").said
+
+    assert told("ConvInteger").endswith("quantize it statically (QDQ), or its weights to QUInt8")
+    assert told("Erf").endswith("export it in float32")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """INT8 quantization of networks that NNCF's finer ways cannot take, or not at all."""
 
 import errno
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.data.own import random_samples
 from pipeline.formats.from_torch import to_onnx
 from pipeline.formats.model_file import open_model
 from pipeline.formats.runtimes import opset_of
+from pipeline.formats.to_openvino import write_openvino
 from pipeline.records.targets import load_target
 from pipeline.system.errors import InputError
 from tests.graphs import Arrays, model, node, random
@@ -108,6 +110,17 @@ def test_a_full_disk_is_not_put_down_to_the_network(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(any_file, "done_apart", here)
     with pytest.raises(OSError, match="No space left"):
         compress_file(opened, "int8", atom, random_samples(opened.sample_shape, 4), tmp_path / "int8")
+
+
+def test_an_ir_for_which_there_is_no_room_is_not_put_down_to_the_network(tmp_path: Path) -> None:
+    onnx.save(model([node("Conv", "x w", "y")], {"w": random(0, 4, 3, 3, 3)}, (1, 3, 8, 8)), tmp_path / "net.onnx")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            write_openvino(tmp_path / "net.onnx", tmp_path / "openvino")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager
