@@ -87,6 +87,7 @@ def check(
     chosen = choose(model, samples.labels, outputs)
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
     reading = reading_of(model, target)
+    notes = reading.notes
     names = _asked(model, [output.name for output in chosen])
     budget = Budget(audit_seconds, MORE_TIME)
     try:
@@ -98,6 +99,7 @@ def check(
                 reading = refused_by(error, target) or reading
         if not reading.unreadable:
             raise
+        reading = reading.model_copy(update={"notes": notes})
         return _unread(model, target, samples, precision, random, reading, str(error))
     fp32 = emulation.host if model.precision == "fp32" else None
     if reference:

@@ -6,7 +6,7 @@ import onnx
 
 from pipeline.formats import runtimes
 from pipeline.formats.model_file import ModelFile
-from pipeline.formats.runtimes import WHOLE_FILE, Reading, Unreadable
+from pipeline.formats.runtimes import IN_TRAINING, WHOLE_FILE, Reading, Unreadable
 from pipeline.formats.subgraphs import with_subgraphs
 from pipeline.processes.failures import NO_KERNEL, Misshapen, RefusedByRuntime
 from pipeline.records.targets import Target
@@ -77,6 +77,8 @@ def sentences(reading: Reading | None, target: Target) -> list[str]:
 def remedy(reading: Reading, target: Target) -> str:
     """What to do about a file that the runtime does not read."""
     title = title_of(target)
+    if not all(item.converted for item in reading.unreadable or []) and any(IN_TRAINING in it for it in reading.notes):
+        return f"{title} cannot parse a network in training mode: {IN_TRAINING}."
     if any(item.node == WHOLE_FILE and not item.converted for item in reading.unreadable or []):
         return f"{title} cannot parse it: export it in another way, or choose another target."
     ends = sorted(item.node for item in reading.unreadable or [] if not item.operator and not item.converted)

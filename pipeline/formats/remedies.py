@@ -62,7 +62,8 @@ def remedied(model: ModelProto, name: str, version: str, sample_shape: Sequence[
         result.ir_version = known.newest_ir_version
     reading = read_by(result, name, version)
     if reading.unreadable:
-        raise Refused(f"it cannot be rewritten for {name} {version}: {'; '.join(words(reading, known.title))}")
+        why = "; ".join([*words(reading, known.title), *reading.notes])
+        raise Refused(f"it cannot be rewritten for {name} {version}: {why}")
     difference = _difference(closed, result, sample_shape)
     if not difference <= TOLERANCE:
         raise Refused(f"rewritten for {name} {version} it calculates something else ({difference:.1e} apart)")

@@ -55,7 +55,10 @@ class Misshapen(BadModel):
     """It answers no row for each sample, as `said`: the file's fault, or that of a runtime that misreads it."""
 
     def __init__(self, model: Path, said: str) -> None:
-        super().__init__(f"{model}: {said}; its output must have a row for each sample")
+        super().__init__(
+            f"{model}: {said}; its output must have a row for each sample: cut off what joins or selects rows, "
+            "such as NonMaxSuppression"
+        )
         self.said = said
 
 

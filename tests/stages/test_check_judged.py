@@ -224,6 +224,19 @@ def test_what_the_runtime_refuses_and_another_runs_fails(tmp_path: Path) -> None
     assert "export it in another way" in found["advice"]
 
 
+def test_a_network_in_training_mode_is_told_so_and_not_that_its_runtime_is_to_blame(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("GlobalMaxPool", ["x"], ["p"]),
+        helper.make_node("Dropout", ["p", "ratio", "trains"], ["d"], "drop"),
+        helper.make_node("Flatten", ["d"], ["y"]),
+    ]
+    dropout = {"ratio": np.float32(0.1), "trains": np.array(True)}
+    model = save(tmp_path / "train.onnx", nodes, ("y", TensorProto.FLOAT, ["N", 3]), **dropout)
+    found = record(tmp_path, model, "--target", ATOM, "--data", labelled(tmp_path, None), exit_code=1)
+    assert found["runtime"]["notes"] == ["it is in training mode (Dropout drop): call model.eval() before the export"]
+    assert "call model.eval()" in found["advice"]
+
+
 def test_a_row_for_each_sample_in_another_runtime_alone_fails(tmp_path: Path) -> None:
     """OpenVINO keeps both parts of a complex number where one is gathered, and the samples become twice as many."""
     nodes = [

@@ -190,3 +190,10 @@ def test_what_does_not_run_for_want_of_an_operator_is_not_told_to_lose_by_anothe
     advice = advise(bare(*refused, target=A57.name, runtime=Reading(unreadable=[unread])), A57)
     assert "edgeproof convert" in advice
     assert "re-train" not in advice
+
+
+def test_a_network_in_training_mode_is_to_be_exported_again_and_no_other_target_chosen() -> None:
+    refused = Unreadable(node="the whole file", operator="", reason="refuses it: Conversion is failed for: Dropout-20")
+    runtime = Reading(unreadable=[refused], notes=["it is in training mode: call model.eval() before the export"])
+    advice = advise(bare(*judge({"unreadable_nodes": Value(1)}, {"unreadable_nodes": 0}), runtime=runtime), ATOM)
+    assert advice == "OpenVINO 2026.4.1 cannot parse a network in training mode: call model.eval() before the export."

@@ -242,6 +242,21 @@ def test_onnx_runtime_on_the_a57_loads_nothing_newer_than_it_was_made_for() -> N
     assert read_by(quantizer, "onnxruntime", "1.23.2").unreadable == []
 
 
+def test_what_was_exported_in_training_mode_is_told_to_whatever_runtime() -> None:
+    """PyTorch's exporter leaves a Dropout behind where model.eval() was forgotten, and OpenVINO says only its name."""
+    dropout = node("Dropout", "x r t")
+    batch = node("BatchNormalization", "x c c c c", training_mode=1)
+    for network, name in (
+        (model(dropout, opset=13, r=np.float32(0.1), t=np.array(True)), "Dropout my_Dropout"),
+        (model(batch, opset=15, c=np.ones(3, np.float32)), "BatchNormalization my_BatchNormalization"),
+    ):
+        for runtime in (("openvino", "2026.4.1"), ("tensorrt", "8.2.1"), ("onnxruntime", "1.23.2")):
+            [note] = read_by(network, *runtime).notes[:1]
+            assert note == f"it is in training mode ({name}): call model.eval() before the export"
+    idle = model(dropout, opset=13, r=np.float32(0.1), t=np.array(False))
+    assert read_by(idle, "openvino", "2026.4.1").notes == []
+
+
 def test_data_files_lie_beside_the_code_and_each_says_how_it_judges() -> None:
     files = list(Path(runtimes.__file__).parent.glob("*.yaml"))
     assert {path.stem for path in files} == {"tensorrt-8.2", "onnxruntime-1.23", "openvino-2026.4"}

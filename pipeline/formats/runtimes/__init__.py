@@ -19,6 +19,7 @@ from pipeline.formats.subgraphs import with_subgraphs
 
 _FOLDER = Path(__file__).parent
 WHOLE_FILE = "the whole file"  # in place of a node's name
+IN_TRAINING = "call model.eval() before the export"
 
 
 class _Strict(BaseModel):
@@ -119,7 +120,7 @@ def read_by(model: ModelProto, name: str, version: str) -> Reading:
         return Reading(unreadable=None, notes=[f"what {name} {version} reads of an ONNX file is not known here"])
     opset = opset_of(model)
     found = [*_too_new(known, model, opset), *_kept_otherwise(known, model)]
-    notes = []
+    notes = _in_training(model)
     if known.operators:
         found += _wrong_types(known, model)
         constants: dict[str, TensorProto] = {}
@@ -153,6 +154,22 @@ def words(reading: Reading, title: str) -> list[str]:
 def opset_of(model: ModelProto) -> int:
     """The version of ONNX's own operators that a model is written in."""
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def _in_training(model: ModelProto) -> list[str]:
+    """A remark on nodes that drop values at random or normalise by the batch, as no device should."""
+    names: list[str] = []
+    constants: dict[str, TensorProto] = {}
+    for graph in with_subgraphs([model.graph]):
+        constants |= _constants(graph)
+        for node in graph.node:
+            trains = any(item.name == "training_mode" and item.i for item in node.attribute)
+            if node.op_type == "Dropout" and len(node.input) > 2:
+                trains = not _is_zero(constants.get(node.input[2]))
+            if trains:
+                names.append(f"{node.op_type} {_text(node.name or next(iter(node.output), ''))}")
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [f"it is in training mode ({names[0]}{more}): {IN_TRAINING}"] if names else []
 
 
 def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unreadable]:
