@@ -174,12 +174,14 @@ def _difference(original: ModelProto, rewritten: ModelProto, sample_shape: Seque
             onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             for model in (original, rewritten)
         ]
-        batch = _source(original).type.tensor_type.shape.dim[0].dim_value or _BATCH
-        name = sessions[0].get_inputs()[0].name
+        source = _source(original)
+        batch = source.type.tensor_type.shape.dim[0].dim_value or _BATCH
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(source.type.tensor_type.elem_type))
         worst = 0.0
         for seed in range(_RUNS):
-            inputs = np.random.default_rng(seed).standard_normal((batch, *sample_shape)).astype(np.float32)
-            before, after = (session.run(None, {name: inputs}) for session in sessions)
+            random, shape = np.random.default_rng(seed), (batch, *sample_shape)
+            inputs = random.integers(0, 256, shape) if dtype.kind in "iu" else random.standard_normal(shape)
+            before, after = (session.run(None, {source.name: inputs.astype(dtype)}) for session in sessions)
             for expected, found in zip(before, after, strict=True):
                 if expected.shape != found.shape:
                     return float("inf")

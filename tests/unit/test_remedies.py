@@ -190,6 +190,14 @@ def test_a_newer_onnx_runtime_file_is_lowered_for_the_older_one_and_keeps_its_op
     assert (opset_of(found), found.ir_version) == (23, 11)
 
 
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.FLOAT16])
+def test_pixels_and_halves_are_compared_as_such(kind: int) -> None:
+    original = model(node("Cast", "x", "a", to=TensorProto.FLOAT), node("Relu", "a", "y"), opset=24)
+    original.graph.input[0].type.tensor_type.elem_type = kind
+    original.ir_version = 11
+    assert opset_of(remedied(original, "onnxruntime", "1.23.2", SAMPLE).model) == 23
+
+
 def test_what_has_no_remedy_is_refused_by_name() -> None:
     grid = model(node("GridSample", "x g", "y"), opset=16, g=np.zeros((1, 6, 5, 2), np.float32))
     with pytest.raises(InputError, match=r"TensorRT 8.2 has no importer for GridSample \(y\)"):
