@@ -13,8 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = sorted(path for room in ("pipeline", "models", "runners") for path in (REPOSITORY / room).rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in (REPOSITORY / "pipeline").glob("*/__init__.py"))
 LIGHT = {
-    "click", "collections", "errno", "importlib", "io", "json", "pathlib", "pipeline", "pkgutil", "shlex", "sys",
-    "typing",
+    "click", "collections", "errno", "importlib", "io", "json", "os", "pathlib", "pipeline", "pkgutil", "re", "shlex",
+    "shutil", "sys", "typing",
 }  # fmt: skip
 
 

@@ -237,7 +237,9 @@ def test_onnx_runtime_on_the_a57_loads_nothing_newer_than_it_was_made_for() -> N
     assert "loads IR version 11 at most, and this file has 12" in loads(21, 12)[0]
     quantizer = model(node("QuantizeLinear", "x s z"), opset=23, ir=10, s=np.float32(1), z=np.int8(0))
     found = words(read_by(quantizer, "onnxruntime", "1.23.2"), "ONNX Runtime")
-    assert found == ["ONNX Runtime has QuantizeLinear up to opset 22, and this file has 23 (my_QuantizeLinear)"]
+    assert found[0].startswith(
+        "ONNX Runtime has QuantizeLinear up to opset 22, and this file has 23: export it with an"
+    )
     quantizer.opset_import[0].version = 22
     assert read_by(quantizer, "onnxruntime", "1.23.2").unreadable == []
 

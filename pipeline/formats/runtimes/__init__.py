@@ -182,7 +182,9 @@ def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unread
         for node in graph.node:
             newest = known.newest_of.get(node.op_type)
             if newest is not None and opset > newest and node.domain in ("", "ai.onnx"):
-                reason = f"has {node.op_type} up to opset {newest}, and this file has {opset}"
+                reason = (
+                    f"has {node.op_type} up to opset {newest}, and this file has {opset}: export it with an older one"
+                )
                 name = _text(node.name or next(iter(node.output), node.op_type))
                 yield Unreadable(node=name, operator=node.op_type, reason=reason, converted=True)
 
