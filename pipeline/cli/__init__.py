@@ -10,6 +10,8 @@ from pipeline.cli.group import cli
 
 __all__ = ["cli", "main"]
 
+FAULT = 70  # EX_SOFTWARE of <sysexits.h>
+
 for module in iter_modules(__path__):
     if module.name.endswith("_verbs"):
         for command in import_module(f"{__name__}.{module.name}").COMMANDS:
@@ -21,7 +23,11 @@ def main() -> None:
     _open_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 ends no command half way
-    cli(prog_name="edgeproof")
+    try:
+        cli(prog_name="edgeproof")
+    except Exception:  # a fault of this program's own, which must look like no verdict
+        sys.excepthook(*sys.exc_info())
+        sys.exit(FAULT)
 
 
 def _open_streams() -> None:

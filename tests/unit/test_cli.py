@@ -20,6 +20,13 @@ def shell(line: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["bash", "-c", line], cwd=root, env={**os.environ, "PYTHON": sys.executable}, check=False)
 
 
+def test_a_fault_of_our_own_is_shown_and_is_no_verdict() -> None:
+    fault = "from pipeline import cli; cli.cli = lambda **_: {}['nothing']; cli.main()"
+    done = subprocess.run([sys.executable, "-c", fault], capture_output=True, text=True, check=False)
+    assert done.returncode == 70
+    assert done.stderr.endswith("KeyError: 'nothing'\n")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
