@@ -19,7 +19,7 @@ from pipeline.records.targets import Target
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
-NO_ORIGINAL = "there is nothing to hold its answers against: give the FP32 original with --reference"
+NO_ORIGINAL = "there is nothing to hold its answers against: give the FP32 original as the reference"
 
 
 def accuracy_drop(accuracy: Accuracies, labels: Labels, max_drop_points: float) -> tuple[float | None, str | None]:

@@ -264,7 +264,7 @@ class TestChance:
         assert "same answer" in str(reason)
         assert changed_answers(Paired(lost=9, won=0, n=9), np.full(9, 2), 1.0)[0] == 100
         assert changed_answers(Paired(lost=0, won=0, n=9), np.arange(9), 1.0)[0] == 0
-        assert "--reference" in str(changed_answers(None, None, 1.0)[1])
+        assert "as the reference" in str(changed_answers(None, None, 1.0)[1])
         assert changed_answers(None, np.arange(9), 1.0) == (None, None)
         assert changed_answers(Paired(lost=7, won=0, n=1000), np.arange(9), 0.7)[0] == 0.7
 
@@ -287,7 +287,7 @@ class TestDifference:
         assert difference_percent(same, same)[0] is None
         assert "same for every sample" in str(difference_percent(same, same)[1])
         assert difference_percent(other, other) == (0, None)
-        assert "--reference" in str(difference_percent(same, None)[1])
+        assert "as the reference" in str(difference_percent(same, None)[1])
         assert difference_percent(None, other) == (None, None)
 
 
