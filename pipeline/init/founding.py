@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.data.importing import Imported, import_data
+from pipeline.data.importing import MARK, Imported, import_data
 from pipeline.data.tables import read_table
 from pipeline.init import own_files
 from pipeline.init.own_files import OwnFile
@@ -147,8 +147,10 @@ def _for_data(folder: Path, file: OwnFile) -> OwnFile:
 
 def _test_images(folder: Path) -> int:
     """How many imported images are there to test with."""
-    manifest = folder / layout.DATA / "manifest.csv"
-    return sum(row["split"] == "test" for row in read_table(manifest, ("split",))) if manifest.is_file() else 0
+    data = folder / layout.DATA
+    if not (data / MARK).is_file():
+        return 0
+    return sum(row["split"] == "test" for row in read_table(data / "manifest.csv", ("split",)))
 
 
 def _ignoring(folder: Path, photos: Path | None, ours: str) -> str:

@@ -229,6 +229,15 @@ def test_code_without_its_repository_says_so(place: Path, monkeypatch: pytest.Mo
         found(Path("mine"), None, (), keep=False)
 
 
+def test_a_manifest_that_was_not_imported_says_nothing_of_a_limit(place: Path) -> None:
+    (place / "mine/data").mkdir(parents=True)
+    (place / "mine/data.dvc").write_text("outs: []\n")
+    (place / "mine/data/manifest.csv").write_text("picture,kind\na.png,cat\n")
+    done = run("mine", "--keep")
+    assert done.exit_code == 0, done.output
+    assert (place / "mine/params.yaml").read_bytes() == (REPOSITORY / "params.yaml").read_bytes()
+
+
 def test_a_limit_is_no_less_than_what_the_test_images_can_tell() -> None:
     text = (REPOSITORY / "params.yaml").read_text()
     assert for_test_images(text, 568) == for_test_images(text, 5000) == text
