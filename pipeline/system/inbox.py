@@ -22,6 +22,7 @@ FIXES = {  # what libraries say, and what to do about it
     "Permission denied for user": "the server wants a key in ~/.ssh that it knows",
     "Host key is not trusted": "add the server's key to ~/.ssh/known_hosts",
 }
+LOST = re.compile(r"broken pipe|connection (lost|not open|reset|closed)", re.IGNORECASE)  # as it is called where it is met
 
 # What concerns one file and no other, in words for libraries that have none.
 OF_ONE_FILE: dict[type[OSError], str] = {
@@ -143,6 +144,8 @@ class Inbox:
             raise Missing(f"{self.place}: this needs the package {package}: `pip install {package}`") from error
         except Exception as error:  # of four libraries and of what they stand on
             said = re.sub(r"^\[Errno \d+\] ", "", plain(str(error))) or type(error).__name__
+            if LOST.search(said):
+                said = "the connection was lost; try again"
             fix = next((f"; {fix}" for words, fix in FIXES.items() if words in said), "")
             raise InputError(f"{self.place}: {shown(said)[:200]}{fix}") from error
 

@@ -368,7 +368,7 @@ def test_hostile_reports_on_an_sftp_server_hide_no_other_device(
             return read(inbox, file, most)
 
         monkeypatch.setattr(Inbox, "read", last)
-        with pytest.raises(InputError, match=r"Connection (lost|not open)"):
+        with pytest.raises(InputError, match="the connection was lost; try again"):
             fleet_reports.fetch(address, tmp_path / "half")
     assert {path.name for path in tmp_path.iterdir()} == {"inbox", "sshd", "home", "copy"}
 
