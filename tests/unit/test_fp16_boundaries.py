@@ -9,12 +9,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic import kinds
+from pipeline.arithmetic.fp16 import sums
 from pipeline.arithmetic.fp16.boundaries import rewrite
 from pipeline.arithmetic.fp16.engine import Counts
 from pipeline.compress.half_precision import to_half_precision
@@ -96,6 +98,16 @@ class Conv:
         if self.bias:
             total = total + half(self.weights["b"]).astype(np.float64)[:, None, None]
         return np.clip(total, *{"": (None, np.inf), "Relu": (0, np.inf), "Clip": (0, 6)}[self.activation])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sums_in_many_tiles_and_threads_are_those_in_one(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = node("Conv", "x w b", "y", group=2, strides=(2, 1), pads=(1, 0, 2, 1))
+    inputs = [torch.from_numpy(random(7, *shape)).half() for shape in ((5, 4, 23, 19), (6, 2, 3, 3), (6,))]
+    whole = sums.calculate(conv, inputs)
+    monkeypatch.setattr(sums, "_TILE", 1)
+    monkeypatch.setattr(sums, "_ROW", 50)
+    assert torch.equal(sums.calculate(conv, inputs, threads), whole)
 
 
 @settings(max_examples=60, deadline=None)

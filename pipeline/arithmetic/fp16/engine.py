@@ -152,7 +152,7 @@ def _steps(model: ModelProto, watched: set[str], half_sums: set[str], threads: i
     types = _types(model)
     for half, group in groupby(model.graph.node, lambda node: node.output[0] in half_sums):
         if half:
-            yield from (_HalfSum(model, node) for node in group)
+            yield from (_HalfSum(model, node, threads) for node in group)
         else:
             yield _Segment(model, list(group), watched, types, threads)
 
@@ -207,12 +207,12 @@ class _Segment:
 class _HalfSum:
     """A Conv, Gemm or MatMul with its sums in FP16."""
 
-    def __init__(self, model: ModelProto, node: NodeProto) -> None:
+    def __init__(self, model: ModelProto, node: NodeProto, threads: int) -> None:
         import torch
 
-        # A step takes some 20 microseconds: on a machine that has other work, threads would wait longer for each other.
+        # A step takes some 20 microseconds: threads that share one would wait longer for each other. They share sums.
         torch.set_num_threads(1)
-        self._node = node
+        self._node, self._threads = node, threads
         self._constants = {
             tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float16))
             for tensor in model.graph.initializer
@@ -230,4 +230,4 @@ class _HalfSum:
                 for name in self._node.input
                 if name
             ]
-            values[self._node.output[0]] = calculate(self._node, inputs).float().numpy()
+            values[self._node.output[0]] = calculate(self._node, inputs, self._threads).float().numpy()
