@@ -22,7 +22,7 @@ FIXES = {  # what libraries say, and what to do about it
     "Permission denied for user": "the server wants a key in ~/.ssh that it knows",
     "Host key is not trusted": "add the server's key to ~/.ssh/known_hosts",
 }
-LOST = re.compile(r"broken pipe|connection (lost|not open|reset|closed)", re.IGNORECASE)  # as it is called where it is met
+LOST = re.compile(r"broken pipe|connection (lost|not open|reset|closed)", re.IGNORECASE)
 
 # What concerns one file and no other, in words for libraries that have none.
 OF_ONE_FILE: dict[type[OSError], str] = {

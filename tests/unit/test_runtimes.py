@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from pipeline.check.readability import remedy
 from pipeline.formats import runtimes
 from pipeline.formats.runtimes import Reading, knowledge, read_by, words
 from pipeline.records.targets import load_target, target_names
@@ -242,6 +243,15 @@ def test_onnx_runtime_on_the_a57_loads_nothing_newer_than_it_was_made_for() -> N
     )
     quantizer.opset_import[0].version = 22
     assert read_by(quantizer, "onnxruntime", "1.23.2").unreadable == []
+
+
+def test_no_older_opset_is_offered_to_a_file_with_operators_that_it_has_not() -> None:
+    quantizer, constants = node("QuantizeLinear", "x s z"), {"s": np.float32(1), "z": np.int8(0)}
+    for others, converted in (([], True), ([node("Attention", "x x x")], False)):
+        of = model(quantizer, *others, opset=23, ir=10, **constants)
+        reading = read_by(of, "onnxruntime", "1.23.2")
+        assert [item.converted for item in reading.unreadable or []] == [converted]
+        assert ("edgeproof convert" in remedy(reading, load_target("tegra-parker-a57"))) is converted
 
 
 def test_what_was_exported_in_training_mode_is_told_to_whatever_runtime() -> None:

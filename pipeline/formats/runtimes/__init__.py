@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 import yaml
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -177,7 +178,8 @@ def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unread
     for what, found, newest in limits:
         if newest is not None and found > newest:
             reason = f"loads {what} {newest} at most, and this file has {found}: export it with an older one"
-            yield Unreadable(node=WHOLE_FILE, operator="", reason=reason, converted=True)
+            older = what != "opset" or _writable_in(model, newest)
+            yield Unreadable(node=WHOLE_FILE, operator="", reason=reason, converted=older)
     for graph in with_subgraphs([model.graph]):
         for node in graph.node:
             newest = known.newest_of.get(node.op_type)
@@ -185,8 +187,15 @@ def _too_new(known: Knowledge, model: ModelProto, opset: int) -> Iterator[Unread
                 reason = (
                     f"has {node.op_type} up to opset {newest}, and this file has {opset}: export it with an older one"
                 )
-                name = _text(node.name or next(iter(node.output), node.op_type))
-                yield Unreadable(node=name, operator=node.op_type, reason=reason, converted=True)
+                older = _writable_in(model, newest)
+                name = _text(node.name or next(iter(node.output), node.op_type)) if older else WHOLE_FILE
+                yield Unreadable(node=name, operator=node.op_type, reason=reason, converted=older)
+
+
+def _writable_in(model: ModelProto, opset: int) -> bool:
+    """Whether an older opset has all the operators of a model; there is no Attention before 23."""
+    nodes = (node for graph in with_subgraphs([model.graph]) for node in graph.node)
+    return all(onnx.defs.has(node.op_type, opset, "") for node in nodes if node.domain in ("", "ai.onnx"))
 
 
 def _kept_otherwise(known: Knowledge, model: ModelProto) -> Iterator[Unreadable]:
