@@ -99,7 +99,7 @@ def affected_stages(base: str) -> set[str]:
             with repo.switch(base):
                 try:
                     before = _fingerprints(repo)
-                except DvcException:  # what cannot be read there was never run: all is new
+                except (DvcException, yaml.YAMLError):  # what cannot be read there was never run: all is new
                     before = {}
             with repo.switch("HEAD"):
                 now = _fingerprints(repo)
@@ -127,14 +127,14 @@ def _fingerprints(repo: "Repo") -> dict[str, Any]:
     """
     lock = repo.fs.join(repo.root_dir, PACKAGES)
     packages = repo.fs.read_text(lock) if repo.fs.exists(lock) else None
-    hashes: dict[str, Any] = {}  # many stages read the same folder
+    read: dict[str, Any] = {}  # many stages read the same file or folder
     return {
         stage.addressing: _resolved(repo, _name(stage).removeprefix(RESOLVE))
         if _name(stage).startswith(RESOLVE)
         else (
             packages,
             stage.cmd,
-            {str(dependency): _content(dependency, hashes) for dependency in stage.deps},
+            {str(dependency): _content(dependency, read) for dependency in stage.deps},
             {str(out): out.hash_info.value for out in stage.outs if stage.is_data_source},
         )
         for stage in repo.index.stages
@@ -147,25 +147,34 @@ def _name(stage: Any) -> str:
 
 def _resolved(repo: "Repo", method: str) -> dict[str, Any]:
     """The recipe of a method, with the targets that it names, at the commit that is looked at."""
-    recipes = yaml.safe_load(repo.fs.read_text(repo.fs.join(repo.root_dir, str(layout.PARAMS))))["recipes"]
+    recipes = _value(yaml.safe_load(repo.fs.read_text(repo.fs.join(repo.root_dir, str(layout.PARAMS)))), "recipes")
 
     def target_yaml(name: str) -> str:
         path = repo.fs.join(repo.root_dir, "runners", "targets", f"{name}.yaml")
         return repo.fs.read_text(path) if repo.fs.exists(path) else ""
 
-    return resolved(recipes.get(method), target_yaml)
+    return resolved(recipes.get(method) if isinstance(recipes, dict) else None, target_yaml)
 
 
-def _content(dependency: Any, hashes: dict[str, Any]) -> Any:
-    """Values of parameters, the hash of a file or folder, or None for what Git does not hold."""
+def _content(dependency: Any, read: dict[str, Any]) -> Any:
+    """Values of parameters, the hash of a file or folder, or None for what Git does not hold; each is `read` once."""
     from dvc.dependency.param import ParamsDependency
 
-    if isinstance(dependency, ParamsDependency):
-        return dependency.read_params()
     path = dependency.fs_path
-    if path not in hashes:
-        hashes[path] = dependency.get_hash().value if dependency.exists else None
-    return hashes[path]
+    if isinstance(dependency, ParamsDependency):
+        if path not in read:
+            read[path] = yaml.safe_load(dependency.fs.read_text(path)) if dependency.exists else {}
+        return {name: _value(read[path], name) for name in dependency.params}
+    if path not in read:
+        read[path] = dependency.get_hash().value if dependency.exists else None
+    return read[path]
+
+
+def _value(parameters: Any, name: str) -> Any:
+    """The parameter called `name`, with dots between what it lies in; None where there is none."""
+    for part in name.split("."):
+        parameters = parameters.get(part) if isinstance(parameters, dict) else None
+    return parameters
 
 
 def _accepting(method: str, params: Params) -> list[str]:

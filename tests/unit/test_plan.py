@@ -238,11 +238,15 @@ def test_base_without_stages_plans_everything(planned: Callable[[Edit], Plan]) -
     assert plan("empty") == EVERYTHING
 
 
-def test_base_with_broken_stages_plans_everything(planned: Callable[[Edit], Plan]) -> None:
-    planned_from = Path("dvc.yaml").read_text()
-    Path("dvc.yaml").write_text("stages: [broken")
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("dvc.yaml", "stages: [broken"), ("params.yaml", "models: [lenet-5"), ("params.yaml", "[1]"), ("params.yaml", "")],
+)
+def test_base_with_a_broken_file_plans_everything(planned: Callable[[Edit], Plan], file: str, content: str) -> None:
+    mended = Path(file).read_text()
+    Path(file).write_text(content)
     git("commit", "--quiet", "--all", "--message", "broken")
-    Path("dvc.yaml").write_text(planned_from)
+    Path(file).write_text(mended)
     git("commit", "--quiet", "--all", "--message", "mended")
     assert plan("HEAD~1") == EVERYTHING
 
