@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pipeline.formats import readers
 from pipeline.formats.model_file import ModelFile
 from pipeline.processes import host
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.samples import Samples
+from pipeline.processes.side_by_side import run
 from pipeline.system.errors import InputError
 
 

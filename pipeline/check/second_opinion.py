@@ -14,8 +14,9 @@ from pipeline.formats import readers
 from pipeline.formats.model_file import ModelFile
 from pipeline.predict.patience import most_cpu_s
 from pipeline.processes import host
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.samples import Samples
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import Precision, Target
 from pipeline.retest.emulate import START_S
 from pipeline.system.errors import InputError

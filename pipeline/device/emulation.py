@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pipeline import emulators
 from pipeline.arithmetic import kinds
 from pipeline.device.subject import Prepared, Subject
-from pipeline.processes.child import run
 from pipeline.processes.samples import Floats
+from pipeline.processes.side_by_side import run
 from pipeline.records.results import Audit, Grade
 from pipeline.records.targets import Target
 from pipeline.retest.audit import FP32_TOLERANCE, chosen, difference

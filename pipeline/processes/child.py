@@ -6,19 +6,15 @@ import os
 import re
 import resource
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pipeline.processes import host
 from pipeline.processes.failures import (
     Crashed,
     Failed,
@@ -29,7 +25,6 @@ from pipeline.processes.failures import (
     TooSlow,
     Unemulated,
 )
-from pipeline.processes.pace import Pace
 from pipeline.processes.process import Ended, Process, Stuck
 from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadModel
@@ -41,9 +36,7 @@ FACTS_S = 10.0
 # subnormal numbers or memory that was swapped out, and no less than this.
 PATIENCE = 20
 SPIN_S = 3.0
-MOST_OF_MEMORY = 0.9  # of what is free, for all the places side by side
 _OWN_ERROR = re.compile(r"pipeline\.system\.errors\.\w+: (.*)")
-SHARED_MEMORY = Path("/dev/shm")
 NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
 
 
@@ -53,6 +46,7 @@ class Place:
 
     `backend` is the module that runs it: one with a function `open_backend`, such as those in `backends/`.
     `where` says it in the words of an error: "the runtime refused it ...".
+    What uses one thread only may have `copies` that share the samples, where those are many.
     `environment` replaces variables of the caller; a variable set to None is taken away.
     """
 
@@ -63,6 +57,7 @@ class Place:
     launcher: Sequence[str] = (sys.executable,)
     environment: Mapping[str, str | None] = field(default_factory=dict)
     memory_limit_mib: int | None = None
+    copies: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -199,97 +194,6 @@ class Child:
     def _failure(self, error: Failed) -> Failed:
         error.place = self._place.description
         return error
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Every sample's outputs (N, ...) of one place, and what the backend told of itself at the end."""
-
-    values: NDArray[np.float32]
-    facts: dict[str, Any]
-
-
-def run(
-    model: Path,
-    batches: Iterable[Inputs],
-    total: int,
-    shape: Sequence[int],
-    places: Sequence[Place],
-    budget_s: float | None = None,
-    first_cpu_s: float = math.inf,
-) -> list[Outputs]:
-    """Run a model in several places side by side over the same `batches` of at most `shape[0]` samples each.
-
-    While the children calculate one batch the next is prepared; no more than two are held at a time. With a budget,
-    a run that will not end within that many seconds is stopped as soon as that can be told. What takes `first_cpu_s`
-    of CPU time to load, or for its first batch, counts as hanging.
-
-    Raises:
-        Failed: a runtime refuses the model, crashes, hangs, or needs more memory or time than its place has.
-    """
-    pace = Pace(total, budget_s, places[0].description)
-    try:
-        return _run(model, batches, total, shape, places, pace, first_cpu_s)
-    except TooSlow as error:
-        error.needed_s = pace.needed_s
-        raise
-
-
-def _run(
-    model: Path,
-    batches: Iterable[Inputs],
-    total: int,
-    shape: Sequence[int],
-    places: Sequence[Place],
-    pace: Pace,
-    first_cpu_s: float,
-) -> list[Outputs]:
-    parts: list[list[NDArray[np.float32]]] = [[] for _ in places]
-    with ExitStack() as stack:
-        free = host.free_memory_mib()
-        share = None if free is None else int(MOST_OF_MEMORY * free / len(places))
-        children = [
-            stack.enter_context(_child(model, shape, place, pace.deadline, share, first_cpu_s)) for place in places
-        ]
-        for child in children:
-            child.wait_until_loaded()
-        bar = stack.enter_context(
-            tqdm(desc=" + ".join(place.description for place in places), total=total, unit="sample", disable=None)
-        )
-
-        def collect() -> None:
-            for child, part in zip(children, parts, strict=True):
-                if (found := child.result()) is not None:
-                    part.append(found)
-            if not pace.fits(sum(map(len, parts[0]))):
-                assert pace.budget_s is not None
-                raise TooSlow(model, pace.budget_s, places[0].where)
-
-        for batch in batches:
-            collect()
-            for child in children:
-                child.start(batch)
-            bar.update(len(batch))
-        collect()
-        return [Outputs(np.concatenate(part), child.facts()) for child, part in zip(children, parts, strict=True)]
-
-
-@contextmanager
-def _child(
-    model: Path,
-    shape: Sequence[int],
-    place: Place,
-    deadline: float | None,
-    share_mib: int | None,
-    first_cpu_s: float,
-) -> Iterator[Child]:
-    root = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=root, prefix="edgeproof-") as folder:
-        child = Child(model, shape, place, Path(folder), deadline, share_mib, first_cpu_s)
-        try:
-            yield child
-        finally:
-            child.close()
 
 
 def _code(folder: Path) -> Path:

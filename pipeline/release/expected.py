@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pipeline.arithmetic import kinds
 from pipeline.data.dataset import open_dataset
 from pipeline.data.images import Image
-from pipeline.processes.child import run
 from pipeline.processes.samples import Floats
+from pipeline.processes.side_by_side import run
 from pipeline.project import layout
 from pipeline.project.candidate import Candidate
 from pipeline.records.results import Result

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from pipeline.formats import readers
 from pipeline.formats.contents import identity
-from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.failures import TooSlow
 from pipeline.processes.samples import Inputs
+from pipeline.processes.side_by_side import Outputs, run
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision
 from pipeline.system import cache, files

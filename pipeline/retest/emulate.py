@@ -13,12 +13,14 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pipeline.arithmetic import kinds
+from pipeline.arithmetic.fp16.rounding import together
 from pipeline.arithmetic.kinds import Plan
 from pipeline.formats.own_names import OwnNames
 from pipeline.predict.patience import most_cpu_s
-from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.failures import Failed, Unemulated
 from pipeline.processes.samples import Floats, Inputs, Samples
+from pipeline.processes.side_by_side import Outputs, run
 from pipeline.records.results import Audit, CloudBasis, Grade, RoundedLayer, SaturatedLayer
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit
@@ -131,7 +133,8 @@ def emulate(
                 weights = layer.pop("weights")
                 layers.append({**layer, "name": names.of(layer["name"], weights)})
     elif plan.layers_from in bounds:
-        layers = _outputs(found, plan.bounds[plan.layers_from]).facts["layers"]
+        end = _outputs(found, plan.bounds[plan.layers_from])
+        layers = together([facts["layers"] for facts in (end.facts, *end.others)])
     return Emulation(
         target=proof.outputs,
         host=_outputs(found, plan.host).values,

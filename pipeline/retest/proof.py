@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import emulators
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.failures import Crashed, Failed, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.processes.pace import duration
 from pipeline.processes.samples import Inputs, Samples
+from pipeline.processes.side_by_side import run
 from pipeline.records.results import Audit, Grade
 from pipeline.records.targets import Precision, Target
 from pipeline.retest import audit

@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.compress.calibration import quantize
 from pipeline.predict import predict
-from pipeline.processes.child import run
 from pipeline.processes.samples import Samples
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import Target
 from pipeline.retest.score import classes
 from runners.contract.engine_recipe import INPUT

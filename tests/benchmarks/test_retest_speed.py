@@ -14,7 +14,8 @@ import pytest
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.processes import host
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import load_target
 
 ATOM = load_target("atom-x5-e3940")

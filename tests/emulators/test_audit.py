@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
-from pipeline.processes import child
+from pipeline.processes import side_by_side
 from pipeline.records.results import Audit
 from pipeline.records.targets import Target, load_target
 from pipeline.retest import audit
@@ -84,7 +84,7 @@ def test_float_sums_agree_within_the_tolerance(tmp_path: Path) -> None:
 def test_another_arithmetic_is_caught_and_the_layer_is_named(model: Path) -> None:
     """As if the cap had no effect: the same model with sums that never saturate."""
     place = capped_isa.host_place(ATOM, saturating=False)
-    [uncapped] = child.run(model, NOISE.batches(4), 12, SHAPE, [place])
+    [uncapped] = side_by_side.run(model, NOISE.batches(4), 12, SHAPE, [place])
     emulated_place = replace(capped_isa.audit_place(ATOM), launcher=emulators.launcher("denverton"))
     record = Audit(emulator="denverton", samples=0, tolerance=0)
     found = audit.audit(model, SHAPE, place, emulated_place, record, "int8", NOISE.inputs[:4], uncapped.values[:4])

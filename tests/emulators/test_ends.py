@@ -11,8 +11,9 @@ import pytest
 
 from pipeline import emulators
 from pipeline.arithmetic import kinds
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.failures import Crashed, Failed, Hung
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import load_target
 
 pytestmark = pytest.mark.usefixtures("unruly")

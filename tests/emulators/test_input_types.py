@@ -19,7 +19,8 @@ from pipeline.cli import cli
 from pipeline.data.own import random_samples
 from pipeline.formats.model_file import open_model
 from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import load_target
 from pipeline.system.errors import InputError
 from tests.graphs import random

@@ -17,8 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.processes import activity
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.failures import Hung, TooSlow
+from pipeline.processes.side_by_side import run
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision, load_target
 from pipeline.retest import audit

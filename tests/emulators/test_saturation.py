@@ -10,7 +10,7 @@ from pipeline.arithmetic.kinds import capped_isa
 from pipeline.arithmetic.saturation.analysis import SaturationReport
 from pipeline.arithmetic.saturation.kernel import Geometry, accumulate
 from pipeline.arithmetic.saturation.quantized_layers import quantized_layers
-from pipeline.processes.child import run
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import load_target
 from tests.quantized import Layer
 from tests.quantized_graphs import Quantized

@@ -16,7 +16,7 @@ from pipeline.formats.network_file import load
 from pipeline.formats.own_names import OwnNames
 from pipeline.predict import predict
 from pipeline.predict.layers import layers_of
-from pipeline.processes.child import run
+from pipeline.processes.side_by_side import run
 from pipeline.records.targets import load_target
 from pipeline.retest.emulate import emulate
 from tests.graphs import Arrays, random

@@ -24,7 +24,7 @@ from pipeline.data.batches import Regions
 from pipeline.data.dataset import open_dataset
 from pipeline.formats.from_torch import run_onnx
 from pipeline.formats.onnx_file import load_onnx
-from pipeline.processes.child import run as run_child
+from pipeline.processes.side_by_side import run as run_child
 from pipeline.project import layout
 from pipeline.records.results import read_result
 from pipeline.records.targets import load_target

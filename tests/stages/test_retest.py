@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from pipeline.arithmetic.kinds import capped_isa
 from pipeline.cli import cli
 from pipeline.processes import child
-from pipeline.processes.child import Place, run
+from pipeline.processes.child import Place
+from pipeline.processes.side_by_side import run
 from pipeline.project import layout
 from pipeline.project.candidate import FACTS
 from pipeline.records.targets import load_target

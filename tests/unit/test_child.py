@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from pipeline.processes import activity, child, host, process
-from pipeline.processes.child import Outputs, Place, run
+from pipeline.processes.child import Place
 from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.processes.pace import duration
+from pipeline.processes.side_by_side import Outputs, run
 from tests.waiting import has_ended, until
 
 pytestmark = pytest.mark.usefixtures("unruly")

@@ -18,7 +18,7 @@ from pipeline.device.emulation import agreement
 from pipeline.device.on_board import Answers, OnBoard
 from pipeline.device.session import Fails, Session
 from pipeline.device.subject import Subject
-from pipeline.processes.child import Outputs
+from pipeline.processes.side_by_side import Outputs
 from pipeline.records.gates import Gates
 from pipeline.records.results import Audit, Result
 from pipeline.records.targets import load_target

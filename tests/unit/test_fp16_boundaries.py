@@ -9,18 +9,18 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic import kinds
-from pipeline.arithmetic.fp16 import sums
 from pipeline.arithmetic.fp16.boundaries import rewrite
-from pipeline.arithmetic.fp16.engine import Counts
+from pipeline.arithmetic.fp16.rounding import Counts, together
 from pipeline.compress.half_precision import to_half_precision
-from pipeline.processes.child import Place, run
+from pipeline.processes import host, side_by_side
+from pipeline.processes.child import Place
+from pipeline.processes.side_by_side import Outputs, run
 from pipeline.system.errors import BadModel, InputError
 from tests.graphs import Arrays, backend, calculated, half, infer, model, node, ones, random
 
@@ -98,16 +98,6 @@ class Conv:
         if self.bias:
             total = total + half(self.weights["b"]).astype(np.float64)[:, None, None]
         return np.clip(total, *{"": (None, np.inf), "Relu": (0, np.inf), "Clip": (0, 6)}[self.activation])
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_sums_in_many_tiles_and_threads_are_those_in_one(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    conv = node("Conv", "x w b", "y", group=2, strides=(2, 1), pads=(1, 0, 2, 1))
-    inputs = [torch.from_numpy(random(7, *shape)).half() for shape in ((5, 4, 23, 19), (6, 2, 3, 3), (6,))]
-    whole = sums.calculate(conv, inputs)
-    monkeypatch.setattr(sums, "_TILE", 1)
-    monkeypatch.setattr(sums, "_ROW", 50)
-    assert torch.equal(sums.calculate(conv, inputs, threads), whole)
 
 
 @settings(max_examples=60, deadline=None)
@@ -207,6 +197,36 @@ def test_what_the_emulation_does_not_know_is_its_own_limit_and_not_said_by_a_run
     assert "which runtimes understand differently" in str(refused.value)
     assert "InputError" not in str(refused.value)
     assert "runtime refused" not in str(refused.value)
+
+
+def test_copies_share_what_takes_long_and_say_together_what_one_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflowing = model(
+        [node("Conv", "x w", "c"), node("Relu", "c", "y")], {"w": random(1, 2, 3, 1, 1, scale=400)}, (1, 3, 4, 4)
+    )
+    onnx.save(overflowing, tmp_path / "net.onnx")
+    images = random(0, 11, 3, 4, 4, scale=200)
+
+    def shared(copies: int) -> Outputs:
+        place = Place("FP16", "pipeline.arithmetic.fp16.engine", 1, copies=copies, settings={"accumulate": "fp16"})
+        batches = (images[start : start + 1] for start in range(len(images)))
+        [found] = run(tmp_path / "net.onnx", batches, len(images), (1, 3, 4, 4), [place])
+        return found
+
+    one = shared(3)
+    assert one.others == []  # it is done before a copy is ready
+    monkeypatch.setattr(side_by_side, "WORTH_S", 0.0)
+    three = shared(3)
+    assert len(three.others) == 2
+    np.testing.assert_array_equal(three.values, one.values)
+    layers = together([facts["layers"] for facts in (three.facts, *three.others)])
+    assert layers == one.facts["layers"]
+    assert all(0 < facts["layers"][0]["elements"] < layers[0]["elements"] for facts in three.others)
+    assert layers[-1]["overflow"] > 0
+    free_mib = iter([None, 100])  # at the start, and for copies
+    monkeypatch.setattr(host, "free_memory_mib", lambda: next(free_mib))
+    assert shared(3).others == []
 
 
 @st.composite

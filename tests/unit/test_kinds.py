@@ -14,7 +14,7 @@ from pipeline import emulators
 from pipeline.arithmetic import kinds
 from pipeline.arithmetic.kinds import Kind, Plan, capped_isa
 from pipeline.cli import cli
-from pipeline.processes import child, host
+from pipeline.processes import host, side_by_side
 from pipeline.processes.child import Place
 from pipeline.records.targets import Precision, Target, load_target, target_names
 from pipeline.system.errors import InputError
@@ -154,7 +154,7 @@ def test_a_user_s_own_cap_reaches_no_run(tmp_path: Path, monkeypatch: pytest.Mon
         replace(place, backend="tells_the_cap", memory_limit_mib=None)
         for place in (capped_isa.target_place(ATOM), capped_isa.host_place(ATOM), capped_isa.audit_place(ATOM))
     ]
-    found = child.run(tmp_path / "model.xml", [np.zeros((1, 3), np.float32)], 1, (1, 3), asked)
+    found = side_by_side.run(tmp_path / "model.xml", [np.zeros((1, 3), np.float32)], 1, (1, 3), asked)
     assert [outputs.facts["cap"] for outputs in found] == [ATOM.emulation.environment[CAP], None, None]
 
 

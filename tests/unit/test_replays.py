@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from pipeline.device import golden
-from pipeline.processes.child import Outputs, Place
+from pipeline.processes.child import Place
+from pipeline.processes.side_by_side import Outputs
 from pipeline.retest import audit
 
 PLACE = Place("a replay", "backend", 1, launcher=("/opt/qemu-x86_64", "-L", "/", "-cpu", "Denverton", "/venv/python"))

@@ -10,7 +10,7 @@ Subnormal FP16 numbers are kept, as the GPU's FP16 arithmetic and conversions do
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -21,18 +21,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16.boundaries import Layer, rewrite
+from pipeline.arithmetic.fp16.rounding import Counts
 from pipeline.formats.onnx_file import parsed
 from pipeline.processes.answers import answer
 from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadModel
 
 Values = dict[str, NDArray[Any]]  # tensors by name
-
-# Rounding to nearest, ties to even, makes infinities of magnitudes from the first number on, subnormals or zeros of
-# those below the second, and zeros of those up to the third.
-_INFINITE = 65520.0
-_SUBNORMAL = 2.0**-14 - 2.0**-25
-_ZERO = 2.0**-25
 
 
 def open_backend(job: dict[str, Any]) -> "Fp16Engine":
@@ -111,37 +106,6 @@ class Fp16Engine:
         return {"layers": layers, "kernels": []}
 
 
-@dataclass
-class Counts:
-    """What became of the elements of one tensor when they were rounded to FP16."""
-
-    elements: int = 0
-    overflow: int = 0  # infinite or not a number, which FP16 makes of magnitudes above 65504
-    subnormal: int = 0  # below 2^-14 but not zero: fewer than 11 significant bits are left
-    flushed: int = 0  # zero, without having been zero before
-    max_abs: float = 0.0  # the largest finite magnitude before rounding
-
-    def add(self, values: NDArray[np.float32], sums: NDArray[np.float32] | None = None) -> None:
-        """Count FP32 `values` on their way to FP16; `sums`, if given, are the FP16 sums that they were made from.
-
-        An activation may hide from the boundary that a sum is infinite, so the larger number of both counts.
-        """
-        magnitudes = np.abs(values)
-        largest = float(magnitudes.max(initial=0.0))
-        overflow = 0
-        if not largest < _INFINITE:
-            overflow = int(np.count_nonzero(~(magnitudes < _INFINITE)))
-            largest = float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes)))
-        if sums is not None:
-            overflow = max(overflow, sums.size - int(np.count_nonzero(np.isfinite(sums))))
-        zero = int(np.count_nonzero(magnitudes <= _ZERO))
-        self.elements += values.size
-        self.overflow += overflow
-        self.subnormal += int(np.count_nonzero(magnitudes < _SUBNORMAL)) - zero
-        self.flushed += zero - (values.size - int(np.count_nonzero(values)))
-        self.max_abs = max(self.max_abs, largest)
-
-
 class _Step(Protocol):
     def run(self, values: Values) -> None:
         """Calculate some of the graph's tensors from those in `values`, and add them."""
@@ -152,7 +116,7 @@ def _steps(model: ModelProto, watched: set[str], half_sums: set[str], threads: i
     types = _types(model)
     for half, group in groupby(model.graph.node, lambda node: node.output[0] in half_sums):
         if half:
-            yield from (_HalfSum(model, node, threads) for node in group)
+            yield from (_HalfSum(model, node) for node in group)
         else:
             yield _Segment(model, list(group), watched, types, threads)
 
@@ -207,12 +171,12 @@ class _Segment:
 class _HalfSum:
     """A Conv, Gemm or MatMul with its sums in FP16."""
 
-    def __init__(self, model: ModelProto, node: NodeProto, threads: int) -> None:
+    def __init__(self, model: ModelProto, node: NodeProto) -> None:
         import torch
 
-        # A step takes some 20 microseconds: threads that share one would wait longer for each other. They share sums.
+        # A step takes some 20 microseconds: on a machine that has other work, threads would wait longer for each other.
         torch.set_num_threads(1)
-        self._node, self._threads = node, threads
+        self._node = node
         self._constants = {
             tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float16))
             for tensor in model.graph.initializer
@@ -230,4 +194,4 @@ class _HalfSum:
                 for name in self._node.input
                 if name
             ]
-            values[self._node.output[0]] = calculate(self._node, inputs, self._threads).float().numpy()
+            values[self._node.output[0]] = calculate(self._node, inputs).float().numpy()

@@ -7,8 +7,6 @@ rounds only once, and keeps subnormals as well (NVIDIA's PTX ISA, "Half Precisio
 rounding twice changes fewer than one step in 10,000, by one unit in the last place.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from typing import Any
 
 import torch
@@ -24,19 +22,17 @@ _TILE = 1 << 18
 _ROW = 1024
 
 
-def calculate(node: NodeProto, inputs: list[Tensor], threads: int = 1) -> Tensor:
+def calculate(node: NodeProto, inputs: list[Tensor]) -> Tensor:
     """The output of a Conv, ConvTranspose, Gemm or MatMul node; all tensors are FP16, of the shapes that ONNX gives.
-
-    Convolutions share `threads` threads, which changes no bit of what they answer.
 
     Raises:
         InputError: the node is of another kind, or uses a variant that is not emulated.
     """
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "Conv":
-        return _conv(attributes, *inputs, threads=threads)
+        return _conv(attributes, *inputs)
     if node.op_type == "ConvTranspose":
-        return _transposed_conv(attributes, *inputs, threads=threads)
+        return _transposed_conv(attributes, *inputs)
     if node.op_type == "Gemm":
         return _gemm(attributes, *inputs)
     if node.op_type == "MatMul":
@@ -69,9 +65,7 @@ def _gemm(attributes: dict[str, Any], left: Tensor, right: Tensor, bias: Tensor 
     return total if bias is None else total.add_(bias * attributes.get("beta", 1.0))
 
 
-def _conv(
-    attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Tensor | None = None, *, threads: int
-) -> Tensor:
+def _conv(attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
     axes = weights.dim() - 2
     groups = attributes.get("group", 1)
     windows = _windows(attributes, images, weights.shape[2:])
@@ -83,24 +77,16 @@ def _conv(
     row = max(_ROW, _TILE // len(weights))
     some_images = max(1, row // space.numel())
     some_lines = max(1, row // space[1:].numel())
-
-    @torch.inference_mode()  # which threads do not take over from the one that started them
-    def fill(image: int, line: int) -> None:
-        part = result[image : image + some_images, :, line : line + some_lines]
-        tile = windows[image : image + some_images, :, line : line + some_lines].permute(order)
-        total = _running_sum(factors, tile.reshape(groups, factors.shape[-1], -1))
-        part.copy_(total.reshape(len(weights), len(part), *part.shape[2:]).transpose(0, 1))
-
-    tiles = product(range(0, len(images), some_images), range(0, space[0], some_lines))
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(fill, *tile) for tile in tiles]:
-            done.result()
+    for image in range(0, len(images), some_images):
+        for line in range(0, space[0], some_lines):
+            tile = windows[image : image + some_images, :, line : line + some_lines].permute(order)
+            total = _running_sum(factors, tile.reshape(groups, factors.shape[-1], -1))
+            part = result[image : image + some_images, :, line : line + some_lines]
+            part.copy_(total.reshape(len(weights), len(part), *part.shape[2:]).transpose(0, 1))
     return result if bias is None else result.add_(bias.reshape(-1, *[1] * axes))
 
 
-def _transposed_conv(
-    attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Tensor | None = None, *, threads: int
-) -> Tensor:
+def _transposed_conv(attributes: dict[str, Any], images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
     """A convolution of the image with zeros between its pixels, which change no sum."""
     kernel, sizes = weights.shape[2:], images.shape[2:]
     axes, groups = len(kernel), attributes.get("group", 1)
@@ -114,7 +100,7 @@ def _transposed_conv(
     # Of (input, output of a group, *kernel) to what a convolution has, (output, input of a group, *kernel).
     grouped = weights.reshape(groups, -1, *weights.shape[1:]).transpose(1, 2).flatten(0, 1)
     turned = grouped.flip(*range(2, 2 + axes)).contiguous()
-    return _conv({"group": groups, "dilations": dilations}, padded, turned, bias, threads=threads)
+    return _conv({"group": groups, "dilations": dilations}, padded, turned, bias)
 
 
 def _windows(attributes: dict[str, Any], images: Tensor, kernel: torch.Size) -> Tensor:

@@ -43,11 +43,12 @@ class Fp16Boundaries(Kind):
             f"{sums}_sums": Place(
                 f"{target.name}, sums in {sums.upper()}",
                 BACKEND,
-                host.CORES,
+                threads,
                 where="in the target's arithmetic on this machine",
+                copies=copies,
                 settings={"accumulate": sums},
             )
-            for sums in ("fp32", "fp16")
+            for sums, threads, copies in (("fp32", host.CORES, 1), ("fp16", 1, host.CORES))
         }
         return Plan(
             host=here,
