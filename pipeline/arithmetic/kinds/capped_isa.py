@@ -72,7 +72,7 @@ def audit_place(target: Target) -> Place:
     return Place(
         description=f"audit on {target.emulation.emulator}",
         backend=BACKEND,
-        threads=1,
+        threads=host.EMULATORS_THREADS,
         where=f"on the emulated CPU ({target.emulation.emulator})",
         environment=_uncapped(target),
     )

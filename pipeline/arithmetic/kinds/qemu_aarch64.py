@@ -39,7 +39,10 @@ class QemuAarch64(Kind):
         return Plan(
             host=here,
             target=Place(
-                f"{target.name} in QEMU", BACKEND, 1, where=f"on the emulated CPU ({target.emulation.emulator})"
+                f"{target.name} in QEMU",
+                BACKEND,
+                host.EMULATORS_THREADS,
+                where=f"on the emulated CPU ({target.emulation.emulator})",
             ),
             cloud=cloud,
             cloud_basis=basis,
