@@ -7,6 +7,7 @@ from io import TextIOWrapper
 from pkgutil import iter_modules
 
 from pipeline.cli.group import cli
+from pipeline.system import library_warnings
 
 __all__ = ["cli", "main"]
 
@@ -20,6 +21,7 @@ for module in iter_modules(__path__):
 
 def main() -> None:
     """Entry point."""
+    library_warnings.hide()
     _open_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 ends no command half way

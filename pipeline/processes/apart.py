@@ -23,7 +23,7 @@ from pipeline.processes.failures import SIGNALS
 from pipeline.processes.pace import duration
 from pipeline.processes.process import Ended, Process, Stuck
 from pipeline.processes.worker import PR_SET_PDEATHSIG
-from pipeline.system import errors
+from pipeline.system import errors, library_warnings
 from pipeline.system.errors import BadModel, InputError, shown
 
 DONE = b"done"
@@ -75,6 +75,7 @@ def _fail(source: Path, code: int, advice: str) -> NoReturn:
 def main(room: Path) -> None:
     """The other process: do the job in `room` and leave the answer there."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    library_warnings.hide()
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not mix with the answer
     directory, work, arguments = pickle.loads((room / "job").read_bytes())

@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import onnx
@@ -38,6 +39,10 @@ def written(folder: Path, text: str) -> str:
 def unruly(folder: Path, what: str) -> None:
     (folder / "half").write_text("half of it")
     misbehave(what)
+
+
+def warning(folder: Path) -> None:
+    warnings.warn("of a library", UserWarning, stacklevel=1)
 
 
 def failing(folder: Path, index: int) -> None:
@@ -148,3 +153,8 @@ def test_a_file_over_which_a_library_dies_is_refused_and_nothing_is_written(
     with pytest.raises(BadModel, match=r"net\.onnx: "):
         convert_file(opened, JETSON, tmp_path / "new" / "out")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_library_warns_of_is_nothing_to_its_user(capfd: pytest.CaptureFixture[str]) -> None:
+    with done_apart(SOURCE, warning, cpu_limit_s=60):
+        assert "of a library" not in capfd.readouterr().err
