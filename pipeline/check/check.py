@@ -16,7 +16,7 @@ from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
 from pipeline.check.second_opinion import Opinion, opinion, runs
-from pipeline.check.task import VOID, Name, Task, find
+from pipeline.check.task import VOID, Name, Task, find, labels_of
 from pipeline.data.own import LabelledSamples
 from pipeline.formats.model_file import ModelFile
 from pipeline.formats.runtimes import Reading
@@ -107,7 +107,7 @@ def check(
         fp32 = answers_of(reference, model, asked, reference_samples or samples, shape[0])
         if fp32.shape != emulation.host.shape:
             raise InputError(f"{reference.path}: answers {fp32.shape[1:]}, {model.path} {emulation.host.shape[1:]}")
-    labels = _labels(samples, task)
+    labels = labels_of(samples, task)
     known = model.wanted is not None  # which only networks of this project have, and those classify
     found = find(chosen, emulation.host.shape[1:], labels, task, classifier=known)
     labels = None if labels is None else labels.reshape(len(labels), *found.decide(emulation.host[:1]).shape[1:])
@@ -247,14 +247,6 @@ def _data(samples: LabelledSamples, random: bool, notes: Sequence[str] = ()) -> 
 def _asked(model: ModelFile, names: Sequence[str]) -> Sequence[str]:
     """What a runtime has to be told: nothing where there is one output, which it may call by another name."""
     return names if len(model.outputs) > 1 else ()
-
-
-def _labels(samples: LabelledSamples, task: Name | None) -> Labels | None:
-    """The labels that answers are held against, if they are; (N, 1) is (N,)."""
-    if samples.labels is None or task == "values":
-        return None
-    labels = samples.labels
-    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def _scores(

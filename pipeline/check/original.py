@@ -6,7 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.check.task import Name, find, labels_of
+from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
+from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import ModelFile
 from pipeline.processes import host
 from pipeline.processes.child import Place
@@ -38,6 +41,20 @@ def answers_of(
     place = replace(place, settings={"output": list(outputs)})
     [found] = run(original.path, samples.batches(shape[0]), len(samples), shape, [place])
     return found.values
+
+
+def try_out(original: ModelFile, samples: LabelledSamples, outputs: Sequence[Tensor], task: Name | None) -> None:
+    """Answer the first of `samples`, so that what cannot be judged is told before anything long is done.
+
+    Raises:
+        InputError: this machine's runtime does not take the original, or labels or `task` do not fit its `outputs`.
+    """
+    batch = next(iter(samples.batches(original.batch or 1)))
+    names = [output.name for output in outputs] if len(original.outputs) > 1 else []
+    shape = (original.batch or 1, *original.sample_shape)
+    place = Place("FP32 original", readers.reader(original.format).BACKEND, host.CORES, settings={"output": names})
+    [found] = run(original.path, [batch], len(batch), shape, [place])
+    find(outputs, found.values.shape[1:], labels_of(samples, task), task, classifier=original.wanted is not None)
 
 
 def takes_alike(original: ModelFile, model: ModelFile) -> bool:

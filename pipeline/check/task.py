@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.own import LabelledSamples
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import single_width
 from pipeline.retest.score import classes, undecided
@@ -79,6 +80,14 @@ class Task:
 VALUES = Task("values")
 
 
+def labels_of(samples: LabelledSamples, task: Name | None) -> Labels | None:
+    """The labels that answers are held against, if they are; (N, 1) is (N,)."""
+    if samples.labels is None or task == "values":
+        return None
+    labels = samples.labels
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
 def find(
     outputs: Sequence[Tensor], shape: Sequence[int], labels: Labels | None, wanted: Name | None, *, classifier: bool
 ) -> Task:
@@ -143,8 +152,8 @@ def _misfit(outputs: Sequence[Tensor], shape: Sequence[int], labels: Labels | No
         return f"{found}, which is not judged with --task {wanted}; choose another of {', '.join(NAMES)}, or none"
     assert labels is not None
     if labels.ndim == 1:
-        return f"{found}; labels need one value a class: give another --output, or judge its values with --task values"
-    more = "give other labels or another --output"
+        return f"{found}; labels need one value a class: judge another output, or its values with --task values"
+    more = "give other labels or judge another output"
     if labels.shape[1:] == tuple(shape) and labels.max(initial=0) <= 1:
         more = "where a 1 marks the class, give its number (argmax), or say --task tags to judge each by itself"
     return f"{found}, which labels of {labels.shape[1:]} a sample do not fit; {more}"

@@ -7,7 +7,6 @@ from io import TextIOWrapper
 from pkgutil import iter_modules
 
 from pipeline.cli.group import cli
-from pipeline.system import library_warnings
 
 __all__ = ["cli", "main"]
 
@@ -21,6 +20,8 @@ for module in iter_modules(__path__):
 
 def main() -> None:
     """Entry point."""
+    from pipeline.system import library_warnings
+
     library_warnings.hide()
     _open_streams()
     if isinstance(sys.stdout, TextIOWrapper):

@@ -149,6 +149,7 @@ def compress(
     The exit code is the verdict's.
     """
     from pipeline.check import check, printout
+    from pipeline.check.original import try_out
     from pipeline.check.outputs import choose
     from pipeline.compress.any_file import LEAST_CPU_S, compress_file, output_folder
     from pipeline.formats import model_file
@@ -171,6 +172,7 @@ def compress(
         chosen = choose(original, judged_on.labels, outputs, "--judge")
         if judged_on is samples and task is None and all((single_width(one.shape) or 0) > 1 for one in chosen):
             task = "classes"  # the images have classes, if others than the network's
+        try_out(original, judged_on, chosen, task)
         made = compress_file(original, method, profile, samples, output, max(LEAST_CPU_S, 2 * audit_seconds))
         compressed = model_file.open_model(made, size=size, layout=layout)
         print_fp32_layers(fp32_layers(load_onnx(made)))

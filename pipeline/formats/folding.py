@@ -1,6 +1,7 @@
 """What comes behind a layer and can be part of its weights is made part of them, as every runtime does."""
 
 import onnx
+import onnxruntime
 import onnxslim
 
 from pipeline.formats import node_names
@@ -12,6 +13,7 @@ def slim(model: onnx.ModelProto) -> onnx.ModelProto:
     What files say of the shapes in between may be stale, and what onnxslim works out is wrong for uneven splits.
     Runtimes believe neither. Raises whatever onnxslim does.
     """
+    onnxruntime.set_default_logger_severity(4)  # onnxslim calculates constants with it: what it cannot, it raises
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _say_types(copy)

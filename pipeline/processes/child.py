@@ -137,7 +137,7 @@ class Child:
         if self._shape not in (None, shape):
             raise BadModel(
                 f"{self._model}: answers {list(shape[1:])} values for one sample and {list(self._shape[1:])} for "
-                "another; choose an output of one size with --output, or export it with one"
+                "another; judge an output of one size, or export it with one"
             )
         self._shape = shape
         mapped = np.memmap(self._outputs_file, np.float32, "r", shape=shape)

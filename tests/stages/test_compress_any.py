@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.cli import cli
 from pipeline.data.own import open_samples
@@ -175,6 +175,25 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
         assert f"Missing option '{missing}'" in incomplete.stderr
     np.savez(tmp_path / "small.npz", inputs=np.zeros((4, 3, 8, 8), np.float32))
     assert "small.npz" in refused(fp32, *atom, "--calibration", tmp_path / "small.npz", *output)
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_cannot_be_judged_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    """A detector's kept boxes are no classes, and how many there are shows only when it runs."""
+    boxes = [node("Conv", "x b", "c"), node("Reshape", "c four", "d"), node("Transpose", "d", "e", perm=[0, 2, 1])]
+    scores = [node("Conv", "x s", "f"), node("Reshape", "f two", "g"), node("NonMaxSuppression", "e g most", "y")]
+    constants = {
+        "b": random(0, 4, 3, 8, 8), "s": random(1, 2, 3, 8, 8), "most": np.array([3]),
+        "four": np.array([1, 4, -1]), "two": np.array([1, 2, -1]),
+    }  # fmt: skip
+    detector = model([*boxes, *scores], constants, (1, 3, 16, 16))
+    detector.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.INT64, ["kept", 3]))
+    onnx.save(detector, tmp_path / "net.onnx")
+    np.savez(tmp_path / "data.npz", inputs=random(2, 4, 3, 16, 16), labels=np.array([0, 1, 0, 1]))
+    given = ["--method", "int8", "--target", "atom-x5-e3940", "--calibration", tmp_path / "data.npz"]
+    result = compress(tmp_path / "net.onnx", *given, "--output", tmp_path / "made")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert "labels need one value a class" in result.stderr
     assert not (tmp_path / "made").exists()
 
 
