@@ -25,7 +25,7 @@ FEW, MANY = 10, 1000
 MOST_MIB = 3000  # of a command and all that it starts
 # Names of classes, and places in the sources, of a library or of ours.
 RAW = re.compile(r"Traceback|onnxruntime\.|ONNXRuntimeError|\b[\w.]+(Error|Exception):|\.(py|cpp|cc):\d|File \"")
-LONG = ".* of CPU time at most\n"  # is said before the work
+ALOUD = r"(.* of CPU time at most\n|.*; without labels, changed answers count\n)*"  # is said before the work
 Damaged = Callable[[int, Path], tuple[list[str], str]]  # damages by a seed in a folder: a command, and what was done
 
 
@@ -47,7 +47,7 @@ def faults(ended: Ended, before: object, after: object, project: Path) -> list[s
     found = []
     if ended.code not in (0, 1, 2, 3):
         found.append(f"exit code {ended.code}")
-    if ended.code == 2 and not re.fullmatch(f"({LONG})?edgeproof: .{{1,1010}}\n", ended.said):
+    if ended.code == 2 and not re.fullmatch(f"{ALOUD}edgeproof: .{{1,1010}}\n", ended.said):
         found.append("not one line")
     if raw := RAW.search(ended.said):
         found.append(f"raw words: {raw.group()}")

@@ -2,6 +2,11 @@
 
 import logging
 import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,10 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.system.errors import BadData, InputError
 from pipeline.system.inbox import Inbox, Listed
 from tests import inboxes
+from tests.loopback import free_port
+from tests.waiting import until
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CONTENT = bytes(range(256)) * 300
 
 
@@ -101,3 +109,68 @@ def test_a_webdav_server_gets_the_password_and_nobody_else_does(folder: Path, mo
     with pytest.raises(InputError, match=r"http://camera-17@127\.0\.0\.1") as told:
         Inbox(place.replace("@", ":secret@"))
     assert "secret" not in str(told.value)
+
+
+@pytest.fixture
+def bucket_packages(request: pytest.FixtureRequest) -> Path:
+    """s3fs, and a server like S3 (moto): too much to install for everyone; kept from one run to the next."""
+    cache = request.config.cache
+    assert cache is not None
+    wanted = [f"s3fs=={version('fsspec')}", "moto[s3]", "flask", "flask-cors"]
+    folder = cache.mkdir("bucket") / "-".join([*wanted[0].split("=="), f"{sys.version_info.minor}"])
+    if not folder.is_dir():
+        fresh = folder.with_suffix(f".{os.getpid()}")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"--target={fresh}"]
+        subprocess.run([*pip, *wanted], check=True)
+        fresh.rename(folder)
+    return folder
+
+
+# Behind this environment's own packages.
+SERVER = "import sys; sys.path.append(sys.argv[1]); from moto.server import main; main(['-p', sys.argv[2]])"
+FILL_AND_LOOK = """
+import sys; sys.path.append(sys.argv[1])
+import boto3
+from pathlib import Path
+from pipeline.system.inbox import Inbox
+from tests.unit.test_inbox import look
+store, inbox = boto3.client("s3"), Path(sys.argv[2])
+store.create_bucket(Bucket="bucket")
+for path in ("captures/cam-1/a.png", "captures/cam-1/a.json"):
+    store.upload_file(str(inbox / path), "bucket", f"inbox/{path}")
+store.put_object(Bucket="bucket", Key="inbox/captures/cam-1/below/x", Body=b"")
+with Inbox("s3://bucket/inbox") as inbox:
+    look(inbox, links=False)
+"""
+
+
+@pytest.mark.nightly
+def test_a_bucket(folder: Path, bucket_packages: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path),
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    python = [sys.executable, "-W", "ignore", "-c"]
+    server = subprocess.Popen([*python, SERVER, bucket_packages, port], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answers(int(port)), 60)
+        looked = subprocess.run(
+            [*python, FILL_AND_LOOK, bucket_packages, folder], env=environment, capture_output=True, text=True
+        )
+        assert looked.returncode == 0, looked.stderr
+        nowhere = [sys.executable, "-m", "pipeline", "ingest", "pull", "s3://bucket/nowhere"]
+        environment["PYTHONPATH"] += f":{bucket_packages}"
+        refused = subprocess.run(nowhere, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    finally:
+        server.kill()
+        server.wait()
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
