@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pipeline.processes import host
 from pipeline.processes.child import Child, Place
-from pipeline.processes.failures import TooSlow
+from pipeline.processes.failures import Failed, TooSlow
 from pipeline.processes.pace import Pace
 from pipeline.processes.samples import Inputs
 
@@ -58,10 +58,13 @@ class _Copies:
         most, free = self.place.copies - 1, host.free_memory_mib()
         if most and free is not None:
             most = min(most, int(MOST_OF_MEMORY * free / (self._children[0].facts()["peak_memory_mib"] or free)))
-        more = [self._opened() for _ in range(most)]
-        for child in more:
-            child.wait_until_loaded()
-        self._children += more
+        for child in [self._opened() for _ in range(most)]:
+            try:
+                child.wait_until_loaded()
+            except Failed:  # where there is no room for one more, the others do it all
+                child.close()
+            else:
+                self._children.append(child)
 
     def start(self, batch: Inputs) -> None:
         """Hand over a batch as soon as the child whose turn it is has done its last."""

@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.processes import activity, child, host, process
+from pipeline.processes import activity, child, host, process, side_by_side
 from pipeline.processes.child import Place
 from pipeline.processes.failures import Crashed, Failed, Hung, OutOfMemory, RefusedByRuntime, TooSlow
 from pipeline.processes.pace import duration
@@ -177,6 +178,25 @@ def test_one_that_gets_no_core_is_waited_for(tmp_path: Path) -> None:
 def test_too_little_memory_is_no_crash(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="not enough memory in the test"):
         answers(tmp_path, place(tmp_path, at="batch", what="memory"))
+
+
+@pytest.mark.parametrize("fit", [0, 1, 2])
+def test_copies_for_which_there_is_no_room_are_done_without(
+    fit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loaded = child.Child.wait_until_loaded, count()
+
+    def with_room(one: child.Child) -> None:
+        if next(loaded) > fit:
+            raise OutOfMemory(Path("model.xml"), None, "in the test")
+        load(one)
+
+    monkeypatch.setattr(child.Child, "wait_until_loaded", with_room)
+    monkeypatch.setattr(side_by_side, "WORTH_S", 0.0)
+    [found] = answers(tmp_path, replace(place(tmp_path), copies=3), samples=21)
+    assert len(found.others) == fit
+    np.testing.assert_array_equal(found.values, 2 * np.arange(63, dtype=np.float32).reshape(21, 3))
+    soon_nothing_is_left(tmp_path)
 
 
 def test_no_model_takes_all_the_memory_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
