@@ -1,5 +1,7 @@
 """What comes behind a layer and can be part of its weights is made part of them, as every runtime does."""
 
+from unittest.mock import patch
+
 import onnx
 import onnxruntime
 import onnxslim
@@ -13,11 +15,12 @@ def slim(model: onnx.ModelProto) -> onnx.ModelProto:
     What files say of the shapes in between may be stale, and what onnxslim works out is wrong for uneven splits.
     Runtimes believe neither. Raises whatever onnxslim does.
     """
-    onnxruntime.set_default_logger_severity(4)  # onnxslim calculates constants with it: what it cannot, it raises
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _say_types(copy)
-    slimmed: onnx.ModelProto = onnxslim.slim(_without_shapes(copy))
+    onnxruntime.set_default_logger_severity(4)  # onnxslim calculates constants with it, and goes on where it cannot
+    with patch.object(onnxruntime, "set_default_logger_severity"):  # else onnxslim would let it speak again
+        slimmed: onnx.ModelProto = onnxslim.slim(_without_shapes(copy))
     return onnx.shape_inference.infer_shapes(_without_shapes(slimmed))
 
 

@@ -8,7 +8,7 @@ from pipeline.formats import readers
 from pipeline.formats.graph.graph import Graph
 from pipeline.records.targets import Precision
 from pipeline.system import files
-from pipeline.system.errors import BadModel
+from pipeline.system.errors import BadModel, InputError, reason
 
 _Found = TypeVar("_Found")
 
@@ -38,5 +38,9 @@ def _read(path: Path, read: Callable[[readers.Reader], _Found]) -> _Found:
             raise BadModel(f"{path}: no such file")
         files.check_name(path)
         return read(readers.of(path))
+    except InputError:
+        raise
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # what libraries raise over a damaged value has no base of its own
+        raise BadModel(f"{path}: a value in it is damaged{reason(error)}") from error

@@ -306,6 +306,17 @@ def convolution(shape: list[int | str], weight: TensorProto | None = None) -> Mo
     return helper.make_model(helper.make_graph([node], "g", [image], [result], [weight]))
 
 
+@pytest.mark.parametrize(("kind", "values"), [(64, b"\0"), (TensorProto.INT8, b"\0\0\0")])
+def test_a_zero_point_of_no_type_or_too_many_values_is_one_line(kind: int, values: bytes, tmp_path: Path) -> None:
+    file = convolution([1, 3, 32, 32], TensorProto(name="w8", data_type=TensorProto.INT8, dims=[8, 3, 3, 3]))
+    scale = helper.make_tensor("s", TensorProto.FLOAT, [], [1.0])
+    file.graph.initializer.extend([scale, TensorProto(name="z", data_type=kind, dims=[1], raw_data=values)])
+    file.graph.node.insert(0, helper.make_node("DequantizeLinear", ["w8", "s", "z"], ["w"]))
+    onnx.save(file, tmp_path / "net.onnx")
+    with pytest.raises(InputError, match=r"net\.onnx: a value in it is damaged"):
+        predict(tmp_path / "net.onnx", load_target("atom-x5-e3940"), "int8")
+
+
 @pytest.mark.parametrize("shape", [[1, 3, "height", "width"], ["n", "c", 32, 32], [1, 3, 0, 32]])
 def test_only_the_batch_may_be_open(tmp_path: Path, shape: list[int | str]) -> None:
     onnx.save(convolution(shape), tmp_path / "net.onnx")

@@ -230,3 +230,17 @@ def test_the_command_writes_a_file_and_says_what_it_did(tmp_path: Path) -> None:
     made = open_model(tmp_path / "made" / "model.onnx")
     assert (made.height, made.width) == (8, 12)
     assert read_by(onnx.load(made.path), "tensorrt", "8.2.1").unreadable == []
+
+
+def test_what_cannot_be_calculated_beforehand_is_nothing_to_tell(capfd: pytest.CaptureFixture[str]) -> None:
+    """A constant too large for ONNX Runtime stays as it is, and ONNX Runtime's own words are for nobody."""
+    endless = model(
+        node("Tile", "one often", "large"),
+        node("ReduceMax", "large", "most", keepdims=0),
+        node("Add", "x most", "y"),
+        one=np.ones((1, 2), np.float32),
+        often=np.array([1 << 20, 1 << 20]),
+    )
+    assert "Tile" in {item.op_type for item in slim(endless).graph.node}
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
