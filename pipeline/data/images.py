@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipeline import MOST_PIXELS
 from pipeline.system import files
 from pipeline.system.errors import BadData, InputError
+from pipeline.system.unheard import unheard
 
 MAX_IMAGE_BYTES = 64 << 20
 # Images that OpenCV does not decode, by what files begin with; SVG and what cameras keep raw, by their names.
@@ -36,7 +37,8 @@ def read_image(path: Path) -> Image:
         size = path.stat().st_size
         if size > MAX_IMAGE_BYTES:
             raise BadData(f"{path}: {size >> 20} MiB is more than an image should have")
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if size else None
+        with unheard():  # libpng tells whoever listens what is wrong with a damaged file
+            image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if size else None
     except OSError as error:
         raise BadData(f"{path}: cannot be read ({error.strerror or error})") from error
     except cv2.error as error:

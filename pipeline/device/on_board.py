@@ -18,6 +18,7 @@ from pipeline.boards.second_chance import Patient
 from pipeline.device import golden
 from pipeline.processes.samples import Floats
 from pipeline.records.targets import Target
+from pipeline.system import npy
 from pipeline.system.errors import InputError
 
 LOAD_S = 300.0  # for a runtime to load a model
@@ -135,8 +136,8 @@ def ask(kit: Kit, bundle: str, regions: Any, target: Target) -> Answers:
         said = kit.ask("logits", options, built + SLOWEST_S * len(regions))
         kit.access.get("logits.npy", back)
         try:
-            logits: Floats = np.load(back, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            logits: Floats = npy.read(back)
+        except (OSError, ValueError) as error:
             raise Unmeasured(f"{kit.access.board.name}: the answers came back damaged ({error})") from error
     if logits.shape[:1] != (len(regions),):
         raise InputError(f"{bundle}: gives {logits.shape} for {len(regions)} regions")

@@ -19,6 +19,7 @@ from pipeline.data.images import Image
 from pipeline.ingest.png import check_pixels
 from pipeline.processes.apart import done_apart
 from pipeline.system.errors import BadData, InputError
+from pipeline.system.unheard import unheard
 from runners.contract.capture_facts import MOST_SIDE
 
 MEMORY = 4 << 30  # address space, most of which libraries only reserve
@@ -75,7 +76,8 @@ def _decode(file: Path, made: Path, told: str) -> str:
     content = file.read_bytes()
     try:
         check_pixels(content)
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        with unheard():
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except BadData as error:
         return str(error)
     except cv2.error:

@@ -25,7 +25,7 @@ from pipeline.processes.samples import Inputs
 from pipeline.processes.side_by_side import Outputs, run
 from pipeline.records.results import Audit
 from pipeline.records.targets import Precision
-from pipeline.system import cache, files
+from pipeline.system import cache, files, npy
 from pipeline.system.errors import InputError
 
 SAMPLES = 8
@@ -115,9 +115,8 @@ def _replay(
     kept = cache.folder("audits") / f"{key}.npy"
     if kept.exists():
         try:
-            found: Floats = np.load(kept, allow_pickle=False)
-            return found
-        except (ValueError, EOFError):
+            return npy.read(kept)
+        except ValueError:
             kept.unlink()
     [outputs] = _run(model, shape, [place], inputs, budget_s)
     buffer = io.BytesIO()

@@ -27,6 +27,7 @@ from pipeline.records.targets import Precision, Target
 from pipeline.retest.audit import SAMPLES
 from pipeline.retest.emulate import emulate
 from pipeline.retest.score import agreement_percent, classes, score
+from pipeline.system import npy
 from pipeline.system.errors import Missing, Unpredictable
 from pipeline.system.files import sha256
 from pipeline.system.versions import git_commit, versions
@@ -133,8 +134,8 @@ def _confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], count: int
 def _parent_logits(model: str, split: SplitName, samples: int) -> NDArray[np.float32]:
     path = layout.parent_logits(model, split)
     try:
-        logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        logits: NDArray[np.float32] = npy.read(path)
+    except (OSError, ValueError) as error:
         raise Missing(f"{path}: missing or damaged; run `dvc repro train@{model}`") from error
     if len(logits) != samples:
         raise Missing(f"{path}: has {len(logits)} answers for {samples} {split} samples; run `dvc repro train@{model}`")

@@ -1,7 +1,10 @@
 """From data/ to the data set: imports, splits, quarantine, and the clip with its labels."""
 
 import csv
+import os
 import shutil
+import struct
+import zlib
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -267,3 +270,20 @@ def test_no_bytes_crash_the_image_reader(content: bytes) -> None:
         path.write_bytes(content)
         with suppress(InputError):
             assert read_image(path).ndim == 3
+
+
+@pytest.mark.parametrize(("width", "height"), [(4, 2_000_000_000), (1_500_000, 1), (0, 4), (4, 0), (200_000, 200_000)])
+def test_a_png_that_claims_nonsense_is_told_by_us_alone(
+    width: int, height: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    header = b"IHDR" + struct.pack(">II", width, height) + small[24:29]
+    (tmp_path / "a.png").write_bytes(small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:])
+    with pytest.raises(InputError, match=r"a\.png: (not an image, or a damaged|claims to have over 268 million)"):
+        read_image(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(small[:45] + bytes(4) + small[49:])
+    with suppress(InputError):
+        read_image(tmp_path / "b.png")
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"

@@ -31,8 +31,10 @@ HARMLESS = {
     "pipeline.system.debian": "fetches packages whose signatures are checked",
     "pipeline.system.errors": "words for what went wrong",
     "pipeline.system.files": "writes what it is given, whole or not at all",
+    "pipeline.system.npy": "reads an array as it is",
     "pipeline.system.programs": "starts programs",
     "pipeline.system.stopwatch": "tells how long things took",
+    "pipeline.system.unheard": "keeps libraries quiet",
     "pipeline.system.versions": "tells what is installed, which requirements.lock decides",
     "pipeline.system.wheels": "fetches packages whose hashes are pinned",
 }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.own.listing import Listing
-from pipeline.system import files
+from pipeline.system import files, npy
 from pipeline.system.errors import BadData
 
 MOST_DIMENSIONS = 3  # a class for each sample (N,), for each head or label (N, k), or for each pixel (N, H, W)
@@ -48,8 +48,8 @@ def read_indices(path: Path, count: int, classes: int | None) -> NDArray[np.int6
         return checked(_lines(path), count, classes, path)
     files.check_file(path)
     try:
-        values = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, OverflowError, SyntaxError) as error:
+        values = npy.read(path, mapped=True)
+    except (OSError, ValueError) as error:
         raise BadData(f"{path}: not a readable .npy file of integers ({error})") from error
     return checked(values, count, classes, path)
 
