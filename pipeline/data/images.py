@@ -1,6 +1,7 @@
 """Image files, read and written whole or not at all."""
 
 import re
+import stat
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +35,10 @@ def read_image(path: Path) -> Image:
         InputError: the file is missing, too large, or no image that OpenCV can decode whole.
     """
     try:
-        size = path.stat().st_size
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for
+            raise BadData(f"{path}: is no image: it is no regular file")
+        size = facts.st_size
         if size > MAX_IMAGE_BYTES:
             raise BadData(f"{path}: {size >> 20} MiB is more than an image should have")
         with unheard():  # libpng tells whoever listens what is wrong with a damaged file

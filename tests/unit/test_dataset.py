@@ -3,9 +3,11 @@
 import csv
 import os
 import shutil
+import socket
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from pipeline.system import files
 from pipeline.system.errors import InputError
 from runners.edge.loop import regions
 from tests.conftest import write_images
+
 
 SPLIT = Split(train=(0, 5), val=(7, 9), test=(11, 19))
 
@@ -287,3 +290,19 @@ def test_a_png_that_claims_nonsense_is_told_by_us_alone(
     assert capfd.readouterr() == ("", "")
     os.write(2, b"heard again")
     assert capfd.readouterr().err == "heard again"
+
+
+def bind(path: Path) -> None:
+    """A socket of that name."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, bind])
+def test_what_is_no_regular_file_is_no_image(
+    make: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the whole path may be too long for a socket
+    make(Path("a.png"))
+    with pytest.raises(InputError, match=r"a\.png: is no image"):
+        read_image(Path("a.png"))
