@@ -28,7 +28,6 @@ from pipeline.system.errors import InputError
 from runners.edge.loop import regions
 from tests.conftest import write_images
 
-
 SPLIT = Split(train=(0, 5), val=(7, 9), test=(11, 19))
 
 
