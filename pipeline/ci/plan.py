@@ -159,12 +159,13 @@ def _resolved(repo: "Repo", method: str) -> dict[str, Any]:
 def _content(dependency: Any, read: dict[str, Any]) -> Any:
     """Values of parameters, the hash of a file or folder, or None for what Git does not hold; each is `read` once."""
     from dvc.dependency.param import ParamsDependency
+    from dvc.utils.serialize import load_path
 
     path = dependency.fs_path
     if isinstance(dependency, ParamsDependency):
         if path not in read:
-            read[path] = yaml.safe_load(dependency.fs.read_text(path)) if dependency.exists else {}
-        return {name: _value(read[path], name) for name in dependency.params}
+            read[path] = load_path(path, dependency.fs) if dependency.exists else None
+        return {name: _value(read[path], name) for name in dependency.params} or read[path]
     if path not in read:
         read[path] = dependency.get_hash().value if dependency.exists else None
     return read[path]

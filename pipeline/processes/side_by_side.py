@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -58,10 +58,14 @@ class _Copies:
         most, free = self.place.copies - 1, host.free_memory_mib()
         if most and free is not None:
             most = min(most, int(MOST_OF_MEMORY * free / (self._children[0].facts()["peak_memory_mib"] or free)))
-        for child in [self._opened() for _ in range(most)]:
+        more: list[Child] = []
+        for _ in range(most):
+            with suppress(Failed):  # where there is no room for one more, the others do it all
+                more.append(self._opened())
+        for child in more:
             try:
                 child.wait_until_loaded()
-            except Failed:  # where there is no room for one more, the others do it all
+            except Failed:
                 child.close()
             else:
                 self._children.append(child)

@@ -251,6 +251,22 @@ def test_base_with_a_broken_file_plans_everything(planned: Callable[[Edit], Plan
     assert plan("HEAD~1") == EVERYTHING
 
 
+@pytest.mark.parametrize("named", ["own.toml: [a.b]", "own.toml: "])
+def test_parameters_in_a_file_of_one_s_own_plan_what_reads_them(planned: Callable[[Edit], Plan], named: str) -> None:
+    git("checkout", "--quiet", "main")
+    stages = Path("dvc.yaml").read_text()
+    assert "params: [split]" in stages
+    Path("dvc.yaml").write_text(stages.replace("params: [split]", f"params: [split, {{{named}}}]"))
+    Path("own.toml").write_text("[a]\nb = 1\nc = 1\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "parameters of our own")
+    git("checkout", "--quiet", "-B", "change")
+    assert planned(lambda: Path("own.toml").write_text("[a]\nb = 2\nc = 1\n")) == EVERYTHING
+    git("branch", "--force", "main")
+    expected = EVERYTHING if named == "own.toml: " else NOTHING
+    assert planned(lambda: Path("own.toml").write_text("[a]\nb = 2\nc = 2\n")) == expected
+
+
 @pytest.mark.parametrize("base", ["0" * 40, "no-such-branch", "--help"])
 def test_unknown_base_is_an_input_error(planned: Callable[[Edit], Plan], base: str) -> None:
     with pytest.raises(InputError, match=r"no commit .* fetch it"):
