@@ -1,6 +1,7 @@
 """`edgeproof check`: anyone's model file, on this machine and as a target calculates, with nothing else needed."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pipeline.check.advice import advise
 from pipeline.check.difference import difference, percent
 from pipeline.check.left_in_float import left_in_float
 from pipeline.check.losses import losses
-from pipeline.check.original import answers_of, takes_alike
+from pipeline.check.original import answers_of, takes_alike, try_out
 from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
@@ -23,7 +24,7 @@ from pipeline.formats.runtimes import Reading
 from pipeline.predict import predict
 from pipeline.predict.frame import unknown
 from pipeline.processes import host
-from pipeline.processes.failures import Misshapen, RefusedByRuntime
+from pipeline.processes.failures import Failed, Misshapen, RefusedByRuntime
 from pipeline.processes.samples import Samples
 from pipeline.records import results
 from pipeline.records.gates import Quantity, Value, judge, proof_limit, worst
@@ -85,6 +86,9 @@ def check(
     if reference and reference_samples is None and not takes_alike(reference, model):
         raise InputError(f"{reference.path}: takes another array than {model.path}; give the samples for it too")
     chosen = choose(model, samples.labels, outputs)
+    if any(None in (output.shape or (None, None))[1:] for output in chosen):
+        with suppress(Failed):  # what cannot run is told below, by its place
+            try_out(model, samples, chosen, task)
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
     reading = reading_of(model, target)
     notes = reading.notes

@@ -1,6 +1,6 @@
 """What the FP32 original answers, which a compressed network is held against."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +11,12 @@ from pipeline.data.own import LabelledSamples
 from pipeline.formats import readers
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import ModelFile
+from pipeline.predict.patience import most_cpu_s
 from pipeline.processes import host
 from pipeline.processes.child import Place
-from pipeline.processes.samples import Samples
+from pipeline.processes.samples import Inputs, Samples
 from pipeline.processes.side_by_side import run
+from pipeline.retest.emulate import START_S
 from pipeline.system.errors import InputError
 
 
@@ -39,22 +41,30 @@ def answers_of(
     shape = (original.batch or batch, *original.sample_shape)
     place = Place("FP32 reference", readers.reader(original.format).BACKEND, host.CORES)
     place = replace(place, settings={"output": list(outputs)})
-    [found] = run(original.path, samples.batches(shape[0]), len(samples), shape, [place])
-    return found.values
+    return _run(original, samples.batches(shape[0]), len(samples), shape, place)
 
 
-def try_out(original: ModelFile, samples: LabelledSamples, outputs: Sequence[Tensor], task: Name | None) -> None:
+def try_out(model: ModelFile, samples: LabelledSamples, outputs: Sequence[Tensor], task: Name | None) -> None:
     """Answer the first of `samples`, so that what cannot be judged is told before anything long is done.
 
     Raises:
-        InputError: this machine's runtime does not take the original, or labels or `task` do not fit its `outputs`.
+        Failed: this machine's runtime does not take the model.
+        InputError: labels or `task` do not fit its `outputs`.
     """
-    batch = next(iter(samples.batches(original.batch or 1)))
-    names = [output.name for output in outputs] if len(original.outputs) > 1 else []
-    shape = (original.batch or 1, *original.sample_shape)
-    place = Place("FP32 original", readers.reader(original.format).BACKEND, host.CORES, settings={"output": names})
-    [found] = run(original.path, [batch], len(batch), shape, [place])
-    find(outputs, found.values.shape[1:], labels_of(samples, task), task, classifier=original.wanted is not None)
+    batch = next(iter(samples.batches(model.batch or 1)))
+    names = [output.name for output in outputs] if len(model.outputs) > 1 else []
+    shape = (model.batch or 1, *model.sample_shape)
+    place = Place("first samples", readers.reader(model.format).BACKEND, host.CORES, settings={"output": names})
+    shape_of_one = _run(model, [batch], len(batch), shape, place).shape[1:]
+    find(outputs, shape_of_one, labels_of(samples, task), task, classifier=model.wanted is not None)
+
+
+def _run(
+    model: ModelFile, batches: Iterable[Inputs], total: int, shape: Sequence[int], place: Place
+) -> NDArray[np.float32]:
+    first_cpu_s = most_cpu_s(model.path, model.sample_shape, shape[0], START_S)
+    [found] = run(model.path, batches, total, shape, [place], first_cpu_s=first_cpu_s)
+    return found.values
 
 
 def takes_alike(original: ModelFile, model: ModelFile) -> bool:

@@ -10,18 +10,24 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16 import engine
+from pipeline.check import original
 from pipeline.check.chance import no_better, says_little
-from pipeline.check.check import _scores
+from pipeline.check.check import _scores, check
 from pipeline.check.difference import NO_NUMBERS, percent
 from pipeline.check.outputs import choose, classes_of, matching
 from pipeline.check.task import Task, find
 from pipeline.check.verdict import accuracy_drop, changed_answers, difference_percent
+from pipeline.data.own import open_samples, random_samples
 from pipeline.formats.contents import Tensor
 from pipeline.formats.model_file import open_model
+from pipeline.processes import activity
 from pipeline.processes.answers import answer
 from pipeline.processes.backends import onnxruntime_cpu, openvino_cpu
+from pipeline.processes.child import Place
+from pipeline.processes.failures import Hung
 from pipeline.records.paired import Paired
 from pipeline.records.results import Accuracies, Accuracy
+from pipeline.records.targets import load_target
 from pipeline.retest.emulate import Emulation
 from pipeline.retest.score import classes
 from pipeline.system.errors import InputError
@@ -299,3 +305,28 @@ def test_without_labels_the_worse_bound_is_that_against_what_it_is_held_against(
     found = [_scores(task, task.decide, emulation, None, original, held).target_outputs for held in (original, cloud)]
     assert found[0] is cloud, "which changes half of the original's answers"
     assert found[1] is original
+
+
+@pytest.mark.usefixtures("unruly")
+def test_a_runtime_that_calculates_for_ever_is_no_longer_waited_for_at_the_first_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(tmp_path / "m.onnx", ("scores", 3, "Softmax"))
+    settings = {"at": "batch", "what": "spins", "mark": str(tmp_path / "mark")}
+    spinning = Place("spinning", "tests.unruly", 1, settings=settings)
+    monkeypatch.setattr(activity, "SAMPLE_S", 0.3)
+    monkeypatch.setattr(original, "START_S", 1.0)
+    monkeypatch.setattr(original, "Place", lambda *about, **others: spinning)
+    with pytest.raises(Hung, match="many times what it should take"):
+        original.try_out(model, random_samples(model.sample_shape, 2), choose(model, None), None)
+
+
+def test_labels_that_do_not_fit_an_output_of_open_size_are_told_before_anything_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(tmp_path / "m.onnx", ("scores", 3, "Softmax"), declared=False)
+    np.savez(tmp_path / "data.npz", inputs=random(0, 6, *model.sample_shape), labels=np.arange(6))
+    samples = open_samples(tmp_path / "data.npz", shape=model.sample_shape)
+    monkeypatch.setattr("pipeline.check.check.emulate", lambda *_, **__: pytest.fail("it is emulated"))
+    with pytest.raises(InputError, match="a label is 3, but .scores. knows the classes 0 to 2"):
+        check(model, load_target("atom-x5-e3940"), samples)
