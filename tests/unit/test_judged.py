@@ -328,5 +328,5 @@ def test_labels_that_do_not_fit_an_output_of_open_size_are_told_before_anything_
     np.savez(tmp_path / "data.npz", inputs=random(0, 6, *model.sample_shape), labels=np.arange(6))
     samples = open_samples(tmp_path / "data.npz", shape=model.sample_shape)
     monkeypatch.setattr("pipeline.check.check.emulate", lambda *_, **__: pytest.fail("it is emulated"))
-    with pytest.raises(InputError, match="a label is 3, but .scores. knows the classes 0 to 2"):
+    with pytest.raises(InputError, match="a label is 3, but 'scores' knows the classes 0 to 2"):
         check(model, load_target("atom-x5-e3940"), samples)
