@@ -27,6 +27,14 @@ def test_a_fault_of_our_own_is_shown_and_is_no_verdict() -> None:
     assert done.stderr.endswith("KeyError: 'nothing'\n")
 
 
+@pytest.mark.parametrize("asked", [[], ["-W", "default"]])
+def test_warnings_of_libraries_are_shown_to_who_asks_python_for_them(asked: list[str]) -> None:
+    warns = "import warnings; from pipeline import cli; cli.cli = lambda **_: warnings.warn('of a library'); cli.main()"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    done = subprocess.run([sys.executable, *asked, "-c", warns], env=environment, capture_output=True, text=True)
+    assert ("of a library" in done.stderr) is bool(asked)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
