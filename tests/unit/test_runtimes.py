@@ -247,8 +247,14 @@ def test_onnx_runtime_on_the_a57_loads_nothing_newer_than_it_was_made_for() -> N
 
 def test_no_older_opset_is_offered_to_a_file_with_operators_that_it_has_not() -> None:
     quantizer, constants = node("QuantizeLinear", "x s z"), {"s": np.float32(1), "z": np.int8(0)}
-    for others, converted in (([], True), ([node("Attention", "x x x")], False)):
-        of = model(quantizer, *others, opset=23, ir=10, **constants)
+    attention, swish = node("Attention", "x x x"), node("Swish")  # since 23 and 24
+    for nodes, opset, converted in (
+        ([quantizer], 23, True),
+        ([quantizer, attention], 23, False),
+        ([attention], 24, True),
+        ([swish], 24, False),
+    ):
+        of = model(*nodes, opset=opset, ir=10, **(constants if quantizer in nodes else {}))
         reading = read_by(of, "onnxruntime", "1.23.2")
         assert [item.converted for item in reading.unreadable or []] == [converted]
         assert ("edgeproof convert" in remedy(reading, load_target("tegra-parker-a57"))) is converted
