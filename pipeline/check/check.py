@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from pipeline.check import verdict
 from pipeline.check.advice import advise
+from pipeline.check.answered import asked
 from pipeline.check.difference import difference, percent
+from pipeline.check.first_samples import try_out
 from pipeline.check.left_in_float import left_in_float
 from pipeline.check.losses import losses
-from pipeline.check.original import answers_of, takes_alike, try_out
+from pipeline.check.original import answers_of, takes_alike
 from pipeline.check.outputs import choose, matching
 from pipeline.check.readability import reading_of, refused_by, unknown_to
 from pipeline.check.record import CheckReport, Data, Judged, Model
@@ -92,7 +94,7 @@ def check(
     shape = (model.batch or target.objective.regions_per_frame, *model.sample_shape)
     reading = reading_of(model, target)
     notes = reading.notes
-    names = _asked(model, [output.name for output in chosen])
+    names = asked(model, [output.name for output in chosen])
     budget = Budget(audit_seconds, MORE_TIME)
     try:
         emulation = emulate(model.path, precision, samples, shape, target, outputs=names, budget=budget)
@@ -107,8 +109,8 @@ def check(
         return _unread(model, target, samples, precision, random, reading, str(error))
     fp32 = emulation.host if model.precision == "fp32" else None
     if reference:
-        asked = _asked(reference, matching(model, chosen, reference))
-        fp32 = answers_of(reference, model, asked, reference_samples or samples, shape[0])
+        names = asked(reference, matching(model, chosen, reference))
+        fp32 = answers_of(reference, model, names, reference_samples or samples, shape[0])
         if fp32.shape != emulation.host.shape:
             raise InputError(f"{reference.path}: answers {fp32.shape[1:]}, {model.path} {emulation.host.shape[1:]}")
     labels = labels_of(samples, task)
@@ -246,11 +248,6 @@ def _data(samples: LabelledSamples, random: bool, notes: Sequence[str] = ()) -> 
         sha256=samples.sha256,
         notes=[*samples.notes, *notes],
     )
-
-
-def _asked(model: ModelFile, names: Sequence[str]) -> Sequence[str]:
-    """What a runtime has to be told: nothing where there is one output, which it may call by another name."""
-    return names if len(model.outputs) > 1 else ()
 
 
 def _scores(

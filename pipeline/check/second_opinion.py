@@ -1,24 +1,21 @@
 """What a file answers in the runtime of its format, ONNX Runtime or OpenVINO, on a few samples: a second opinion."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic import kinds
+from pipeline.check.answered import answered
 from pipeline.check.difference import percent
 from pipeline.check.readability import title_of
 from pipeline.formats import readers
 from pipeline.formats.model_file import ModelFile
-from pipeline.predict.patience import most_cpu_s
 from pipeline.processes import host
-from pipeline.processes.child import Place
 from pipeline.processes.samples import Samples
-from pipeline.processes.side_by_side import run
 from pipeline.records.targets import Precision, Target
-from pipeline.retest.emulate import START_S
 from pipeline.system.errors import InputError
 
 Floats = NDArray[np.float32]
@@ -92,11 +89,7 @@ def _answers(
     first = list(islice(samples.batches(shape[0]), count // shape[0]))
     more: Iterator[Floats] = iter([np.repeat(first[0][:1], shape[0], 0)] if alone else [])
     total = sum(map(len, first)) + shape[0] * alone
-    place = Place("ONNX Runtime", readers.reader(model.format).BACKEND, host.CORES)
-    place = replace(place, settings={"output": list(outputs)})
-    limit_s = most_cpu_s(model.path, shape[1:], shape[0], START_S)
     try:
-        [found] = run(model.path, chain(first, more), total, shape, [place], first_cpu_s=limit_s)
+        return answered(model, chain(first, more), total, shape, outputs, "ONNX Runtime")
     except InputError:
         return None
-    return found.values

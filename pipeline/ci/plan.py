@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pipeline.arithmetic import kinds
 from pipeline.ci import preflight
 from pipeline.project import layout
@@ -99,7 +97,7 @@ def affected_stages(base: str) -> set[str]:
             with repo.switch(base):
                 try:
                     before = _fingerprints(repo)
-                except (DvcException, yaml.YAMLError):  # what cannot be read there was never run: all is new
+                except DvcException:  # what cannot be read there was never run: all is new
                     before = {}
             with repo.switch("HEAD"):
                 now = _fingerprints(repo)
@@ -129,7 +127,7 @@ def _fingerprints(repo: "Repo") -> dict[str, Any]:
     packages = repo.fs.read_text(lock) if repo.fs.exists(lock) else None
     read: dict[str, Any] = {}  # many stages read the same file or folder
     return {
-        stage.addressing: _resolved(repo, _name(stage).removeprefix(RESOLVE))
+        stage.addressing: _resolved(repo, _name(stage).removeprefix(RESOLVE), read)
         if _name(stage).startswith(RESOLVE)
         else (
             packages,
@@ -145,9 +143,9 @@ def _name(stage: Any) -> str:
     return str(getattr(stage, "name", stage.addressing))
 
 
-def _resolved(repo: "Repo", method: str) -> dict[str, Any]:
+def _resolved(repo: "Repo", method: str, read: dict[str, Any]) -> dict[str, Any]:
     """The recipe of a method, with the targets that it names, at the commit that is looked at."""
-    recipes = _value(yaml.safe_load(repo.fs.read_text(repo.fs.join(repo.root_dir, str(layout.PARAMS)))), "recipes")
+    recipes = _value(_parameters(repo.fs, repo.fs.join(repo.root_dir, str(layout.PARAMS)), read), "recipes")
 
     def target_yaml(name: str) -> str:
         path = repo.fs.join(repo.root_dir, "runners", "targets", f"{name}.yaml")
@@ -159,15 +157,22 @@ def _resolved(repo: "Repo", method: str) -> dict[str, Any]:
 def _content(dependency: Any, read: dict[str, Any]) -> Any:
     """Values of parameters, the hash of a file or folder, or None for what Git does not hold; each is `read` once."""
     from dvc.dependency.param import ParamsDependency
-    from dvc.utils.serialize import load_path
 
     path = dependency.fs_path
     if isinstance(dependency, ParamsDependency):
-        if path not in read:
-            read[path] = load_path(path, dependency.fs) if dependency.exists else None
-        return {name: _value(read[path], name) for name in dependency.params} or read[path]
+        parameters = _parameters(dependency.fs, path, read)
+        return {name: _value(parameters, name) for name in dependency.params} or parameters
     if path not in read:
         read[path] = dependency.get_hash().value if dependency.exists else None
+    return read[path]
+
+
+def _parameters(fs: Any, path: str, read: dict[str, Any]) -> Any:
+    """What a file of parameters holds, in whichever format DVC reads; None where there is none."""
+    from dvc.utils.serialize import load_path
+
+    if path not in read:
+        read[path] = load_path(path, fs) if fs.exists(path) else None
     return read[path]
 
 

@@ -149,7 +149,7 @@ def compress(
     The exit code is the verdict's.
     """
     from pipeline.check import check, printout
-    from pipeline.check.original import try_out
+    from pipeline.check.first_samples import try_out
     from pipeline.check.outputs import choose
     from pipeline.compress.any_file import LEAST_CPU_S, compress_file, output_folder
     from pipeline.formats import model_file

@@ -41,8 +41,9 @@ def read_image(path: Path) -> Image:
         size = facts.st_size
         if size > MAX_IMAGE_BYTES:
             raise BadData(f"{path}: {size >> 20} MiB is more than an image should have")
+        content = np.frombuffer(path.read_bytes(), np.uint8)
         with unheard():  # libpng tells whoever listens what is wrong with a damaged file
-            image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if size else None
+            image = cv2.imdecode(content, cv2.IMREAD_COLOR) if size else None
     except OSError as error:
         raise BadData(f"{path}: cannot be read ({error.strerror or error})") from error
     except cv2.error as error:

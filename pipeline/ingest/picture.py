@@ -19,7 +19,6 @@ from pipeline.data.images import Image
 from pipeline.ingest.png import check_pixels
 from pipeline.processes.apart import done_apart
 from pipeline.system.errors import BadData, InputError
-from pipeline.system.unheard import unheard
 from runners.contract.capture_facts import MOST_SIDE
 
 MEMORY = 4 << 30  # address space, most of which libraries only reserve
@@ -76,8 +75,7 @@ def _decode(file: Path, made: Path, told: str) -> str:
     content = file.read_bytes()
     try:
         check_pixels(content)
-        with unheard():
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except BadData as error:
         return str(error)
     except cv2.error:

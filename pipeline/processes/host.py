@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 CORES = os.cpu_count() or 1
-EMULATORS_THREADS = min(CORES, 4)  # more of them wait for each other: an emulator translates under one lock
+EMULATORS_THREADS = min(CORES, 4)  # QEMU translates under one lock; more were not tried
 
 # Strongest first: what decides how a CPU multiplies 8-bit numbers.
 ISAS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512bw", "avx2", "sse4_2")

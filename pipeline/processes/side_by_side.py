@@ -71,7 +71,7 @@ class _Copies:
                 self._children.append(child)
 
     def start(self, batch: Inputs) -> None:
-        """Hand over a batch as soon as the child whose turn it is has done its last."""
+        """Hand a batch to the child whose turn it is, once its last is collected."""
         child = self._next
         child.start(batch)
         self._given[child] = self._count

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.arithmetic.fp16 import engine
-from pipeline.check import original
+from pipeline.check import answered
 from pipeline.check.chance import no_better, says_little
 from pipeline.check.check import _scores, check
 from pipeline.check.difference import NO_NUMBERS, percent
+from pipeline.check.first_samples import try_out
 from pipeline.check.outputs import choose, classes_of, matching
 from pipeline.check.task import Task, find
 from pipeline.check.verdict import accuracy_drop, changed_answers, difference_percent
@@ -315,10 +316,10 @@ def test_a_runtime_that_calculates_for_ever_is_no_longer_waited_for_at_the_first
     settings = {"at": "batch", "what": "spins", "mark": str(tmp_path / "mark")}
     spinning = Place("spinning", "tests.unruly", 1, settings=settings)
     monkeypatch.setattr(activity, "SAMPLE_S", 0.3)
-    monkeypatch.setattr(original, "START_S", 1.0)
-    monkeypatch.setattr(original, "Place", lambda *about, **others: spinning)
+    monkeypatch.setattr(answered, "START_S", 1.0)
+    monkeypatch.setattr(answered, "Place", lambda *about, **others: spinning)
     with pytest.raises(Hung, match="many times what it should take"):
-        original.try_out(model, random_samples(model.sample_shape, 2), choose(model, None), None)
+        try_out(model, random_samples(model.sample_shape, 2), choose(model, None), None)
 
 
 def test_labels_that_do_not_fit_an_output_of_open_size_are_told_before_anything_long(

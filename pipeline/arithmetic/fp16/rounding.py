@@ -1,7 +1,7 @@
 """What becomes of numbers that are rounded to FP16, counted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,9 @@ class Counts:
 
 def together(shares: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Layers with their counts over all samples, from those of each share of the samples."""
+    counted = {field.name for field in fields(Counts)} - {"max_abs"}
     layers = []
     for same in zip(*shares, strict=True):
-        added = {name: sum(each[name] for each in same) for name in ("elements", "overflow", "subnormal", "flushed")}
+        added = {name: sum(each[name] for each in same) for name in counted}
         layers.append({**same[0], **added, "max_abs": max(each["max_abs"] for each in same)})
     return layers
