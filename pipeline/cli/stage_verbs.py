@@ -45,12 +45,16 @@ def resolve(method: str) -> None:
 @click.argument("model")
 def train(model: str) -> None:
     """Fine-tune the FP32 parent of MODEL. Continues after a kill from the last epoch."""
+    import models
     from pipeline.project.params import load_params
+
+    models.spec(model)
+    params, training_set = load_params(), _dataset()
+
+    # Last, since PyTorch takes seconds to load: what is wrong with the input is said before.
     from pipeline.stages.train import train
     from pipeline.train.processes import on_all_gpus
 
-    params = load_params()
-    training_set = _dataset()
     if (code := on_all_gpus(["stage", "train", model])) is not None:
         sys.exit(code)
     metrics = train(model, params, training_set)
@@ -68,10 +72,14 @@ def compress(model: str, method: str) -> None:
     """Make the candidate MODEL x METHOD from the trained parent, by the recipe in params.yaml."""
     from pipeline.project.candidate import candidate
     from pipeline.project.params import load_params
-    from pipeline.stages.compress import compress
 
     params = load_params()
-    facts = compress(candidate(model, method, params), params, _dataset())
+    made, training_set = candidate(model, method, params), _dataset()
+
+    # PyTorch again.
+    from pipeline.stages.compress import compress
+
+    facts = compress(made, params, training_set)
     click.echo(f"{model}/{method}: {facts['precision']}, {facts['parameters'] / 1e6:.2f} M parameters")
     print_fp32_layers(facts["fp32_layers"])
 

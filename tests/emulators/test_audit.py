@@ -94,6 +94,7 @@ def test_another_arithmetic_is_caught_and_the_layer_is_named(model: Path) -> Non
     assert found.first_difference == "layer"
 
 
+@pytest.mark.nightly
 def test_where_the_emulation_disagrees_the_emulated_cpu_is_right(
     model: Path, found: Emulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

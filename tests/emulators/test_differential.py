@@ -129,7 +129,6 @@ TARGETS: dict[str, Callable[[range, Path], Held]] = {
     "the Jetson": on_the_jetson,
     "the A57": on_the_a57,
 }
-FEW = {"the Atom": 1, "the Jetson": 1, "the A57": 2}
 
 
 def say_and_hold(target: str, seeds: range, folder: Path) -> None:
@@ -138,9 +137,9 @@ def say_and_hold(target: str, seeds: range, folder: Path) -> None:
     assert held.wrong == [], "\n".join(held.wrong)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_what_is_said_of_a_few_networks_is_so(target: str, tmp_path: Path) -> None:
-    say_and_hold(target, range(FEW[target]), tmp_path)
+def test_what_is_said_of_a_network_is_so(tmp_path: Path) -> None:
+    """On the others an emulated CPU takes too long for every change."""
+    say_and_hold("the Jetson", range(1), tmp_path)
 
 
 @pytest.mark.nightly

@@ -366,6 +366,7 @@ def test_weights_in_8_bits_alone_are_held_to_what_floats_can_keep(tmp_path: Path
     np.testing.assert_allclose(emulation.target, emulation.host, rtol=0, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_a_float_layer_behind_quantized_ones_keeps_the_audit_from_nothing(tmp_path: Path) -> None:
     emulation = found(with_a_float_end(tmp_path / "mixed.onnx"), "int8")
     assert emulation.grade == "exact"

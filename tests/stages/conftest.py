@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from filelock import FileLock
 
 from pipeline.cli import cli
 from pipeline.project import layout
@@ -41,8 +42,22 @@ def workers_left() -> str:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with a trained parent, all four candidates, their exports, re-tests and the report."""
-    folder = tmp_path_factory.mktemp("project")
+    """A project folder with a trained parent, all four candidates, their exports, re-tests and the report.
+
+    Processes that run tests side by side share it: the first one makes it.
+    """
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    base = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    folder = base / "prepared"
+    with FileLock(base / "prepared.lock"):
+        if not (folder / layout.REPORT).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of one that failed half way
+            folder.mkdir()
+            prepare(folder)
+    return folder
+
+
+def prepare(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("EDGEPROOF_CACHE", str(folder / "cache"))
@@ -59,7 +74,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for target in TARGETS:
                 run("stage", "retest", "lenet-5", method, target)
         run("stage", "report")
-    return folder
 
 
 @pytest.fixture(autouse=True)

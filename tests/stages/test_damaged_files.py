@@ -21,7 +21,7 @@ from tests import damaged_data, damaged_models
 from tests.commands import Ended, edgeproof
 from tests.heads import network
 
-FEW, MANY = 10, 1000
+FEW, MANY = 6, 1000
 MOST_MIB = 3000  # of a command and all that it starts
 # Names of classes, and places in the sources, of a library or of ours.
 RAW = re.compile(r"Traceback|onnxruntime\.|ONNXRuntimeError|\b[\w.]+(Error|Exception):|\.(py|cpp|cc):\d|File \"")

@@ -139,6 +139,7 @@ def test_a_recipe_that_begins_as_another_is_trained_once_and_ends_as_if_alone(
     assert all(np.array_equal(*pair) for pair in zip(together, alone, strict=True))
 
 
+@pytest.mark.nightly
 def test_a_candidate_of_fewer_pixels_gets_fewer_everywhere(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values, smaller = yaml.safe_load((trained / "params.yaml").read_text()), {"resize": {"size": 64}}
     values |= {"models": ["mobilenet-v2"], "width": 0.25, "targets": [ATOM, MAXQ], "methods": ["few", "few-fp16"]}

@@ -66,8 +66,11 @@ def test_a_stage_ends_when_the_repeat_that_runs_it_is_killed(endless: Path) -> N
             process.kill()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("command", [STAGE, f"{STAGE}; true"], ids=["instead of the shell", "below a shell"])
+@pytest.mark.parametrize(
+    ("how", "command"),
+    [(signal.SIGTERM, f"{STAGE}; true"), (signal.SIGKILL, STAGE)],
+    ids=["below a shell", "instead of the shell"],
+)
 def test_a_stage_ends_when_its_dvc_is_killed(endless: Path, how: signal.Signals, command: str) -> None:
     environment = {**os.environ, "DVC_STAGE": "train@lenet-5"}
     dvc = subprocess.Popen([sys.executable, "-c", DVC, command], env=environment, stderr=subprocess.DEVNULL)

@@ -290,6 +290,7 @@ def test_only_the_newest_trainings_are_kept(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.nightly
 def test_training_in_two_processes_learns_too(trained: Path) -> None:
     """As on a machine with two GPUs, over gloo instead of NCCL."""
     before = layout.parent_weights("lenet-5").read_bytes()

@@ -58,6 +58,7 @@ def test_one_failing_training_is_enough_not_to_pass() -> None:
     assert spread.verdict(found) == "fail"
 
 
+@pytest.mark.nightly
 def test_every_seed_is_trained_once_and_a_changed_recipe_leaves_the_parents(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

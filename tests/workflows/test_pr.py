@@ -6,6 +6,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
 from act import spent_s
 from project import Both, Project
 
@@ -78,6 +79,7 @@ def test_documentation_runs_nothing(both: Both, project: Project) -> None:
     assert run.jobs == ["plan"]
 
 
+@pytest.mark.nightly
 def test_change_runs_what_it_affects_and_not_measured_is_a_warning(both: Both, project: Project) -> None:
     def edit(params: dict) -> None:
         params["targets"] = ["jetson-tx2-maxq", "tegra-parker-a57"]  # nobody has published a speed of the latter
