@@ -145,8 +145,8 @@ def compress(
     edgeproof compress fp32.onnx --method int8 --target atom-x5-e3940 --calibration photos/ --output int8/
 
     Needs no pipeline, and no labels. It writes model.onnx (and an OpenVINO IR, where the target takes one), then says
-    what `edgeproof check` says of it: with labels the accuracy counts, else how often the answer stays that of MODEL.
-    The exit code is the verdict's.
+    what `edgeproof check` says of what the device loads: with labels the accuracy counts, else how often the answer
+    stays that of MODEL. The exit code is the verdict's.
     """
     from pipeline.check import check, printout
     from pipeline.check.first_samples import try_out
@@ -174,7 +174,8 @@ def compress(
             task = "classes"  # the images have classes, if others than the network's
         try_out(original, judged_on, chosen, task)
         made = compress_file(original, method, profile, samples, output, max(LEAST_CPU_S, 2 * audit_seconds))
-        compressed = model_file.open_model(made, size=size, layout=layout)
+        ir = made.parent / "openvino" / "model.xml"  # which a device with OpenVINO loads
+        compressed = model_file.open_model(ir if ir.exists() else made, size=size, layout=layout)
         print_fp32_layers(fp32_layers(load_onnx(made)))
         if data is not None:
             print_notes(samples.notes)

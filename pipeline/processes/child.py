@@ -37,7 +37,14 @@ FACTS_S = 10.0
 PATIENCE = 20
 SPIN_S = 3.0
 _OWN_ERROR = re.compile(r"pipeline\.system\.errors\.\w+: (.*)")
-NO_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "annot allocate memory", "Memory allocation")
+NO_MEMORY = (
+    "MemoryError",
+    "bad_alloc",
+    "Unable to allocate",
+    "annot allocate memory",
+    "Memory allocation",
+    "failed to map segment",  # of a library
+)
 
 
 @dataclass(frozen=True)

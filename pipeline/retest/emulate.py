@@ -122,7 +122,7 @@ def emulate(
         not_measured["accuracy.cloud"] = str(found[plan.cloud.description])
     layers: list[Any] = []
     if plan.analysis:
-        floating = [layer["place"] for layer in ran or () if not layer["in_8_bits"]]
+        floating = [layer["weights"] for layer in ran or () if layer["weights"] and not layer["in_8_bits"]]
         place = replace(plan.analysis, settings={**plan.analysis.settings, "floating": floating})
         try:
             found_layers = _analysed(model, probes.inputs[:ANALYSED], shape, place)

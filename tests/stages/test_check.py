@@ -225,6 +225,7 @@ def unread(path: Path, *nodes: Any, opset: int = 14) -> Path:
     graph = save(path, list(nodes)).read_bytes()
     model = onnx.load_from_string(graph)
     model.opset_import[0].version = opset
+    model.ir_version = 8
     onnx.save(model, path)
     np.savez(path.with_suffix(".npz"), inputs=np.random.default_rng(0).standard_normal((6, 3, 8, 8), np.float32))
     return path

@@ -104,7 +104,8 @@ def test_numbers_get_no_verdict_by_their_largest_and_one_by_the_user_s_limit(tmp
     assert (found["judged"]["task"], found["agreement"]) == ("values", None)
     assert "give --max-difference PERCENT, or --task classes" in found["advice"]
     assert "--reference" not in found["advice"]
-    assert record(tmp_path, *arguments, "--max-difference", 1, exit_code=0)["checks"][0]["name"] == "difference_percent"
+    lenient = record(tmp_path, *arguments, "--max-difference", 1, exit_code=0)
+    assert "difference_percent" in [item["name"] for item in lenient["checks"]]
     strict = 1 if target == JETSON else 0  # FP16 rounds
     assert record(tmp_path, *arguments, "--max-difference", 1e-4, exit_code=strict)
 
@@ -141,7 +142,8 @@ def test_nothing_right_here_and_nothing_right_there_is_no_pass(tmp_path: Path, t
     wrong = (classes(model, "scores") + 1) % 5
     found = record(tmp_path, model.path, "--target", target, "--data", labelled(tmp_path, wrong), exit_code=3)
     assert found["accuracy"]["target"]["correct"] == 0
-    assert found["checks"][0]["verdict"] == "not_measured"
+    verdicts = {item["name"]: item["verdict"] for item in found["checks"]}
+    assert verdicts["accuracy_drop_points"] == "not_measured"
     assert "--labels" in found["not_measured"]["accuracy"]
     assert "Nothing to mend" not in found["page"]
 

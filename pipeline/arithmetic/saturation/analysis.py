@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.kernel import convolve, excess
 from pipeline.arithmetic.saturation.quantized_layers import Layer, quantized_layers
-from pipeline.formats.layer_names import clean_name, layers_in
 from pipeline.processes.answers import answer
 from pipeline.processes.samples import Inputs
 from pipeline.records.results import SaturatedLayer
@@ -44,16 +43,14 @@ class _Tally:
 class SaturationReport:
     """The analysis of one `openvino.Model` of fixed shape, fed batch by batch; memory grows with the batch only.
 
-    Layers that cannot saturate (depthwise ones, and those in floating point) are left out. `floating` are the places
-    in `layers_in` of those that the target was seen to calculate in floating point, although they are quantized.
+    Layers that cannot saturate (depthwise ones, and those in floating point) are left out. `floating` are the constants
+    with the weights of those that the target was seen to calculate in floating point, although they are quantized.
     """
 
-    def __init__(self, model: Any, outputs: Sequence[int] = (0,), floating: Collection[int] = ()) -> None:
+    def __init__(self, model: Any, outputs: Sequence[int] = (0,), floating: Collection[str] = ()) -> None:
         """`outputs` are the positions of those whose change counts."""
-        left_out = {
-            clean_name(op.get_friendly_name()) for place, op in enumerate(layers_in(model)) if place in floating
-        }
-        self._layers = [layer for layer in quantized_layers(model) if layer.saturates and layer.name not in left_out]
+        found = quantized_layers(model)
+        self._layers = [layer for layer in found if layer.saturates and layer.stored_as not in floating]
         self._tallies = [_Tally(np.zeros(layer.outputs, np.int64)) for layer in self._layers]
         self._inputs = LayerInputs(model, self._layers) if self._layers else None
         self._network = _Network(model, self._layers, outputs)

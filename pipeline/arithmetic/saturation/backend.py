@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arithmetic.saturation.analysis import SaturationReport
-from pipeline.processes.backends.openvino_cpu import positions, read
+from pipeline.processes.backends.openvino_cpu import converted, positions
 
 
 def open_backend(job: dict[str, Any]) -> "Saturation":
@@ -18,7 +18,7 @@ class Saturation:
     """Analyses full batches only: a padded one would count its padding."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        model = read(job)
+        model = converted(job)
         self._report = SaturationReport(model, positions(model, job.get("output", ())), job.get("floating", ()))
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

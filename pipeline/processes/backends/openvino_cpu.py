@@ -13,13 +13,22 @@ from runners.edge.backends.openvino_model import OpenVinoModel
 
 BOUNDARIES = ("FakeQuantize",)
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+FOLDED = ("BatchNormInference", "Identity")
 IN_8_BITS = ("I8", "i8", "u8")  # how the names of such kernels end
 
 
 def read(job: dict[str, Any]) -> openvino.Model:
-    """The model of a job (an IR, or an ONNX file converted to one) for its fixed shape."""
+    """The model of a job (an IR or an ONNX file) for its fixed shape, as a device reads it."""
+    return _shaped(openvino.Core().read_model(job["model"]), job)
+
+
+def converted(job: dict[str, Any]) -> openvino.Model:
+    """The same with constants and normalisations folded, as in an IR."""
     is_onnx = job["model"].endswith(".onnx")
-    model = openvino.convert_model(job["model"]) if is_onnx else openvino.Core().read_model(job["model"])
+    return _shaped(openvino.convert_model(job["model"]), job) if is_onnx else read(job)
+
+
+def _shaped(model: openvino.Model, job: dict[str, Any]) -> openvino.Model:
     model.reshape({0: openvino.PartialShape(job["shape"])})
     return model
 
@@ -57,7 +66,7 @@ class OpenVino:
         model = read(job)
         self._outputs = positions(model, job.get("output", ()))
         self._layers: list[dict[str, Any]] = []
-        self._own = [(clean_name(op.get_friendly_name()), weights_name(op)) for op in layers_in(model)]
+        self._own = [_names(op) for op in layers_in(model)]
         if job.get("layers"):
             model = _showing_layers(model, self._outputs, self._layers)
         settings = {} if job.get("saturating", True) else {"LP_TRANSFORMS_MODE": "NO"}
@@ -76,8 +85,8 @@ class OpenVino:
     def facts(self) -> dict[str, Any]:
         """Kernels of the convolutions and matrix products, such as `jit_sse42_1x1_I8`, and what really calculates.
 
-        `ran` has each of these layers that was found again, by its place in `layers_in`: its name, the constant that
-        its weights are, its kernel, and whether that multiplies 8-bit numbers.
+        `ran` has each of these layers that was found again: its name, the constant that its weights are, its kernel,
+        and whether that multiplies 8-bit numbers.
         """
         nodes = [node.get_rt_info() for node in self._model.compiled.get_runtime_model().get_ops()]
         kernels = {
@@ -93,24 +102,32 @@ class OpenVino:
         }
 
 
-def _ran(own: list[tuple[str, str | None]], nodes: list[Any]) -> list[dict[str, Any]]:
+def _names(op: Any) -> tuple[str, str | None, list[str]]:
+    """What a layer is called, the constant that its weights are, and what its kernel may be called.
+
+    That is called as whatever was folded into it: it may have lost a layer's own name.
+    """
+    calculated = [op]
+    for node in calculated:
+        takers = (taker.get_node() for taker in node.output(0).get_target_inputs())
+        calculated += [taker for taker in takers if taker.get_type_name() in FOLDED]
+    names = [clean_name(node.get_friendly_name()) for node in calculated]
+    return names[0], weights_name(op), names
+
+
+def _ran(own: list[tuple[str, str | None, list[str]]], nodes: list[Any]) -> list[dict[str, Any]]:
     kernels = {
         clean_name(name): node["primitiveType"].astype(str)
         for node in nodes
         if node["layerType"].astype(str) in ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
         for name in node["originalLayersNames"].astype(str).split(",")
     }
-    return [
-        {
-            "place": place,
-            "name": name,
-            "weights": weights,
-            "kernel": kernels[name],
-            "in_8_bits": kernels[name].endswith(IN_8_BITS),
-        }
-        for place, (name, weights) in enumerate(own)
-        if name in kernels
-    ]
+    found = []
+    for name, weights, perhaps in own:
+        kernel = next((kernels[each] for each in perhaps if each in kernels), None)
+        if kernel is not None:
+            found.append({"name": name, "weights": weights, "kernel": kernel, "in_8_bits": kernel.endswith(IN_8_BITS)})
+    return found
 
 
 def _showing_layers(model: Any, outputs: Sequence[int], layers: list[dict[str, Any]]) -> Any:

@@ -33,6 +33,8 @@ class OpenVinoModel:
         if kind not in PRECISIONS:
             raise Unusable("OpenVINO's device {} may calculate anywhere: ask for CPU or GPU".format(device))
         here = core.available_devices
+        if not here:
+            core.get_property(kind, "FULL_DEVICE_NAME")  # it says why what calculates there does not load
         if not any(_is(device, name) for name in here):
             fix = NO_GPU if kind == "GPU" else "ask for one of these"
             raise Unusable("OpenVINO sees no {} here, only {}; {}".format(device, ", ".join(here) or "nothing", fix))
