@@ -35,8 +35,13 @@ class Held:
         self.seen: Counter[str] = Counter()
         self.wrong: list[str] = []
 
-    def hold(self, drawn: Drawn, target: str, folder: Path, answers: Floats | None, *, runs: bool) -> None:
-        """Check a network, and hold what is said against independent `answers`; `runs` where the target runs it."""
+    def hold(
+        self, drawn: Drawn, target: str, folder: Path, answers: Floats | None, *, runs: bool, undecided: float = 0.0
+    ) -> None:
+        """Check a network, and hold what is said against independent `answers`; `runs` where the target runs it.
+
+        `undecided` is the share of samples that may be lost as well, where rounding in another order is as right.
+        """
         precision = drawn.precision.split(",")[0]
         try:
             report = checked(drawn, target, folder)
@@ -59,7 +64,7 @@ class Held:
         lost = 100 * float(wrong.mean())
         if found == "pass" and lost > LIMIT + ONE:
             self.wrong.append(f"{drawn.recipe}: passes, but loses {lost:.1f} points")
-        if found == "fail" and lost < LIMIT - ONE:
+        if found == "fail" and lost + 100 * undecided < LIMIT - ONE:
             self.wrong.append(f"{drawn.recipe}: fails ({report.accuracy}), but loses {lost:.1f} points only")
 
 
@@ -120,8 +125,17 @@ def on_the_jetson(seeds: range, folder: Path) -> Held:
                 checked(drawn, "jetson-tx2-maxq", place)
             drawn = replace(drawn, model=drawn.original, precision="fp32")
         answers = in_half_precision(drawn.model, drawn.inputs)
-        held.hold(drawn, "jetson-tx2-maxq", place, answers, runs=not drawn.unread)
+        undecided = 0.0 if answers is None else nearly_lost(answers, in_floats(drawn.model, drawn.inputs))
+        held.hold(drawn, "jetson-tx2-maxq", place, answers, runs=not drawn.unread, undecided=undecided)
     return held
+
+
+def nearly_lost(answers: Floats, exact: Floats) -> float:
+    """The share of samples whose two best scores are closer than the `answers` are to the `exact` ones on the whole."""
+    scores, exact = (values.reshape(len(values), -1) for values in (answers, exact))
+    best = np.sort(scores, axis=1)[:, -2:]
+    error = float(np.sqrt(np.nanmean(np.square(scores - exact))))
+    return float((best[:, -1] - best[:, 0] < error).mean()) if best.shape[1] == 2 else 0.0
 
 
 TARGETS: dict[str, Callable[[range, Path], Held]] = {
