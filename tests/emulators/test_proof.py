@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline import emulators
 from pipeline.arithmetic.kinds import capped_isa
+from pipeline.formats.to_openvino import write_openvino
 from pipeline.processes import activity
 from pipeline.processes.child import Place
 from pipeline.processes.failures import Hung, TooSlow
@@ -25,7 +26,8 @@ from pipeline.records.targets import Precision, load_target
 from pipeline.retest import audit
 from pipeline.retest.emulate import Emulation, emulate
 from pipeline.retest.proof import Budget
-from tests.graphs import Arrays
+from tests.graphs import Arrays, random
+from tests.quantized_graphs import Quantized
 
 ATOM = load_target("atom-x5-e3940")
 INPUT = (3, 16, 16)
@@ -293,6 +295,25 @@ def test_what_crashes_on_the_emulated_cpu_alone_fails(tmp_path: Path) -> None:
     emulation = found(with_prelu(tmp_path / "prelu.onnx"))
     assert (emulation.grade, emulation.target) == ("fails", None)
     assert emulation.not_measured == {"accuracy.target": "crashes on the emulated atom-x5-e3940 (illegal instruction)"}
+
+
+@pytest.mark.parametrize(
+    ("format", "grade"), [("onnx", "exact"), pytest.param("xml", "fails", marks=pytest.mark.nightly)]
+)
+def test_a_file_is_read_as_a_device_reads_it(format: str, grade: str, tmp_path: Path) -> None:
+    """Where an ONNX file is quantized, the slopes behind a product become one layer with it in an IR alone."""
+    graph = Quantized()
+    flat = graph.add("Flatten", graph.add("GlobalAveragePool", "x"))
+    product = graph.add("Gemm", graph.activation(flat), graph.weights(24, 8), transB=1)
+    sloped = graph.add("PRelu", graph.activation(product), graph.constant(np.full(24, 0.25, np.float32)))
+    path = graph.save(
+        tmp_path / "net.onnx", graph.add("Gemm", graph.activation(sloped), graph.weights(5, 24), transB=1)
+    )
+    if format == "xml":
+        write_openvino(path, tmp_path / "ir")
+        path = tmp_path / "ir" / "model.xml"
+    samples = Arrays(random(0, 4, 8, 8, 8))
+    assert emulate(path, "int8", samples, (2, 8, 8, 8), ATOM).grade == grade
 
 
 @pytest.mark.nightly
