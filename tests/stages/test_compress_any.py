@@ -47,6 +47,7 @@ def test_int8_for_the_atom_is_written_checked_and_judged(fp32: Path, images: lis
     result = compress(*arguments, "--accept-unaudited")
     assert result.exit_code == 0, result.output
     assert "PASS" in result.output
+    assert "made/openvino/model.xml" in "".join(result.output.split())  # what a device loads is what is judged
     assert open_model(output / "model.onnx").precision == "int8"
     assert open_model(output / "openvino" / "model.xml").precision == "int8"
 
