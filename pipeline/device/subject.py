@@ -13,6 +13,7 @@ from pipeline.formats.pack import pack
 from pipeline.processes.samples import Floats
 from pipeline.project import layout
 from pipeline.project.candidate import MODELS, weights_of
+from pipeline.project.parent_answers import parent_answers
 from pipeline.records.results import Result, read_result
 from pipeline.records.targets import Precision, Target
 from pipeline.system.errors import InputError, Missing
@@ -101,7 +102,7 @@ def of_project(name: str, target: Target) -> Subject:
     if refusal := target.refusal(found.precision):
         raise InputError(refusal)
     file, download = found.loaded_by(target.runtime.name), found.download(target.runtime.name)
-    for needed in (file, download, layout.parent_logits(model, "test")):
+    for needed in (file, download):
         if not needed.exists():
             raise Missing(f"{needed} not found: run `dvc repro`")
     wanted = _wanted(file.parent)
@@ -121,7 +122,7 @@ def of_project(name: str, target: Target) -> Subject:
         regions=regions,
         labels=labels,
         groups=dataset.groups("test"),
-        parent=np.load(layout.parent_logits(model, "test"), allow_pickle=False),
+        parent=parent_answers(model, "test", len(labels)),
         emulated=emulated,
         data_sha256=data_sha256,
     )

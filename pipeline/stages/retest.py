@@ -19,15 +19,14 @@ from pipeline.formats.onnx_file import input_size, load_onnx
 from pipeline.predict import predict
 from pipeline.predict.frame import unknown
 from pipeline.processes import host
-from pipeline.project import layout
 from pipeline.project.candidate import FACTS, Candidate, weights_of
+from pipeline.project.parent_answers import parent_answers
 from pipeline.records.predictions import Prediction
 from pipeline.records.results import Result
 from pipeline.records.targets import Precision, Target
 from pipeline.retest.audit import SAMPLES
 from pipeline.retest.emulate import emulate
 from pipeline.retest.score import agreement_percent, classes, score
-from pipeline.system import npy
 from pipeline.system.errors import Missing, Unpredictable
 from pipeline.system.files import sha256
 from pipeline.system.versions import git_commit, versions
@@ -72,7 +71,7 @@ def retest(
     spec = replace(models.spec(model), input_size=input_size(graph))
     regions = Regions(dataset, spec, split)
     labels = regions.labels
-    parent_logits = _parent_logits(model, split, len(labels))
+    parent_logits = parent_answers(model, split, len(labels))
     batch = target.objective.regions_per_frame
     shape = (batch, 3, spec.input_size, spec.input_size)
     calculated = candidate.graph if kinds.of(target).refusal(file, target) else file
@@ -129,17 +128,6 @@ def _confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], count: int
     np.add.at(matrix, (labels[answers >= 0], answers[answers >= 0]), 1)
     rows: list[list[int]] = matrix.tolist()
     return rows
-
-
-def _parent_logits(model: str, split: SplitName, samples: int) -> NDArray[np.float32]:
-    path = layout.parent_logits(model, split)
-    try:
-        logits: NDArray[np.float32] = npy.read(path)
-    except (OSError, ValueError) as error:
-        raise Missing(f"{path}: missing or damaged; run `dvc repro train@{model}`") from error
-    if len(logits) != samples:
-        raise Missing(f"{path}: has {len(logits)} answers for {samples} {split} samples; run `dvc repro train@{model}`")
-    return logits
 
 
 def _predict(model: Path, target: Target, precision: Precision) -> tuple[Prediction | None, str | None]:

@@ -106,6 +106,15 @@ def test_a_re_test_of_an_earlier_state_proves_nothing_of_this_one(trained: Path)
     assert "no re-test has proven the emulation for this file" in record.not_measured["proof"]
 
 
+def test_a_damaged_parent_is_told_before_any_board_works(trained: Path) -> None:
+    answers = layout.parent_logits("lenet-5", "test")
+    whole = answers.read_bytes()
+    for content in (whole[:100], layout.parent_logits("lenet-5", "val").read_bytes()[:90], b""):
+        answers.write_bytes(content)
+        with pytest.raises(InputError, match="test_logits.npy: missing or damaged; run `dvc repro train@lenet-5`"):
+            subject.of_project(NAME, ATOM)
+
+
 def test_measured_speed_is_fitted_to_and_held_against_what_was_predicted(trained: Path) -> None:
     session = measured(NAME, board())
     verdicts.write(session, verdicts.result(session))
