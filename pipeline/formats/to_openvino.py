@@ -22,7 +22,9 @@ def write_openvino(source: Path, folder: Path) -> None:
         model = openvino.convert_model(source)
         _number_anew(model)
         openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
-    except RuntimeError as error:
+    except OSError:
+        raise
+    except Exception as error:  # that of a RuntimeError, and of its converter kinds of their own without a base
         if "iostream error" in str(error):  # all that OpenVINO says where it cannot write on
             raise OSError(errno.ENOSPC, "No space left on device") from error
         raise BadModel(f"{source}: OpenVINO cannot convert it: {str(error).strip().splitlines()[-1]}") from error

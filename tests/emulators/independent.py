@@ -17,14 +17,17 @@ from pipeline import emulators
 Floats = NDArray[np.float32]
 BATCH = 4
 
-# In each folder named: net.onnx and inputs.npy, and `output` if it is not the last; answers.npy comes of them.
+IR = "ir/model.xml"
+# In each folder named: net.onnx or an IR of it, and inputs.npy, and `output` if it is not the last. Of them comes
+# answers.npy.
 ON_OPENVINO = f"""
-import sys, numpy, openvino
+import os, sys, numpy, openvino
 for folder in sys.argv[1:]:
     print(folder, flush=True)
     inputs = numpy.load(folder + "/inputs.npy")
     try:
-        model = openvino.Core().read_model(folder + "/net.onnx")
+        file = next(name for name in ("{IR}", "net.onnx") if os.path.exists(folder + "/" + name))
+        model = openvino.Core().read_model(folder + "/" + file)
         model.reshape({{0: openvino.PartialShape([{BATCH}, *inputs.shape[1:]])}})
         settings = {{"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}}
         compiled = openvino.Core().compile_model(model, "CPU", settings)

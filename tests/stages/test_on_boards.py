@@ -111,7 +111,7 @@ def test_a_damaged_parent_is_told_before_any_board_works(trained: Path) -> None:
     whole = answers.read_bytes()
     for content in (whole[:100], layout.parent_logits("lenet-5", "val").read_bytes()[:90], b""):
         answers.write_bytes(content)
-        with pytest.raises(InputError, match="test_logits.npy: missing or damaged; run `dvc repro train@lenet-5`"):
+        with pytest.raises(InputError, match=r"test_logits.npy: missing or damaged; run `dvc repro train@lenet-5`"):
             subject.of_project(NAME, ATOM)
 
 

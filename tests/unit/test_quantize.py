@@ -23,7 +23,7 @@ from pipeline.formats.model_file import open_model
 from pipeline.formats.runtimes import opset_of
 from pipeline.formats.to_openvino import write_openvino
 from pipeline.records.targets import load_target
-from pipeline.system.errors import InputError
+from pipeline.system.errors import BadModel, InputError
 from tests.graphs import Arrays, model, node, random
 
 
@@ -121,6 +121,16 @@ def test_an_ir_for_which_there_is_no_room_is_not_put_down_to_the_network(tmp_pat
             write_openvino(tmp_path / "net.onnx", tmp_path / "openvino")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_openvino_cannot_convert_is_one_line(tmp_path: Path) -> None:
+    """Its converter raises kinds of its own."""
+    unknown = model([node("Magic", "x", "y", domain="my.own")], {}, (1, 3, 8, 8))
+    unknown.opset_import.append(onnx.helper.make_opsetid("my.own", 1))
+    onnx.save(unknown, tmp_path / "net.onnx")
+    with pytest.raises(BadModel, match=r"net\.onnx: OpenVINO cannot convert it: .*Magic") as refused:
+        write_openvino(tmp_path / "net.onnx", tmp_path / "openvino")
+    assert "\n" not in str(refused.value)
 
 
 @contextmanager
