@@ -24,11 +24,20 @@ BATCH = 4
 
 
 def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, preset: str = "mixed") -> onnx.ModelProto:
-    """The graph with weights and activations in 8 bits (QDQ), calibrated on `samples`.
+    """The graph with weights and activations in 8 bits (QDQ), calibrated on `samples` and fitted to the target.
 
-    For a `target` whose 8-bit sums saturate, weights and biases are fitted to that. Ranges come from histograms and
-    biases are corrected layer by layer, which takes a minute more than NNCF's defaults and keeps more accuracy; where
-    NNCF cannot do either on this network, its defaults are used and a line on standard error says so.
+    Raises:
+        InputError: NNCF cannot quantize it.
+    """
+    return fitted(calibrated(graph, samples, preset), graph, samples, target)
+
+
+def calibrated(graph: onnx.ModelProto, samples: Samples, preset: str = "mixed") -> onnx.ModelProto:
+    """The graph with weights and activations in 8 bits (QDQ), for no target in particular.
+
+    Ranges come from histograms and biases are corrected layer by layer, which takes a minute more than NNCF's defaults
+    and keeps more accuracy; where NNCF cannot do either on this network, its defaults are used and a line on standard
+    error says so.
 
     Raises:
         InputError: NNCF cannot quantize it.
@@ -36,7 +45,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
     nncf.set_log_level(logging.ERROR)  # its warnings are about choices made here on purpose
     calibration = _Calibration(samples, graph)
     try:
-        quantized = _by_nncf(graph, calibration, preset, finer=True)
+        return _by_nncf(graph, calibration, preset, finer=True)
     except (InputError, OSError):  # the samples or a full disk, which the coarser way would not take either
         raise
     except Exception:
@@ -45,7 +54,7 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
         # NNCF and of ONNX Runtime have no base of their own.
         tqdm.write("NNCF cannot calibrate this network finely; its defaults may cost accuracy", file=sys.stderr)
         try:
-            quantized = _by_nncf(graph, calibration, preset, finer=False)
+            return _by_nncf(graph, calibration, preset, finer=False)
         except (InputError, OSError):
             raise
         except Exception as error:
@@ -53,9 +62,15 @@ def quantize(graph: onnx.ModelProto, samples: Samples, target: Target | None, pr
                 f"NNCF cannot quantize this network{reason(error)}; simplify its graph (onnxslim), or export it again "
                 "with another opset"
             ) from error
+
+
+def fitted(
+    quantized: onnx.ModelProto, graph: onnx.ModelProto, samples: Samples, target: Target | None
+) -> onnx.ModelProto:
+    """What `calibrated` made of a graph, with weights and biases fitted to a target whose 8-bit sums saturate."""
     if target is None or not kinds.of(target).saturates:
         return quantized
-    return fit_to_target(quantized, graph, _full_batches(samples, calibration.fixed))[0]
+    return fit_to_target(quantized, graph, _full_batches(samples, _Calibration(samples, graph).fixed))[0]
 
 
 def _by_nncf(graph: onnx.ModelProto, calibration: "_Calibration", preset: str, finer: bool) -> onnx.ModelProto:

@@ -1,7 +1,9 @@
 """A network on its way through a recipe."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from onnx import ModelProto
@@ -16,6 +18,8 @@ from pipeline.data.batches import Regions
 from pipeline.data.dataset import Dataset
 from pipeline.formats.from_torch import to_onnx
 from pipeline.records.targets import Precision
+from pipeline.system.files import sha256
+from pipeline.system.versions import versions
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.curves import Epoch
 
@@ -27,8 +31,8 @@ class State:
     At first `network` is the trained parent. From `quantize` or `cluster` on it is the exported graph as a module
     (trainable_graph.py), in which batch norms are folded away: a later `retrain` trains exactly what is shipped.
     `spec` is what the network is now, `parent_spec` what its parent is. `parent` gives the parent anew, and
-    `checkpoints` keeps its trainings. `half` says that the finished graph goes to FP16: on which samples that is
-    calibrated and for which kinds of targets.
+    `checkpoints` keeps its trainings and calibrations. `half` says that the finished graph goes to FP16: on which
+    samples that is calibrated and for which kinds of targets.
     """
 
     network: nn.Module
@@ -45,6 +49,19 @@ class State:
     def regions(self, samples: int) -> Regions:
         """So many regions of the train split, drawn at random, as the network takes them."""
         return Regions(self.dataset, self.spec, "train", samples, self.seed)
+
+    def once(self, make: Callable[[], ModelProto], graph: ModelProto, *settings: Any) -> ModelProto:
+        """The graph that `make` makes of `graph` and of regions by these `settings`, or has made in another recipe."""
+        regions = [sha256(self.dataset.folder / "samples.csv"), self.spec.input_size, self.spec.mean, self.spec.std]
+        content = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
+        key = self.checkpoints.name(content, *regions, self.seed, *settings, versions("nncf", "numpy", "onnxruntime"))
+        if kept := self.checkpoints.read(key):
+            read = ModelProto()
+            read.ParseFromString(kept["graph"])
+            return read
+        made = make()
+        self.checkpoints.write(key, {"graph": made.SerializeToString()})
+        return made
 
     def as_graph(self) -> TrainableGraph:
         """The network as the exported graph, which it is from here on."""

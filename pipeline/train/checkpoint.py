@@ -1,6 +1,6 @@
-"""What trainings have come to: the last epoch, from which one goes on after a kill, and the end of the newest ones.
+"""What takes long and is kept: of a training the last epoch, from which it goes on after a kill, and the newest ends.
 
-A recipe that begins like another one is trained once: what follows the training is all that differs.
+A recipe that begins like another one is trained and calibrated once: what follows is all that differs.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ NEWEST = 8  # that are kept: what shares a training follows soon, and files of a
 
 @dataclass
 class Checkpoints:
-    """A folder of trainings, and the identity of the code that trains: what other code trained is never taken.
+    """A folder of what is kept, and the identity of the code that makes it: what other code made is never taken.
 
-    A file's name is a hash of all that the training depends on, and `used` are those of this stage.
+    A file's name is a hash of all that its content depends on, and `used` are those of this stage.
     """
 
     folder: Path
@@ -46,8 +46,8 @@ class Checkpoints:
         network: nn.Module,
         teacher: Teacher | None = None,
     ) -> str:
-        """Names everything that the training depends on."""
-        parts = [
+        """Names everything that a training depends on."""
+        return self.name(
             settings.model_dump(),
             type(settings).__name__,
             seed,
@@ -56,15 +56,16 @@ class Checkpoints:
             _hash(network),
             _hash(teacher.network) if teacher else None,
             files.sha256(dataset.folder / "samples.csv"),
-            self.code,
-            arithmetic(),
-            # A sum of many parts is rounded by how it is divided: over threads, over processes, over a GPU.
-            torch.get_num_threads(),
             processes.count(),
             next(network.parameters()).device.type,
             versions("torch"),
-        ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        )
+
+    def name(self, *parts: Any) -> str:
+        """A key for what depends on these `parts`, on the code, and on how this machine rounds."""
+        # A sum of many parts is rounded by how it is divided: over threads, over processes, over a GPU.
+        known = [*parts, self.code, arithmetic(), torch.get_num_threads()]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def read(self, key: str) -> dict[str, Any] | None:
         """What was kept under `key`; None where there is nothing, or nothing whole."""
@@ -78,7 +79,7 @@ class Checkpoints:
         return saved if saved.get("key") == key else None
 
     def write(self, key: str, value: dict[str, Any]) -> None:
-        """Keep what one process of the training knows, and forget the oldest of the others."""
+        """Keep what one process of a training knows, and forget the oldest of the others."""
         if not processes.is_main_process():
             return
         buffer = io.BytesIO()

@@ -29,12 +29,14 @@ class Quantize(ForTarget):
     def apply(self, state: "State") -> None:
         """Make the network its quantized graph, which a later re-training trains as the target calculates it."""
         from pipeline.arithmetic import kinds
-        from pipeline.compress.calibration import quantize
+        from pipeline.compress.calibration import calibrated, fitted
         from pipeline.compress.trainable_graph import TrainableGraph
         from pipeline.formats.from_torch import to_onnx
         from pipeline.records.targets import load_target
 
         target = load_target(self.target) if self.target else None
         samples = state.regions(self.calibration_samples)
-        graph = quantize(to_onnx(state.network, state.spec), samples, target, self.preset)
-        state.network = TrainableGraph(graph, saturates=target is not None and kinds.of(target).saturates)
+        graph = to_onnx(state.network, state.spec)
+        quantized = state.once(lambda: calibrated(graph, samples, self.preset), graph, len(samples), self.preset)
+        made = fitted(quantized, graph, samples, target)
+        state.network = TrainableGraph(made, saturates=target is not None and kinds.of(target).saturates)
