@@ -121,7 +121,7 @@ def test_a_detector_of_an_open_size_is_read_and_has_no_verdict_on_noise(fetch: F
     assert code == 3
     assert record["runtime"]["unreadable"] == []
     assert record["judged"]["task"] == "values"
-    assert verdicts(record)["proof"] == verdicts(record)["regions_per_s"] == "pass"
+    assert verdicts(record)["proof"] == verdicts(record)["frames_per_s"] == "pass"
 
 
 @pytest.mark.parametrize("target", [ATOM, JETSON])
