@@ -346,7 +346,11 @@ def _in_a_precision(build: _Builder, original: ModelProto, inputs: Floats, batch
         plain, made = Path(folder) / "plain.onnx", Path(folder) / "made.onnx"
         onnx.save(original, plain)
         if kind == "dynamic":
-            quantize_dynamic(plain, made, weight_type=build.pick(QuantType.QInt8, QuantType.QUInt8))
+            # Of what stands behind an operator that it does not know, it has to be told the type.
+            options = {"DefaultTensorType": TensorProto.FLOAT}
+            quantize_dynamic(
+                plain, made, weight_type=build.pick(QuantType.QInt8, QuantType.QUInt8), extra_options=options
+            )
             return "int8, dynamic", onnx.load(made)
         if kind == "weights only":
             return "int8, weights only", _with_quantized_weights(original)

@@ -29,6 +29,7 @@ from pipeline.system import cache, files, npy
 from pipeline.system.errors import InputError
 
 SAMPLES = 8
+LOADED = "as it is"  # how files are, which decides their graph: what is kept of another way is not taken
 FP32_TOLERANCE = 1e-5  # of the largest output: float kernels add in another order, integers do not
 
 Floats = NDArray[np.float32]
@@ -109,7 +110,7 @@ def _replay(
     model: Path, shape: Sequence[int], place: Place, inputs: Inputs, qemu: str, budget_s: float | None
 ) -> Floats:
     weights, _ = identity(readers.of(model).contents(model).files)
-    identities = [weights, version("openvino"), qemu, str(shape), hashlib.sha256(inputs.tobytes()).hexdigest()]
+    identities = [LOADED, weights, version("openvino"), qemu, str(shape), hashlib.sha256(inputs.tobytes()).hexdigest()]
     identities += [*place.settings.get("output", []), *(Path(part).name for part in place.launcher)]  # the CPU emulated
     key = hashlib.sha256("\n".join(identities).encode()).hexdigest()
     kept = cache.folder("audits") / f"{key}.npy"
