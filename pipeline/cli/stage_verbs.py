@@ -76,7 +76,7 @@ def compress(model: str, method: str) -> None:
     params = load_params()
     made, training_set = candidate(model, method, params), _dataset()
 
-    # PyTorch again.
+    # Last, as in `train`.
     from pipeline.stages.compress import compress
 
     facts = compress(made, params, training_set)

@@ -72,6 +72,18 @@ def test_unknown_method(trained: Path) -> None:
     assert_refused(edgeproof("stage", "resolve", "int4"), "int4", "pruned-int8")
 
 
+@pytest.mark.parametrize("stage", [("train", "lenet5"), ("train", "lenet-5"), ("compress", "lenet-5", "int4")])
+def test_what_is_wrong_is_said_before_pytorch_is_loaded(project: Path, stage: tuple[str, ...]) -> None:
+    """Which takes seconds. The project has no data set."""
+    code = (
+        "import sys\nfrom pipeline.cli import cli\ntry: cli(['stage', *sys.argv[1:]])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code, *stage], env=environment, capture_output=True, text=True)
+    assert done.stdout == "2 False\n", done.stderr
+
+
 def test_unknown_target(trained: Path) -> None:
     assert_refused(edgeproof("stage", "retest", "lenet-5", "int8", "atom"), "unknown target 'atom'")
 
