@@ -89,7 +89,7 @@ def write(folder: Path, lines: Sequence[Line], address: str) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    files.check_writable(folder / "index.html")
+    files.check_writable(folder / "index.html", "page")
     files.write_bytes(folder / "index.html", html(lines[-SHOWN:], address).encode())
     files.write_bytes(folder / history_log.FILE, history_log.text(lines).encode())
 

@@ -18,7 +18,7 @@ def write(out: Path, base: Path | None, page: str) -> str:
     Raises:
         InputError: a result is missing or damaged, or `out` cannot be written.
     """
-    files.check_json(out, base)
+    files.check_writable(out, "JSON", base)
     record = run_record.of(collect(load_params()), list(board_outcome.kept()))
     files.write_bytes(out, record.as_json())
     text = summary_text.markdown(record, record.commit or "", _read(base), Links(page=page))

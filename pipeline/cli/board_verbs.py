@@ -96,7 +96,7 @@ def run(
 
     workflow_commands.stop()
     if json_file:
-        files.check_json(json_file)
+        files.check_writable(json_file, "JSON")
     found = load_board(board)
     with tempfile.TemporaryDirectory(prefix="edgeproof-") as room, OnBoard(found) as on:
         tested = subject.named(model, found.profile, Path(room))

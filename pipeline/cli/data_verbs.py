@@ -62,6 +62,7 @@ def check(source: Path | None, output: Path | None, labels: bool, as_json: bool)
 
     from pipeline.data import cutting, inspection
     from pipeline.project import layout, params
+    from pipeline.system import files
     from pipeline.system.errors import InputError
 
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +73,8 @@ def check(source: Path | None, output: Path | None, labels: bool, as_json: bool)
             place = Path(folder) / "dataset"
             cutting.build(layout.DATA, place, params.load_params().split)
             place /= "samples.csv"
+        if output:
+            files.check_writable(output, "manifest", place, place / "manifest.csv")
         inspected = inspection.inspect(place, labels)
         found = inspected.findings
         click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(leaks.lines(found)))

@@ -66,7 +66,7 @@ def check(
 
     workflow_commands.stop()
     if json_file:
-        files.check_json(json_file, model, data, labels, reference)
+        files.check_writable(json_file, "JSON", model, data, labels, reference)
     profile = load_target(target)
     opened = model_file.open_model(model, size=size, layout=layout)
     original = model_file.open_model(reference, size=size, layout=layout) if reference else None
@@ -257,7 +257,7 @@ def predict(
 
     workflow_commands.stop()
     if json_file:
-        files.check_json(json_file, model)
+        files.check_writable(json_file, "JSON", model)
     profile = load_target(target)
     precision = precision_of(model, profile, precision)
     shape = open_model(model, size=size).sample_shape if size else None

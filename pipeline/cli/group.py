@@ -24,6 +24,7 @@ MENDABLE = {
     errno.EROFS: "the file system is read-only",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ELOOP: "links lead in a circle",
+    errno.EISDIR: "is a folder, where a file should be",
     errno.ENOTDIR: "a file is where a folder should be",
     errno.EIO: "the disk or the network it is on fails",
 }
@@ -53,6 +54,10 @@ class Group(click.Group):
                 raise
             extra = {"distributed": "cluster", "labgrid": "boards"}.get(error.name or "", "cloud")
             _stop(context, f"this needs the package {error.name}: `pip install 'edgeproof[{extra}]'`")
+        except UnicodeEncodeError as error:
+            if error.reason != "surrogates not allowed":
+                raise
+            _stop(context, "a name, an option or a variable holds bytes that are no UTF-8 text; write it in UTF-8")
         except BrokenPipeError:  # `| head`: no verdict either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes
             sys.exit(UNREAD)

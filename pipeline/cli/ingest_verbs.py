@@ -56,7 +56,9 @@ def review(out: Path, model: str | None, neighbours: bool) -> None:
     Those most worth a look come first. The page saves decisions.json for `edgeproof ingest apply`.
     """
     from pipeline.ingest import review_page
+    from pipeline.system import files
 
+    files.check_writable(out, "page")
     proposed = _proposed(model, neighbours)
     count = review_page.write(out, proposed)
     more = len(proposed.proposals) - count

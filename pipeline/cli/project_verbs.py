@@ -63,7 +63,7 @@ def search(
     from pipeline.search import summary
 
     if json_file:
-        files.check_json(json_file)
+        files.check_writable(json_file, "JSON")
     outcome = run.search(target, trials, workers)
     summary.write(outcome)
     if json_file:
@@ -104,7 +104,7 @@ def repeat(methods: tuple[str, ...], seeds: int, on: tuple[str, ...], json_file:
     from pipeline.system import files
 
     if json_file:
-        files.check_json(json_file)
+        files.check_writable(json_file, "JSON")
     params = load_params()
     found = trainings.repeat(params, methods or params.methods, seeds, on)
     limit = params.gates.accuracy_drop_points

@@ -139,9 +139,8 @@ def write_mended(inspected: Inspected, source: Path, manifest: Path) -> dict[str
     Returns the number of images of each split. Unreadable files are left out.
 
     Raises:
-        InputError: there are too few groups to split, or `manifest` cannot be written.
+        InputError: there are too few groups to split.
     """
-    files.check_writable(manifest, source, source / "manifest.csv")
     entries = inspected.entries
     joined = Joined(len(entries))
     first_of: dict[tuple[str, str], int] = {}

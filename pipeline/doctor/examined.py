@@ -255,4 +255,8 @@ def _repository(server: str) -> str | None:
     except programs.Failed:
         return None
     found = re.fullmatch(r"(?:\w+://)?(?:[^@/]+@)?([^:/]+)(?::\d+)?[:/]/?([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
-    return found[2] if found and found[1] == urlsplit(server).hostname else None
+    try:
+        host = urlsplit(server).hostname
+    except ValueError as error:
+        raise InputError(f"GITHUB_SERVER_URL: {server!r} is no address ({error})") from error
+    return found[2] if found and found[1] == host else None

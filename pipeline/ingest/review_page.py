@@ -23,12 +23,7 @@ WHY = {
 
 
 def write(path: Path, proposed: Proposed) -> int:
-    """Write the page about the captures most worth a look; how many are on it.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    files.check_writable(path)
+    """Write the page about the captures most worth a look; how many are on it."""
     shown = proposed.proposals[:MOST]
     files.write_bytes(path, html(proposed.model, proposed.classes, shown).encode())
     return len(shown)

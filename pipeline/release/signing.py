@@ -47,7 +47,7 @@ def make(path: Path, password: str = "") -> CryptoSigner:
     """
     check_new(path)
     key = Ed25519PrivateKey.generate()
-    kept = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    kept = serialization.BestAvailableEncryption(os.fsencode(password)) if password else serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kept)
     beside = path.with_name(path.name + durable.PART)  # a stick may know no links, by which a name could be claimed
     try:
@@ -86,7 +86,7 @@ def online(path: Path | None, ask: Ask) -> CryptoSigner:
         return load(path, ask)
     if not (pem := os.environ.get(ONLINE_KEY, "")).strip():
         raise Missing(f"no online key: give --online-key FILE, or the key itself in the variable {ONLINE_KEY}")
-    return _private(pem.strip().encode() + b"\n", "", ONLINE_KEY)
+    return _private(os.fsencode(pem.strip()) + b"\n", "", ONLINE_KEY)
 
 
 def public(path: Path, ask: Ask) -> SSlibKey:
@@ -122,7 +122,7 @@ def _read(path: Path) -> bytes:
 
 def _private(pem: bytes, password: str, where: str) -> CryptoSigner:
     try:
-        key = serialization.load_pem_private_key(pem, password.encode() if password else None)
+        key = serialization.load_pem_private_key(pem, os.fsencode(password) or None)
     except (ValueError, TypeError) as error:
         why = "the password is wrong, or the file is damaged" if password else "no private key in PEM"
         raise InputError(f"{where}: {why}") from error

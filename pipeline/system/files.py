@@ -9,10 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.system.errors import BadData, InputError
 
+Kind = Literal["JSON", "page", "manifest"]
+BEGINS: dict[Kind, bytes] = {
+    "JSON": b"{",
+    "page": b'<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="edgeproof">',
+    "manifest": b"file,class,split,group",
+}
 SHORT = 50  # characters of a name that is made longer for a while, which takes 255 bytes at most
 
 
@@ -87,11 +93,15 @@ def check_place(path: Path) -> None:
         raise InputError(f"{path}: no file can be written in {folder} ({error.strerror or error})") from error
 
 
-def check_writable(path: Path, *sources: Path | None) -> None:
-    """See to it that `path` can be written later, as a file that may be there already; its folder is made.
+def check_writable(path: Path, kind: Kind, *sources: Path | None) -> None:
+    """See to it that `path` can be written later, before the work whose outcome is to go there; its folder is made.
+
+    What is there already and does not begin as this program's own files of that kind do, such as weights, a picture or
+    somebody's page, stays.
 
     Raises:
-        InputError: see `check_place`, or it is a folder, a device or one of the `sources`, which are to be read.
+        InputError: see `check_place`, or it is a folder, a device, one of the `sources`, which are to be read, or
+            somebody else's.
     """
     try:
         if path.is_dir():
@@ -104,24 +114,15 @@ def check_writable(path: Path, *sources: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def check_json(path: Path, *sources: Path | None) -> None:
-    """The same for a JSON file: what is there and is something else, such as weights or a picture, stays.
-
-    Raises:
-        InputError: see `check_writable`, or the file that is there does not start as JSON of ours does.
-    """
-    check_writable(path, *sources)
     try:
         with path.open("rb") as stream:
-            start = stream.read(1)
+            start = stream.read(len(BEGINS[kind]))
     except FileNotFoundError:
         return
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if start not in (b"", b"{"):
-        raise InputError(f"{path}: is there already and is no JSON; name another file to write")
+    if start not in (b"", BEGINS[kind]):
+        raise InputError(f"{path}: is there already and is no {kind} that edgeproof wrote; name another file to write")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -64,7 +64,10 @@ class GitHub:
     """
 
     def __init__(self, repository: str, token: str, api: str = API) -> None:
-        place = urlsplit(api)
+        try:
+            place = urlsplit(api)
+        except ValueError as error:
+            raise InputError(f"GITHUB_API_URL: {api!r} is no address ({error})") from error
         if place.scheme != "https" and place.hostname not in ("127.0.0.1", "::1", "localhost"):
             raise InputError(f"GITHUB_API_URL: {api!r} is no https:// address, and would get the token in clear")
         self.repository = repository

@@ -49,11 +49,14 @@ class Inbox:
     a bucket from where its provider's tools have them.
 
     Raises:
-        InputError: there is no such place or nobody answers, or what reaches it is not installed.
+        InputError: it is no address, there is no such place or nobody answers, or what reaches it is not installed.
     """
 
     def __init__(self, place: str) -> None:
-        self.place = _without_password(place)
+        try:
+            self.place = _without_password(place)
+        except ValueError as error:
+            raise InputError(f"the inbox's address cannot be read ({error}); name a folder, or a URL") from error
         with self._told():
             self._files, self._root = _opened(place)
         try:

@@ -9,6 +9,7 @@ Any key of `Config` may stand beside these.
 import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from urllib.parse import urlsplit
 
 from runners.agent.upload import inbox_url
 from runners.contract import records
@@ -92,6 +93,10 @@ def _check(config: Config) -> None:
     for key in ("metadata_url", "targets_url"):
         if not re.match(r"(https?|file)://", getattr(config, key)):
             raise ValueError("{}: give a URL that starts with https://, http:// or file://".format(key))
+        try:
+            urlsplit(getattr(config, key)).port  # noqa: B018 (which is read, and may be none)
+        except ValueError as error:
+            raise ValueError("{}: cannot be read ({})".format(key, error)) from error
     if config.window is not None and not WINDOW.fullmatch(config.window):
         raise ValueError('window: give two times, as in "01:00-05:00"')
     if config.window is not None and len(set(config.window.split("-"))) == 1:

@@ -164,6 +164,8 @@ def test_the_docs_name_each_setting_with_its_default(page: str, settings: Any) -
         ({"chanel": "stable"}, "chanel is no key of it"),
         ({"target": "../x"}, "target: give letters"),
         ({"metadata_url": "ftp://x"}, "metadata_url: give a URL"),
+        ({"targets_url": "https://["}, r"targets_url: cannot be read \(Invalid IPv6 URL\)"),
+        ({"targets_url": "https://host:port"}, "targets_url: cannot be read"),
         ({"window": "1-5"}, "window: give two times"),
         ({"window": "02:00-02:00"}, "window: begins and ends at the same time"),
         ({"interval_minutes": 0}, "interval_minutes must be"),

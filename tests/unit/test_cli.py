@@ -41,10 +41,12 @@ def test_warnings_of_libraries_are_shown_to_who_asks_python_for_them(asked: list
         (OSError(errno.ENOSPC, "No space left on device", "artifacts/x"), "artifacts/x: no space left"),
         (PermissionError(errno.EACCES, "Permission denied", "artifacts/x"), "artifacts/x: permission denied"),
         (OSError(errno.EROFS, "Read-only file system", "artifacts/x"), "artifacts/x: the file system is read-only"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "artifacts/x"), "artifacts/x: is a folder"),
         (OSError(errno.EFBIG, "File too large"), "size limit"),
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "x"), "x: links lead in a circle"),
         (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")]), "writing: no space left"),
         (RuntimeError("Symlink loop from '/x'"), "'/x': links lead in a circle"),
+        (UnicodeEncodeError("utf-8", "secret\udcff", 6, 7, "surrogates not allowed"), "a variable holds bytes"),
         (InputError("two\nlines"), "two lines"),
         (BadData("photo.png: not an image"), "photo.png: not an image"),
         (ModuleNotFoundError("No module named 'cv2'", name="cv2"), "this needs the package cv2"),
@@ -100,6 +102,7 @@ def test_an_interruption_is_no_verdict(project: None, monkeypatch: pytest.Monkey
         OSError(errno.EBADF, "Bad file descriptor"),
         ModuleNotFoundError("No module named 'pipeline.nowhere'", name="pipeline.nowhere"),
         ValueError("nobody expected this"),
+        UnicodeEncodeError("ascii", "\xe4", 0, 1, "ordinal not in range(128)"),
     ],
 )
 def test_our_own_mistakes_are_not_hidden(project: None, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -358,6 +358,8 @@ def test_nobody_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_token_goes_over_no_network_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "http://api.github.example")
     assert "no https:// address" in comment(code=2)
+    monkeypatch.setenv("GITHUB_API_URL", "https://[")
+    assert "GITHUB_API_URL: 'https://[' is no address" in comment(code=2)
 
 
 @pytest.mark.parametrize("name", ["GITHUB_TOKEN", "GITHUB_REPOSITORY", "GITHUB_EVENT_PATH"])

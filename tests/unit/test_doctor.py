@@ -348,6 +348,9 @@ def test_the_repository_is_where_origin_is(
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run(["git", "remote", "add", "origin", address], check=True)
     assert examined.here(None).github.repository == name
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://[")
+    with pytest.raises(InputError, match=r"GITHUB_SERVER_URL: 'https://\[' is no address"):
+        examined.here(None)
 
 
 @pytest.mark.parametrize("content", [b"two words\n", b"", b"\xff", b"x\ny"])

@@ -16,7 +16,7 @@ from pipeline.ci import history_log, history_page
 from pipeline.ci.change_points import change_points
 from pipeline.ci.history_log import Line
 from pipeline.cli import cli
-from pipeline.system.errors import BadData
+from pipeline.system.errors import BadData, InputError
 from tests.browser import BROWSER
 from tests.fake_github import REPOSITORY, TOKEN, FakeGitHub, serving
 from tests.unit.test_comment import ATOM, WORKFLOW, artifact, ended, entry, record, with_number
@@ -162,6 +162,15 @@ def test_only_the_main_branch_itself_is_remembered(github: FakeGitHub, fields: d
     assert "not remembered" in done.output
     assert github.branches == {}
     assert not Path("site").exists()
+
+
+def test_a_page_of_somebody_s_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>mine</title>")
+    with pytest.raises(InputError, match=r"index\.html: is there already and is no page that edgeproof wrote"):
+        history_page.write(tmp_path, [], "https://github.com/acme/vision")
+    (tmp_path / "index.html").unlink()
+    for _ in range(2):
+        history_page.write(tmp_path, [], "https://github.com/acme/vision")
 
 
 def test_a_damaged_history_is_left_as_it_is(github: FakeGitHub) -> None:

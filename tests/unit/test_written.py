@@ -226,7 +226,7 @@ def test_runs_that_do_not_see_each_other_s_lock_leave_one_whole_folder(tmp_path:
 
 @pytest.mark.parametrize("name", ["x" * 250, "\N{PIG}" * 63])
 def test_names_as_long_as_they_may_be_are_written(tmp_path: Path, name: str) -> None:
-    files.check_writable(tmp_path / name)
+    files.check_writable(tmp_path / name, "JSON")
     files.write_json(tmp_path / name, {})
     with Output(tmp_path / f"{name}2", "edgeproof test").replaced() as folder:
         (folder / "model.onnx").write_text("weights")
@@ -236,7 +236,7 @@ def test_names_as_long_as_they_may_be_are_written(tmp_path: Path, name: str) -> 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 def test_a_place_that_permits_files_and_takes_none() -> None:
     with pytest.raises(InputError, match=r"no (file can be written|permission to write) in /proc"):
-        files.check_writable(Path("/proc/new.json"))
+        files.check_writable(Path("/proc/new.json"), "JSON")
 
 
 def test_a_file_to_write_is_never_one_to_read_nor_a_device(tmp_path: Path) -> None:
@@ -244,12 +244,12 @@ def test_a_file_to_write_is_never_one_to_read_nor_a_device(tmp_path: Path) -> No
     (tmp_path / "link.json").symlink_to(tmp_path / "net.onnx")
     for path in (tmp_path / "net.onnx", tmp_path / "link.json"):
         with pytest.raises(InputError, match="is to be read; name another"):
-            files.check_writable(path, None, tmp_path / "net.onnx")
+            files.check_writable(path, "JSON", None, tmp_path / "net.onnx")
     with pytest.raises(InputError, match="is a device or a pipe"):
-        files.check_writable(Path("/dev/null"))
+        files.check_writable(Path("/dev/null"), "JSON")
     with pytest.raises(InputError, match="File name too long"):
-        files.check_writable(tmp_path / ("x" * 300))
-    files.check_writable(tmp_path / "new.json", tmp_path / "net.onnx", Path("x" * 5000))
+        files.check_writable(tmp_path / ("x" * 300), "JSON")
+    files.check_writable(tmp_path / "new.json", "JSON", tmp_path / "net.onnx", Path("x" * 5000))
 
 
 MAKES = {
@@ -318,7 +318,7 @@ def test_a_record_takes_the_place_of_no_file_that_is_none(command: str, name: st
     before = contents(tmp_path)
     done = CliRunner().invoke(cli, [command, *given, "--json", str(tmp_path / name)])
     assert done.exit_code == 2
-    assert f"{name}: is there already and is no JSON; name another file to write" in done.stderr
+    assert f"{name}: is there already and is no JSON that edgeproof wrote; name another file to write" in done.stderr
     assert contents(tmp_path) == before
 
 
@@ -332,11 +332,32 @@ def test_nor_does_that_of_a_board_or_a_run(command: str, tmp_path: Path) -> None
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "name", "kind", "words"),
+    [
+        ("ingest review --out", "index.html", "page", "<!doctype html><title>mine</title>"),
+        ("data check photos --output", "labels.csv", "manifest", "file,class,mine"),
+        ("data check photos --output", "photos/a.png", "manifest", "\x89PNG"),
+    ],
+)
+def test_nor_do_pages_and_manifests(
+    command: str, name: str, kind: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    somebodys_work(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(words)
+    before = contents(tmp_path)
+    done = CliRunner().invoke(cli, [*command.split(), name])
+    assert done.exit_code == 2
+    assert f"{name}: is there already and is no {kind} that edgeproof wrote" in done.stderr
+    assert contents(tmp_path) == before
+
+
 def test_a_record_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     for text in ("{}", ""):
         (tmp_path / "record.json").write_text(text)
-        files.check_json(tmp_path / "record.json")
-    files.check_json(tmp_path / "new" / "record.json")
+        files.check_writable(tmp_path / "record.json", "JSON")
+    files.check_writable(tmp_path / "new" / "record.json", "JSON")
 
 
 @pytest.mark.parametrize(

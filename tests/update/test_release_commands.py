@@ -78,6 +78,8 @@ def test_other_keys_are_refused(keys: Path, tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "none.pem").write_text("hello")
     assert "no ed25519 key" in refused("resign", "--online-key", tmp_path / "ec.pem")
     assert "no private key" in refused("resign", "--online-key", tmp_path / "none.pem")
+    monkeypatch.setenv(signing.ONLINE_KEY, "no UTF-8: \udcff")
+    assert "no private key" in refused("resign")
     assert "no key can be read" in refused("resign", "--online-key", tmp_path / "absent.pem")
     signing.make(tmp_path / "stranger.pem")
     assert "not the registry's online key" in refused("resign", "--online-key", tmp_path / "stranger.pem")

@@ -73,7 +73,11 @@ class Viewer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page, or a stream without end."""
         # A page from elsewhere may send a browser here under a name of its own (DNS rebinding).
-        if urlsplit("//" + self.headers.get("Host", "")).hostname not in (ADDRESS, "localhost"):
+        try:
+            asked = urlsplit("//" + self.headers.get("Host", "")).hostname
+        except ValueError:
+            asked = None
+        if asked not in (ADDRESS, "localhost"):
             self.send_error(403)
         elif self.path == "/":
             self._page()
