@@ -55,7 +55,7 @@ def self_test(python: Sequence[str], slot: str, device: str = "") -> SelfTest:
         try:
             found = json.loads(answer.read(MOST_BYTES).decode("utf-8"))
             verdict, reason = found["verdict"], found["reason"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Unavailable("the self-test ended with {} and said nothing: {}".format(status, line)) from error
     if (verdict, status) not in (("pass", 0), ("fail", 1)):
         raise Unavailable("the self-test said {!r} and ended with {}".format(str(verdict)[:20], status))

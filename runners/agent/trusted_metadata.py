@@ -191,7 +191,7 @@ def _version(metadata: str) -> int:
     """Of metadata that was verified, or shipped."""
     try:
         return int(json.loads(metadata)["signed"]["version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Untrusted("root.json as it was shipped is no metadata: copy it anew ({})".format(error)) from error
 
 

@@ -4,8 +4,9 @@ The cloud writes it, the board reads it. An engine only runs on the GPU and the 
 so it is never shipped.
 """
 
-import json
 from typing import Any, Dict, List, NamedTuple
+
+from runners.contract import records
 
 NAME = "recipe.json"
 MODEL, ENGINE = "model.onnx", "model.engine"
@@ -57,12 +58,9 @@ def read(file: str) -> Recipe:
         ValueError: it is missing, damaged or no recipe; the message is one line.
     """
     try:
-        with open(file, encoding="utf-8") as stream:
-            content = json.load(stream)
-        size, half, fp32_layers = content["size"], content["half"], content["fp32_layers"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        recipe = Recipe(**records.checked(records.load(file), {"size": int, "half": bool, "fp32_layers": list}))
+        if recipe.size < 1 or not all(isinstance(name, str) for name in recipe.fp32_layers):
+            raise ValueError("a value in it is of another kind")
+    except ValueError as error:
         raise ValueError("{}: no recipe for an engine: {}".format(file, error)) from error
-    named = isinstance(fp32_layers, list) and all(isinstance(name, str) for name in fp32_layers)
-    if type(size) is not int or size < 1 or type(half) is not bool or not named:
-        raise ValueError("{}: no recipe for an engine: a value in it is of another kind".format(file))
-    return Recipe(size, half, fp32_layers)
+    return recipe

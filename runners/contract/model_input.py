@@ -3,13 +3,12 @@
 The cloud writes it; the device and `edgeproof check` read it, so that all of them frame and scale an image alike.
 """
 
-import json
 import math
-import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+from runners.contract import records
+
 NAME = "input.json"
-MOST_BYTES = 1 << 20
 
 Rgb = Tuple[float, float, float]
 
@@ -40,10 +39,7 @@ def read(file: str) -> ModelInput:
         ValueError: it is damaged, or holds values that no model could want; the message is one line.
     """
     try:
-        if os.stat(file).st_size > MOST_BYTES:
-            raise ValueError("it is too large")
-        with open(file, encoding="utf-8") as stream:
-            content = json.load(stream)
+        content = records.load(file)
         size, mean, std = content["size"], tuple(content["mean"]), tuple(content["std"])
         classes, temperature = content["classes"], content.get("temperature", 1.0)
         values = mean + std + (temperature,)
@@ -53,6 +49,6 @@ def read(file: str) -> ModelInput:
             raise ValueError("a value in it is of another kind")
         if min(std) <= 0 or temperature <= 0:
             raise ValueError("std and temperature must be greater than 0")
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError("{}: does not say how the model wants its images ({})".format(file, error)) from error
     return ModelInput(size, mean, std, classes, float(temperature))

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import stat
 from typing import Any, Dict, Mapping, Tuple, Union
 
 MOST_BYTES = 1 << 20
@@ -23,7 +24,10 @@ def load(file: str, most: int = MOST_BYTES) -> Dict[str, Any]:
         ValueError: it is missing, too large, damaged or no object; the message is one line without the file's name.
     """
     try:
-        if os.stat(file).st_size > most:
+        found = os.stat(file)
+        if not stat.S_ISREG(found.st_mode):  # a pipe is read until somebody writes
+            raise ValueError("it is a folder, a device or a pipe")
+        if found.st_size > most:
             raise ValueError("it has more than {} bytes".format(most))
         with open(file, "rb") as stream:
             return parse(stream.read(most + 1), most)

@@ -1,6 +1,7 @@
 """When the agent asks, with whom it has patience, and what it says of itself meanwhile."""
 
 import json
+import os
 import re
 import time
 from itertools import pairwise
@@ -184,3 +185,6 @@ def test_a_wrong_configuration_is_one_line(
     assert "\n" not in str(caught.value)
     with pytest.raises(Refused, match="write the agent's configuration: metadata_url, targets_url, channel, target, d"):
         agent_config.read(str(tmp_path / "none.json"))
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(Refused, match=r"pipe\.json: .* it is a folder, a device or a pipe"):
+        agent_config.read(str(tmp_path / "pipe.json"))

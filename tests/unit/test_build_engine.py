@@ -79,7 +79,7 @@ def test_the_recipe_of_an_export_is_what_the_program_takes(
 @pytest.mark.parametrize(
     "content",
     [
-        None, "{", "[]", "{}", '{"fp32_layers": 3}', '{"size": 224, "half": 1, "fp32_layers": []}',
+        None, "{", "[]", "[" * 100_000, "{}", '{"fp32_layers": 3}', '{"size": 224, "half": 1, "fp32_layers": []}',
         '{"size": "224", "half": true, "fp32_layers": []}', '{"size": 224, "half": true, "fp32_layers": [1]}',
     ],
 )  # fmt: skip

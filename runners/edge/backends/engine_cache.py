@@ -63,7 +63,7 @@ def _read(path: str) -> Optional[Entry]:
         with open(path + ".json", encoding="utf-8") as note, open(path + ".engine", "rb") as stream:
             facts, content = json.load(note), stream.read()
         return (content, facts) if hashlib.sha256(content).hexdigest() == facts["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -7,15 +7,17 @@ the same cores. Status 2: something that it needs is wrong.
 
 import argparse
 
+from runners.edge.arguments import seconds, threads, whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it is told."""
     parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an exported model, for one runtime")
     parser.add_argument("--source", required=True, metavar="FILE", help="a video file")
-    parser.add_argument("--regions", type=int, default=4, metavar="N", help="in each frame, 0 to 4 (default 4)")
-    parser.add_argument("--seconds", type=float, default=15, help="how long to measure (default 15)")
+    parser.add_argument("--regions", type=whole(0, 4), default=4, metavar="N", help="in each frame, 0 to 4 (default 4)")
+    parser.add_argument("--seconds", type=seconds, default=15, help="how long to measure (default 15)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
+    parser.add_argument("--threads", type=threads, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument("--reader", help="what decodes the file (default: the best that is here)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -29,10 +31,7 @@ def run(given: argparse.Namespace) -> int:
     from runners.contract.loop_figures import as_json
     from runners.edge.program.measuring import measure
     from runners.edge.program.printed import lines
-    from runners.edge.refused import Refused
 
-    if not 0 <= given.regions <= 4 or not 0 < given.seconds <= 3600:
-        raise Refused("--regions must be 0 to 4, and --seconds above 0 and at most 3600")
     cv2.setNumThreads(1)  # costs are counted by thread, and the network has the other cores
     found = measure(given.bundle, given.source, given.regions, given.seconds, given.device, given.threads, given.reader)
     print(json.dumps(as_json(found), indent=2) if given.json else "\n".join(lines(found)))

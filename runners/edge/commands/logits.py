@@ -14,6 +14,7 @@ import sys
 import time
 
 from runners.contract import engine_recipe, model_input
+from runners.edge.arguments import threads
 from runners.edge.procfs import age_s, peak_memory_mib
 from runners.edge.refused import Refused
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--regions", required=True, metavar="FILE", help=".npy file of regions")
     parser.add_argument("--output", required=True, metavar="FILE", help=".npy file to write the answers to")
     parser.add_argument("--device", default="", help="the runtime's name of it; by default what the model is for")
-    parser.add_argument("--threads", type=int, default=0, help="on the CPU (default: all cores)")
+    parser.add_argument("--threads", type=threads, default=0, help="on the CPU (default: all cores)")
 
 
 def run(given: argparse.Namespace) -> int:

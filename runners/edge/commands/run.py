@@ -8,6 +8,8 @@ it in order. Status 0: it ended as told, or its files did; 2: something that it 
 import argparse
 from typing import Any, Callable, Optional
 
+from runners.edge.arguments import threads, whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it is told."""
@@ -19,15 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a video file, /dev/videoN or rtsp://HOST/PATH; several times for several cameras",
     )  # fmt: skip
     parser.add_argument("--events", required=True, metavar="FOLDER", help="where events are written")
-    parser.add_argument("--regions", type=int, default=4, metavar="N", help="at most in one batch, 1 to 4 (default 4)")
+    parser.add_argument(
+        "--regions", type=whole(1, 4), default=4, metavar="N", help="at most in one batch, 1 to 4 (default 4)"
+    )
     parser.add_argument("--seconds", type=float, help="end after so long (default: never)")
     parser.add_argument("--summary", metavar="FILE", help="at the end, write speed and counts here, as JSON")
     parser.add_argument("--record", metavar="FILE.avi", help="write a video with boxes and answers (default: none)")
-    parser.add_argument("--live", type=int, metavar="PORT", help="show it at http://127.0.0.1:PORT (default: nowhere)")
+    parser.add_argument(
+        "--live", type=whole(0, 65535), metavar="PORT", help="show it at http://127.0.0.1:PORT (default: nowhere)"
+    )
     parser.add_argument("--capture", metavar="FILE.json", help="keep regions worth learning from (default: none)")
     parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="of frames (default: as each camera sends them)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
+    parser.add_argument("--threads", type=threads, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument("--reader", help="what decodes (default: the best that is here)")
 
 

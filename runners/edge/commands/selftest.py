@@ -14,6 +14,7 @@ import sys
 from typing import Any, Dict
 
 from runners.contract import bundle, model_input
+from runners.edge.arguments import threads
 from runners.edge.refused import Lacking, Refused
 
 MOST_SAMPLES = 4096
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an unpacked bundle")
     parser.add_argument("--device", default="", help="the runtime's name of it; by default what the model is for")
-    parser.add_argument("--threads", type=int, default=0, help="on the CPU (default: all cores)")
+    parser.add_argument("--threads", type=threads, default=0, help="on the CPU (default: all cores)")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from runners.contract import loop_figures
-from runners.edge.arguments import meter
+from runners.edge.arguments import meter, seconds, threads, whole
 from runners.edge.own_package import search_path
 from runners.edge.refused import Refused
 
@@ -27,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.add_argument("--bundle", required=True, metavar="FOLDER", help="an exported model, for one runtime")
     parser.add_argument("--source", required=True, metavar="FILE", help="a video file")
-    parser.add_argument("--regions", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="in each frame")
-    parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default 10)")
+    parser.add_argument(
+        "--regions", type=whole(0, 4), nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="in each frame"
+    )
+    parser.add_argument("--seconds", type=seconds, default=10, help="of each measurement (default 10)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
+    parser.add_argument("--threads", type=threads, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument("--meter", type=meter, default="rapl", help="whose rail tells of a power limit that is reached")
     parser.add_argument("--rail", action="append", default=[], metavar="NAME", help="a rail that it reads")
     parser.add_argument("--root", default="/", help=argparse.SUPPRESS)

@@ -13,7 +13,7 @@ import json
 import time
 from typing import List
 
-from runners.edge.arguments import meter, seconds
+from runners.edge.arguments import meter, seconds, threads
 
 MEASURED, NOT_MEASURED = 0, 3
 NONE, FULL = 0, 4  # regions of a frame
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=seconds, default=75, help="seconds of full work (default 75)")
     parser.add_argument("--device", default="", help="the runtime's name of it (default: what the bundle is for)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the network (default: one a core)")
+    parser.add_argument("--threads", type=threads, default=0, metavar="N", help="of the network (default: one a core)")
     parser.add_argument(
         "--meter", type=meter, required=True, help="what reads the power; see `python3 -m runners.edge.monitor`"
     )

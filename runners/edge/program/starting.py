@@ -124,8 +124,6 @@ def _aloud(tell: Tell) -> Tell:
 
 def _check(given: argparse.Namespace) -> None:
     """Raise ValueError where the program would only fail later."""
-    if not 1 <= given.regions <= 4:
-        raise ValueError("--regions {}: give 1 to 4".format(given.regions))
     if given.seconds is not None and not given.seconds > 0:
         raise ValueError("--seconds {:g}: give more than 0".format(given.seconds))
     for file, what in ((given.summary, "summary"), (given.record, "video")):
