@@ -23,7 +23,10 @@ from runners.edge.aloud import say  # noqa: E402
 from runners.edge.refused import Lacking, Refused  # noqa: E402
 
 PACKAGES = ("cv2", "numpy")  # that every device has
-MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # by whoever looks after the device
+MENDABLE = (  # by whoever looks after the device
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

@@ -1,5 +1,7 @@
 """The device's programs are found by their names, from wherever they are started."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from runners.edge import __main__ as edge
 from runners.edge import commands
+from runners.edge.commands import facts
 from tests.old_python import python_3_6
 
 HOUSE = Path(__file__).parents[2]
@@ -42,6 +45,16 @@ def test_a_package_that_is_not_there_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert edge.main(["run", "--bundle=x", "--source=y", "--events=z"]) == 2
     assert "has not the package cv2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.ELOOP, errno.EISDIR])
+def test_a_place_that_takes_no_file_is_one_line(monkeypatch, capsys, code):
+    def fail(_):
+        raise OSError(code, os.strerror(code), "events/1")
+
+    monkeypatch.setattr(facts, "run", fail)
+    assert edge.main(["facts"]) == 2
+    assert capsys.readouterr().err == f"edge facts: events/1: {os.strerror(code)}\n"
 
 
 @pytest.mark.parametrize(
