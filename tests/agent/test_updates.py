@@ -9,7 +9,8 @@ import pytest
 
 from runners.agent import polling, status_outbox
 from runners.agent.__main__ import main
-from runners.agent.self_testing import SelfTest
+from runners.agent.self_testing import SelfTest, self_test
+from runners.agent.troubles import Unavailable
 from runners.agent.updating import Device
 from runners.contract import bundle, device_folder
 from runners.contract.rollout import Rollout
@@ -283,6 +284,13 @@ def test_the_real_self_test_takes_a_good_model_and_refuses_one_that_answers_othe
     found = looked(device)
     assert found.said.startswith("self-test: 1 of 6 samples have other answers than promised")
     assert running(device) == "1.0"
+
+
+@pytest.mark.parametrize("said", ["", "pass", "[]", '{"verdict": "pass"}', "[" * 100_000])
+def test_a_self_test_that_says_nothing_is_none(tmp_path: Path, said: str) -> None:
+    (tmp_path / "answer").write_text(said)
+    with pytest.raises(Unavailable, match="ended with 0 and said nothing"):
+        self_test(["sh", "-c", f"cat {tmp_path}/answer"], "slot")
 
 
 def test_numbers_that_change_under_the_same_model_are_told(start: Start, registry: Registry) -> None:

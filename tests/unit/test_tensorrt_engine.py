@@ -332,7 +332,7 @@ class TestCache:
         assert len(set(unused) & set(left)) == engine_cache.KEPT - 2
 
     @pytest.mark.parametrize("suffix", ["engine", "json"])
-    @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
+    @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty", "deep"])
     def test_a_damaged_entry_is_built_again(self, folder: Path, board: Path, suffix: str, damage: str) -> None:
         name = once(folder)
         path = board / "cache" / f"{name}.{suffix}"
@@ -341,7 +341,7 @@ class TestCache:
             path.unlink()
         else:
             flipped = content.replace(b'"sha256": "', b'"sha256": "0') if suffix == "json" else b"\1" + content[1:]
-            path.write_bytes({"cut": content[:40], "flipped": flipped, "empty": b""}[damage])
+            path.write_bytes({"cut": content[:40], "flipped": flipped, "empty": b"", "deep": b"[" * 100_000}[damage])
         once(folder)
         once(folder)
         assert builds(board) == 2
