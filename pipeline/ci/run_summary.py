@@ -37,6 +37,7 @@ def _folded(report: str) -> str:
 def _read(base: Path | None) -> Base | None:
     if base is None or not base.exists():
         return None
+    files.check_file(base)
     try:
         record = run_record.read(base.read_bytes())
     except BadData:  # of an older version: as good as none

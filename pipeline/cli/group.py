@@ -42,6 +42,7 @@ class Group(click.Group):
             _tell_runner(context, shown(" ".join(error.format_message().split())))
             raise
         except click.Abort:  # of a question, where nobody is there to answer
+            click.echo(err=True)  # behind it
             _stop(context, "a question was not answered; start it in a terminal, or give the answer as an option")
         except KeyboardInterrupt:  # which is no verdict: click would end with 1, as a failed check does
             click.echo("edgeproof: interrupted", err=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.data.tables import read_table
 from pipeline.records.targets import describe
+from pipeline.system import files
 from pipeline.system.errors import BadData, shown, some
 
 BY = "edgeproof ingest review"
@@ -74,6 +75,7 @@ def check(decisions: Collection[Decision], known: Mapping[str, str], classes: Co
 
 
 def _of_file(path: Path) -> list[Decision]:
+    files.check_file(path)
     try:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)

@@ -195,6 +195,8 @@ def test_what_is_missing_is_one_line(own: Path) -> None:
     assert "nothing was decided about: run this in the project" in told("clean", "inbox", code=2)
     assert "there is no such folder" in told("pull", "nowhere", code=2)
     assert "name a folder, or an address" in told("pull", "ftp://host/folder", code=2)
+    os.mkfifo("pipe.json")
+    assert "is a folder, a device or a pipe" in told("apply", "pipe.json", code=2)
     assert "address cannot be read" in told("pull", "https://[", code=2)
     assert "would be read in clear" in told("pull", "http://user:secret@example.org/inbox", code=2)
     assert "secret" not in told("pull", "http://user:secret@example.org/inbox", code=2)
