@@ -383,7 +383,7 @@ class Watched:
                 clips.frame(clips.picture(number / clips.RATE), number, number / clips.RATE), 100 + number / clips.RATE
             )
             self.rounds.ask([self.view])
-            self.rounds.hear(wait=True)
+            self.rounds.finish()
         self.keeper.close()
 
     def ended(self) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Watched:
             image = cv2.resize(clips.picture(number / RATE), size)
             self.view.see(clips.frame(image, self.number, number / RATE), 100 + number / RATE)
             self.rounds.ask([self.view])
-            self.rounds.hear(wait=True)
+            self.rounds.finish()
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [facts for event, facts in self.told if event == name]
@@ -167,6 +167,8 @@ def test_a_network_that_cannot_calculate_is_told_before_the_start(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Backend:
+        at_once = 1
+
         def infer(self, batch: Any) -> Any:
             raise RuntimeError("out of\nmemory")
 
@@ -191,7 +193,8 @@ def test_a_runtime_that_hangs_stops_it_too(bundle: Path, monkeypatch: pytest.Mon
         hanging.answer()
     hanging.close()
     release.set()
-    hanging._thread.join()
+    for thread in hanging._threads:
+        thread.join()
 
 
 def test_drops_are_told_at_once_and_then_not_too_often() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runners.edge.loop.regions import Box, iou
-from runners.edge.tracking.appearance import blend, look, unlikeness
+from runners.edge.tracking.appearance import blend, looks, unlikeness
 from runners.edge.tracking.assignment import assign
 from runners.edge.tracking.motion import Motion, centre
 from runners.edge.tracking.track import Track
@@ -256,9 +256,9 @@ def test_one_long_step_is_as_many_short_ones() -> None:
 
 def test_looks_tell_jackets_apart_and_a_box_outside_the_frame_has_some() -> None:
     frame = Scene((walker(300, 0), RED), (walker(600, 0), BLUE)).frame(0)
-    red, blue = look(frame, Box(300, 300, WIDTH, HEIGHT)), look(frame, Box(600, 300, WIDTH, HEIGHT))
+    red, blue = looks(frame, [Box(300, 300, WIDTH, HEIGHT), Box(600, 300, WIDTH, HEIGHT)])
     assert (red**2).sum() == pytest.approx(1)
     assert unlikeness(red, red) < 0 < unlikeness(red, blue)
     assert unlikeness(blend(red, blue), red) < 0, "one look changes little"
-    for box in (Box(-400, 0, 50, 50), Box(1270, 700, 100, 100), Box(5, 5, 1, 1), Box(0, 900, 10, 10)):
-        assert (look(frame, box) ** 2).sum() == pytest.approx(1)
+    outside = [Box(-400, 0, 50, 50), Box(1270, 700, 100, 100), Box(5, 5, 1, 1), Box(0, 900, 10, 10)]
+    assert [(look**2).sum() for look in looks(frame, outside)] == pytest.approx([1] * 4)

@@ -113,7 +113,8 @@ def frames(clip: str, size: str) -> Iterator[Row]:
     cv2.setNumThreads(1)
     bell, sizes = Bell(), (FRAME_WIDTH, FRAME_HEIGHT)
     propose, tracker = Proposer(), Tracker()
-    crop = Cropper(int(size), (0.5,) * 3, (0.25,) * 3, measured.REGIONS)
+    crop = Cropper((0.5,) * 3, (0.25,) * 3)
+    batch = np.empty((measured.REGIONS, 3, int(size), int(size)), np.float32)
     buffer = np.empty((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
     taken, count, boxes = dict.fromkeys(("propose", "track", "crop"), 0.0), 0, [Box(600, 300, 60, 150)]
     camera = Camera(parse(clip), bell, size=sizes, every_frame=True)
@@ -128,7 +129,8 @@ def frames(clip: str, size: str) -> Iterator[Row]:
         taken["propose"] += _taken(lambda: _keep(boxes, propose(image)))  # noqa: B023
         taken["track"] += _taken(lambda: tracker(boxes, count / 10, image))  # noqa: B023
         four = [boxes[index % len(boxes)] for index in range(measured.REGIONS)]
-        taken["crop"] += _taken(lambda: crop(image, four))  # noqa: B023
+        for box, planes in zip(four, batch, strict=True):
+            taken["crop"] += _taken(lambda: crop(image, box, planes))  # noqa: B023
     taken["rest"] = process_time() - began_s - sum(taken.values())  # with what takes frames over from the reader
     camera.close()
     reader = resource.getrusage(resource.RUSAGE_CHILDREN)

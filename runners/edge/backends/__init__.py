@@ -1,8 +1,9 @@
 """Runtimes: one file each, found by what is in the folder of an exported model.
 
 Each such file has a class `Backend` with `infer(batch)`, which takes regions (n, 3, S, S) in float32 and answers (n,
-values) in float32, `facts()`, which says what device really calculates, and `close()`. A runtime that would calculate
-anywhere else than it was asked to is an error. Python 3.6, NumPy and the runtime itself; imported on first use.
+values) in float32, `facts()`, which says what device really calculates, and `close()`. `at_once` says of how many
+threads `infer` takes a batch at the same time. A runtime that would calculate anywhere else than it was asked to is an
+error. Python 3.6, NumPy and the runtime itself; imported on first use.
 """
 
 import os

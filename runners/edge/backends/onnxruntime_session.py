@@ -70,6 +70,8 @@ class OnnxRuntimeSession:
 class Backend:
     """The file `model.onnx` in a folder, for up to `most` regions of `size` pixels."""
 
+    at_once = 1
+
     def __init__(self, folder: str, size: int, device: str, threads: int, most: int, _cache: str) -> None:
         path = os.path.join(folder, "model.onnx")
         self._most, self._size, device = most, size, device or "CPU"

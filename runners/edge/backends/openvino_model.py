@@ -4,6 +4,7 @@ The re-test compiles and runs with this very class (pipeline/processes/backends/
 """
 
 import os
+import queue
 from typing import Any, Dict, List, Mapping
 
 import numpy as np
@@ -76,13 +77,15 @@ class Backend:
     """The IR `model.xml` in a folder, for up to `most` regions of `size` pixels.
 
     On a CPU each core has a region of its own: nobody waits for others at the end of each layer, so that a batch takes
-    less time, and much less where other work runs beside it. A GPU takes them together; fewer are padded.
+    less time, and much less where other work runs beside it. A core that is done with one batch goes on with the next.
+    A GPU takes the regions of a batch together; fewer are padded.
     """
 
     def __init__(self, folder: str, size: int, device: str, threads: int, most: int, _cache: str) -> None:
         path = os.path.join(folder, "model.xml")
         self._most, self._size, device = most, size, device or "CPU"
         streams = min(threads, most) if device == "CPU" else 1
+        self.at_once = 2 if device == "CPU" else 1
         rows = 1 if device == "CPU" else most
         try:
             model = openvino.Core().read_model(path)
@@ -95,19 +98,26 @@ class Backend:
             raise Unusable(
                 "{}: OpenVINO does not take it: is it whole? ({})".format(path, in_one_line(error))
             ) from error
-        self._requests = [self._model.compiled.create_infer_request() for _ in range(most // rows)]
+        self._rows = rows
+        self._idle: "queue.Queue[List[Any]]" = queue.Queue()  # requests for a batch each
+        for _ in range(self.at_once):
+            self._idle.put([self._model.compiled.create_infer_request() for _ in range(most // rows)])
 
     def infer(self, batch: Any) -> Any:
         """The first output (n, values) in float32 for `batch` (n, 3, size, size), n at most `most`."""
         check(batch, self._most, self._size)
-        rows = self._most // len(self._requests)
+        rows = self._rows
         parts = [padded(batch[start : start + rows], rows) for start in range(0, len(batch), rows)]
-        for request, part in zip(self._requests, parts):
-            request.start_async({0: part})
-        for request, _ in zip(self._requests, parts):
-            request.wait()
-        found = [request.get_output_tensor(0).data.reshape(rows, -1) for request, _ in zip(self._requests, parts)]
-        return np.concatenate(found).astype(np.float32)[: len(batch)]
+        requests = self._idle.get()
+        try:
+            for request, part in zip(requests, parts):
+                request.start_async({0: part})
+            for request, _ in zip(requests, parts):
+                request.wait()
+            found = [request.get_output_tensor(0).data.reshape(rows, -1) for request, _ in zip(requests, parts)]
+            return np.concatenate(found).astype(np.float32)[: len(batch)]
+        finally:
+            self._idle.put(requests)
 
     def facts(self) -> Dict[str, Any]:
         """The runtime, and the device and the precision that really calculate."""
@@ -115,4 +125,4 @@ class Backend:
 
     def close(self) -> None:
         """Let go of the network and its memory."""
-        del self._requests, self._model
+        del self._idle, self._model

@@ -34,6 +34,8 @@ class Backend:
     Its engine is built on first use, which takes minutes, and kept in `cache`.
     """
 
+    at_once = 1
+
     def __init__(self, folder: str, size: int, device: str, _threads: int, most: int, cache: str) -> None:
         if device not in ("", "GPU"):
             raise Unusable("TensorRT calculates on the GPU alone, not on {}".format(device))

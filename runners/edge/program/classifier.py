@@ -8,7 +8,8 @@ import os
 import queue
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections import deque
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from runners.edge.backends.unusable import Unusable, in_one_line
 from runners.edge.bell import Bell
 from runners.edge.loop.regions import Box, Cropper
 
+AHEAD = 2  # batches with the network at most: it goes on with the next at once, and what it is asked stays new
 HUNG_S = 30.0  # no batch takes so long; a driver that hangs does
 WARM = 3  # batches before the first frame, in which runtimes make their threads and buffers
 
@@ -32,8 +34,17 @@ class Answer(NamedTuple):
     wall_s: float
 
 
+class Batch:
+    """Regions (N, 3, S, S) that the network is asked about, and what came of it."""
+
+    def __init__(self, regions: np.ndarray) -> None:
+        self.regions, self.asked_s = regions, time.monotonic()
+        self.found: Any = None  # scores and seconds, or what was raised
+        self.done = threading.Event()
+
+
 class Classifier:
-    """Answers for up to `most` regions at once, one batch at a time; rings `bell` when there is an answer."""
+    """Answers for up to `most` regions at once, in the order asked; rings `bell` when there is an answer."""
 
     def __init__(self, bundle: str, most: int, bell: Bell, device: str = "", threads: int = 0) -> None:
         """Load the network and let it calculate.
@@ -47,53 +58,69 @@ class Classifier:
         wanted = model_input.read(os.path.join(bundle, model_input.NAME))
         self.classes: List[str] = wanted.classes
         self.temperature = wanted.temperature
-        self.is_busy, self._asked_s = False, 0.0
-        self._crop = Cropper(wanted.size, wanted.mean, wanted.std, most)
-        self._room = np.zeros((most, 3, wanted.size, wanted.size), np.float32)
+        self._crop = Cropper(wanted.mean, wanted.std)
+        # As many as are with the network, one after another.
+        self._rooms = [np.zeros((most, 3, wanted.size, wanted.size), np.float32) for _ in range(AHEAD)]
         self._bell = bell
-        self._batches: "queue.Queue[Optional[np.ndarray]]" = queue.Queue()
-        self._answers: "queue.Queue[Any]" = queue.Queue()
-        self._thread = threading.Thread(target=self._work, name="network", daemon=True)
-        self._thread.start()
+        self._batches: "queue.Queue[Optional[Batch]]" = queue.Queue()  # to be calculated
+        self._asked: Deque[Batch] = deque()  # whose answers were not taken yet
+        self._threads = [
+            threading.Thread(target=self._work, name="network", daemon=True) for _ in range(self._backend.at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
         try:
             for _ in range(WARM):
-                self.start(self._room)
-                self.wait()
+                for room in self._rooms:
+                    self.start(room)
+                for _ in self._rooms:
+                    self.wait()
         except Exception as error:  # of the runtime's own kinds
             self.close()
             raise Unusable("{}: it loads, but cannot calculate: {}".format(bundle, in_one_line(error))) from error
         self._network = sorted(set(procfs.threads()) - set(before))
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be asked about another batch."""
+        return len(self._asked) < AHEAD
+
     def cut(self, regions: Sequence[Region]) -> np.ndarray:
-        """The regions as the network takes them, (N, 3, S, S), until the next call."""
-        first = regions[0][0]
-        if all(picture is first for picture, _ in regions):
-            return self._crop(first, [box for _, box in regions])
-        for (picture, box), room in zip(regions, self._room):  # the cropper takes one picture at a time
-            room[...] = self._crop(picture, [box])[0]
-        return self._room[: len(regions)]
+        """The regions as the network takes them, (N, 3, S, S), until they are answered. Only when free."""
+        room = self._rooms[0]
+        for (picture, box), planes in zip(regions, room):
+            self._crop(picture, box, planes)
+        return room[: len(regions)]
 
     def start(self, batch: np.ndarray) -> None:
-        """Let the network calculate; the batch (N, 3, S, S) must stay as it is until the answer. Not while busy."""
-        self.is_busy, self._asked_s = True, time.monotonic()
-        self._batches.put(batch)
+        """Let the network calculate; the batch (N, 3, S, S) must stay as it is until the answer. Only when free."""
+        self._rooms.append(self._rooms.pop(0))
+        self._asked.append(Batch(batch))
+        self._batches.put(self._asked[-1])
 
     def answer(self) -> Optional[Answer]:
-        """The answer, if it has come and was not taken.
+        """The next answer, if it has come. Only after `start`.
 
         Raises:
             Exception: whatever stopped the runtime, or that it hangs.
         """
-        found = self._taken(block=False)
+        if self._asked[0].done.is_set():
+            return self.wait()
         if self._is_hung:
             raise RuntimeError("the network has not answered for {:g} s".format(HUNG_S))
-        return found
+        return None
 
     def wait(self) -> Answer:
-        """The answer, when it comes. Only after `start`."""
-        found = self._taken(block=True)
-        assert found is not None
-        return found
+        """The next answer, when it comes. Only after `start`.
+
+        Raises:
+            Exception: whatever stopped the runtime.
+        """
+        self._asked[0].done.wait()
+        found = self._asked.popleft().found
+        if isinstance(found, Exception):
+            raise found
+        return Answer(*found)
 
     @property
     def cpu_s(self) -> float:
@@ -106,25 +133,20 @@ class Classifier:
 
     def close(self) -> None:
         """Let go of the network, once what it calculates is done; one that hangs is left alone."""
-        self._batches.put(None)
-        while self._thread.is_alive() and not self._is_hung:
+        for _ in self._threads:
+            self._batches.put(None)
+        while self._is_working and not self._is_hung:
             time.sleep(0.005)
-        if not self._thread.is_alive():
+        if not self._is_working:
             self._backend.close()
 
     @property
-    def _is_hung(self) -> bool:
-        return self.is_busy and time.monotonic() - self._asked_s > HUNG_S
+    def _is_working(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
-    def _taken(self, block: bool) -> Optional[Answer]:
-        try:
-            found = self._answers.get(block)
-        except queue.Empty:
-            return None
-        self.is_busy = False
-        if isinstance(found, Exception):
-            raise found
-        return Answer(*found)
+    @property
+    def _is_hung(self) -> bool:
+        return bool(self._asked) and time.monotonic() - self._asked[0].asked_s > HUNG_S
 
     def _work(self) -> None:
         while True:
@@ -133,8 +155,8 @@ class Classifier:
                 return
             began_s = time.monotonic()
             try:
-                found: Any = (self._backend.infer(batch), time.monotonic() - began_s)  # brackets: Python 3.6
+                batch.found = (self._backend.infer(batch.regions), time.monotonic() - began_s)
             except Exception as error:  # of the runtime's own kinds; told where the answer is taken
-                found = error
-            self._answers.put(found)
+                batch.found = error
+            batch.done.set()
             self._bell.ring()

@@ -38,9 +38,9 @@ class Bench:
         self._view = View("file", classifier.classes, classifier.temperature, self.costs, lambda event, **facts: None)
 
     def step(self) -> None:
-        """Prepare one frame, while the network calculates the regions of the one before."""
+        """Prepare one frame, while the network calculates the regions of those before."""
         self._view.see(self.source.frame(), self.source.received / RATE)
-        self._rounds.hear(wait=True)
+        self._rounds.make_room()
         self._rounds.ask([self._view])
         self.frames += 1
 
@@ -55,7 +55,7 @@ class Bench:
         self.step()
         while time.monotonic() - began_s < seconds:
             self.step()
-        self._rounds.hear(wait=True)
+        self._rounds.finish()
         return time.monotonic() - began_s
 
     def alone(self, seconds: float) -> List[float]:

@@ -72,8 +72,13 @@ class Models:
         self._thread.start()
         return self
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether another classifier is to be asked, as soon as the one before has answered all that it was asked."""
+        return self._waiting is not None
+
     def fresh(self) -> Optional[Classifier]:
-        """Another classifier that is to be asked from now on, once. Only while the one before is not busy."""
+        """Another classifier that is to be asked from now on, once. Only while the one before is idle."""
         if self._waiting is None:
             return None
         with self._lock:

@@ -1,6 +1,7 @@
 """Which regions of the newest pictures are classified, and what becomes of the answers. Must run on Python 3.6."""
 
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from collections import deque
+from typing import Callable, Deque, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -22,6 +23,14 @@ class Look(NamedTuple):
     box: Box
     track: Optional[int]
     time_s: float
+
+
+class Asked(NamedTuple):
+    """A batch (N, 3, S, S) that the network was asked about: what it shows, and what the keeper cut of the pictures."""
+
+    looks: List[Look]
+    batch: np.ndarray
+    cuts: List[Optional[Cut]]
 
 
 Choose = Callable[[Sequence[View]], List[Look]]
@@ -56,51 +65,77 @@ class Busiest:
 
 
 class Rounds:
-    """Asks the network about one batch after another, and hands its answers to the views, and to `keeper` if any."""
+    """Asks the network about one batch after another, and hands its answers to the views, and to `keeper` if any.
+
+    The next batch is cut while the network calculates one, so that no core waits for it.
+    """
 
     def __init__(self, classifier: Classifier, choose: Choose, costs: Costs, keeper: Optional[Keeper] = None) -> None:
         self.regions = 0
         self._classifier, self._choose, self._costs, self._keeper = classifier, choose, costs, keeper
-        self._asked: List[Look] = []
-        self._batch = np.zeros((0, 3, 1, 1), np.float32)
-        self._cuts: List[Optional[Cut]] = []  # as the pictures were then
+        self._asked: Deque[Asked] = deque()  # in the order in which they are answered
 
     @property
     def is_free(self) -> bool:
         """Whether the network can be asked."""
-        return not self._classifier.is_busy
+        return self._classifier.is_free
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that the network was asked is answered."""
+        return not self._asked
 
     def take(self, classifier: Classifier) -> None:
-        """Ask another network from now on. Only when free."""
+        """Ask another network from now on. Only when idle."""
         self._classifier = classifier
 
     def ask(self, views: Sequence[View]) -> None:
         """Start a batch of regions of these views' pictures, if any is due. Only when free."""
-        self._asked = self._choose(views) if views else []
-        if self._asked:
-            with self._costs.part("crop"):
-                self._batch = self._classifier.cut([(look.view.picture, look.box) for look in self._asked])
-            self._classifier.start(self._batch)
-            if self._keeper is not None:
-                self._cuts = [self._keeper.cut(look.view.picture, look.box, look.view.boxes) for look in self._asked]
-            self.regions += len(self._asked)
+        looks = self._choose(views) if views else []
+        if not looks:
+            return
+        with self._costs.part("crop"):
+            batch = self._classifier.cut([(look.view.picture, look.box) for look in looks])
+        self._classifier.start(batch)
+        cuts: List[Optional[Cut]] = []
+        if self._keeper is not None:
+            cuts = [self._keeper.cut(look.view.picture, look.box, look.view.boxes) for look in looks]
+        for look in looks:
+            if look.track is not None:
+                look.view.asked.add(look.track)
+        self._asked.append(Asked(looks, batch, cuts))
+        self.regions += len(looks)
 
-    def hear(self, wait: bool = False) -> None:
-        """Take the answer, if it has come."""
-        if not self.is_free:
-            answer = self._classifier.wait() if wait else self._classifier.answer()
-            if answer is not None:
-                self._learn(answer)
+    def hear(self) -> None:
+        """Take the answers that have come."""
+        while self._asked:
+            answer = self._classifier.answer()
+            if answer is None:
+                return
+            self._learn(self._asked.popleft(), answer)
 
-    def _learn(self, answer: Answer) -> None:
+    def make_room(self) -> None:
+        """Wait until the network can be asked."""
+        while not self.is_free:
+            self._learn(self._asked.popleft(), self._classifier.wait())
+
+    def finish(self) -> None:
+        """Wait for all answers."""
+        while self._asked:
+            self._learn(self._asked.popleft(), self._classifier.wait())
+
+    def _learn(self, asked: Asked, answer: Answer) -> None:
         self._costs.took("classify", answer.wall_s)
         decided: List[Optional[int]] = []
         with self._costs.part("track"):
-            for look, scores in zip(self._asked, answer.scores):
-                label = None if look.track is None else look.view.learn(look.track, look.box, scores, look.time_s)
-                decided.append(label)
+            for look, scores in zip(asked.looks, answer.scores):
+                if look.track is None:
+                    decided.append(None)
+                else:
+                    look.view.asked.discard(look.track)
+                    decided.append(look.view.learn(look.track, look.box, scores, look.time_s))
         if self._keeper is not None:
-            for look, cut, seen, scores, label in zip(self._asked, self._cuts, self._batch, answer.scores, decided):
+            for look, cut, seen, scores, label in zip(asked.looks, asked.cuts, asked.batch, answer.scores, decided):
                 if look.track is not None:
                     self._keeper.offer(look.view.name, look.track, cut, seen, scores, label)
 

@@ -1,6 +1,6 @@
 """What one camera sees: its newest picture, the boxes in it, who is in them, and what is known of each. Python 3.6."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class View:
         self.boxes: List[Box] = []
         self.numbers: List[Tuple[int, ...]] = []  # of the tracks in each box
         self.alone: Dict[int, Box] = {}  # the tracks that have a box of their own
+        self.asked: Set[int] = set()  # the tracks that the network is looking at
         self._classes, self._temperature, self._costs, self._tell = classes, temperature, costs, tell
         self._size: Tuple[int, ...] = ()
         self._bgr: Optional[np.ndarray] = None
@@ -71,7 +72,8 @@ class View:
 
     def waiting(self) -> List[Waiting]:
         """The tracks that can be looked at now, and since when each should be."""
-        return [Waiting(number, self._known[number].decision.due_s) for number in self.alone]
+        free = [number for number in self.alone if number not in self.asked]
+        return [Waiting(number, self._known[number].decision.due_s) for number in free]
 
     def learn(self, number: int, box: Box, scores: np.ndarray, time_s: float) -> Optional[int]:
         """Take the scores (K,) of the region `box` of a track at `time_s`; what follows from them is told.

@@ -63,7 +63,7 @@ class Watch:
             self._round()
             if all(camera.is_over for camera in self._cameras):
                 self._tell_news()
-                self._rounds.hear(wait=True)
+                self._rounds.finish()
                 return "all files are over"
         return self._stop.why
 
@@ -80,16 +80,19 @@ class Watch:
                     self._new.append(view)
         self._tell_news()
         self._rounds.hear()
-        if self._rounds.is_free:
-            self._follow()
+        if self._follow():
             self._rounds.ask(self._new)
             self._new = []
 
-    def _follow(self) -> None:
-        """Go on with another model, if one has been loaded meanwhile."""
-        fresh = self._models.fresh() if self._models is not None else None
-        if self._models is None or fresh is None:
-            return
+    def _follow(self) -> bool:
+        """Go on with another model, if one has been loaded meanwhile; whether the network can be asked now."""
+        if self._models is None or not self._models.has_fresh:
+            return self._rounds.is_free
+        if not self._rounds.is_idle:
+            return False  # it is asked no more, so that it will be
+        fresh = self._models.fresh()
+        if fresh is None:
+            return True
         if self._keeper is not None:
             self._keeper.model(self._models.folder, fresh.classes, fresh.temperature)
         self._network_before_s = self._network_s()
@@ -97,6 +100,7 @@ class Watch:
         self._rounds.take(fresh)
         for view in self._views:
             view.begin_model(fresh.classes, fresh.temperature)
+        return True
 
     def _network_s(self) -> float:
         """CPU time of the networks so far; a thread that ended has taken its own along."""

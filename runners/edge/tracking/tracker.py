@@ -92,16 +92,18 @@ class Tracker:
 
     def _add_looks(self, costs: Dict[Pair, float], boxes: List[Box], step_s: float, frame: np.ndarray) -> None:
         """Make costs higher where somebody else's clothes are in the box, and lower where it is the same's."""
-        looks: Dict[int, np.ndarray] = {}  # taken only where there is something to decide: they cost most
         choices, rivals = Counter(row for row, _ in costs), Counter(column for _, column in costs)
         just_before_s = self._now_s - 1.5 * step_s
+        unclear = []  # looks are taken only where there is something to decide: they cost most
         for row, column in costs:
             track = self._tracks[row]
             lost = track.seen_s < just_before_s
             if track.look is not None and (lost or choices[row] > 1 or rivals[column] > 1):
-                if column not in looks:
-                    looks[column] = appearance.look(frame, boxes[column])
-                costs[row, column] += appearance.unlikeness(track.look, looks[column])
+                unclear.append((row, column, track.look))
+        columns = sorted({column for _, column, _ in unclear})
+        looks = dict(zip(columns, appearance.looks(frame, [boxes[column] for column in columns])))
+        for row, column, known in unclear:
+            costs[row, column] += appearance.unlikeness(known, looks[column])
 
     def _see(self, box: Box, tracks: List[Track]) -> List[Track]:
         """The tracks that a box is said to show, by number: of those who were in one for long only the first."""
@@ -125,7 +127,8 @@ class Tracker:
         tracks = [t for t in self._tracks if t.alone_s == self._now_s and self._now_s - t.look_s >= LOOK_S]
         if tracks:
             track = min(tracks, key=lambda track: (track.look_s, track.number))
-            track.learn(appearance.look(frame, boxes[numbers.index((track.number,))]), self._now_s)
+            [look] = appearance.looks(frame, [boxes[numbers.index((track.number,))]])
+            track.learn(look, self._now_s)
 
 
 def covered(box: Box, other: Box) -> float:
