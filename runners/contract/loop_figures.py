@@ -29,12 +29,12 @@ class LoopFigures(NamedTuple):
 
     `frames` were looked at and `regions` of them classified within `seconds` of wall time; `fps` is frames a second.
     `regions_a_frame` is what `bench` was asked for, null where the schedule chose. The classifier alone, on the same
-    cores and on batches of so many regions, is in `classifier_p50_ms`, `classifier_p99_ms` and `regions_per_second`.
-    `rounds_fps` and `rounds_classifier_ms` are the same of each of the bench's rounds, in which the loop and the
-    classifier alone took turns. `start_seconds` is from the start of the program until it could classify.
-    `peak_memory_mib` is the program's, `readers_memory_mib` that of the cameras' readers together, each of which is a
-    process. `device` is what the backend says of itself. `cameras` has the counts of each: received, delivered,
-    dropped, damaged, lost.
+    cores and on batches of so many regions, is in `classifier_p50_ms` and `classifier_p99_ms`, asked one by one, and in
+    `regions_per_second`, with always a batch that waits. `rounds_fps` and `rounds_classifier_ms` are of each of the
+    bench's rounds, in which the loop and the classifier alone took turns. `start_seconds` is from the start of the
+    program until it could classify. `peak_memory_mib` is the program's, `readers_memory_mib` that of the cameras'
+    readers together, each of which is a process. `device` is what the backend says of itself. `cameras` has the counts
+    of each: received, delivered, dropped, damaged, lost.
     """
 
     frames: int

@@ -85,6 +85,11 @@ class Classifier:
         """Whether it can be asked about another batch."""
         return len(self._asked) < AHEAD
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that it was asked was answered."""
+        return not self._asked
+
     def cut(self, regions: Sequence[Region]) -> np.ndarray:
         """The regions as the network takes them, (N, 3, S, S), until they are answered. Only when free."""
         room = self._rooms[0]

@@ -83,7 +83,7 @@ class Rounds:
     @property
     def is_idle(self) -> bool:
         """Whether everything that the network was asked is answered."""
-        return not self._asked
+        return self._classifier.is_idle
 
     def take(self, classifier: Classifier) -> None:
         """Ask another network from now on. Only when idle."""
