@@ -20,7 +20,7 @@ sys.path[:] = [HOUSE] + [folder for folder in sys.path if folder != HOUSE]
 
 from runners.edge import commands  # noqa: E402 (found by its place, whatever the folder that this is started in)
 from runners.edge.aloud import say  # noqa: E402
-from runners.edge.refused import Lacking, Refused  # noqa: E402
+from runners.edge.refused import Failed, Lacking, Refused  # noqa: E402
 
 PACKAGES = ("cv2", "numpy")  # that every device has
 MENDABLE = (  # by whoever looks after the device
@@ -49,7 +49,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         return int(given.start(given))
     except Refused as refused:
-        said, status = str(refused), 3 if isinstance(refused, Lacking) else 2
+        said, status = str(refused), 1 if isinstance(refused, Failed) else 3 if isinstance(refused, Lacking) else 2
     except ImportError as error:
         if (error.name or "").split(".")[0] not in PACKAGES:
             raise  # a fault of ours

@@ -1,6 +1,7 @@
 """Batches on their way through the network: the next is there while one is calculated, and answers come in order."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,12 +35,23 @@ class Held:
         self.at_once = at_once
         self.batches: list[Array] = []
         self.may = [threading.Event() for _ in range(100)]
+        self.warm = 0  # batches of nothing, before the first that is asked about
+        self.first_was_alone = False
 
     def infer(self, batch: Array) -> Array:
+        if not batch.any():
+            self.warm += 1
+            time.sleep(0.05)
+            self.first_was_alone |= self.warm == 1
+            return np.zeros((len(batch), 3), np.float32)
         number = len(self.batches)
         self.batches.append(batch.copy())
         assert self.may[number].wait(30)
         return np.tile(np.array([0, 9, number], np.float32), (len(batch), 1))
+
+    def wait_for(self, count: int) -> None:
+        """Two threads that each have a batch may come here in any order."""
+        until(lambda: len(self.batches) >= count)
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -57,7 +69,6 @@ def bundle(tmp_path: Path) -> Path:
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Held:
     held = Held(request.param)
     monkeypatch.setattr(classifier_module, "open_backend", lambda *given: held)
-    monkeypatch.setattr(classifier_module, "WARM", 0)
     return held
 
 
@@ -87,15 +98,22 @@ def test_answers_come_in_the_order_asked_whichever_is_done_first(held: Held, cla
     for batch in regions:
         assert classifier.is_free
         classifier.start(batch)
+        held.wait_for(1)
     assert not classifier.is_free
-    until(lambda: len(held.batches) == held.at_once)
+    held.wait_for(held.at_once)
     held.may[1].set()
     if held.at_once == 2:
-        until(lambda: classifier._asked[1].done.is_set())
+        until(lambda: classifier._asked[1].done)
     assert classifier.answer() is None
     held.may[0].set()
     assert [classifier.wait().scores[0][2] for _ in regions] == [0, 1]
     assert [batch[0, 0, 0, 0] for batch in held.batches] == [1, 2]
+
+
+def test_the_first_batch_of_all_is_calculated_alone(held: Held, classifier: Classifier) -> None:
+    """OpenVINO 2026.4 hangs in one of ten starts where two threads calculate their first batches at once."""
+    assert held.first_was_alone
+    assert held.warm == held.at_once + classifier_module.WARM * classifier_module.AHEAD
 
 
 def test_what_is_cut_next_changes_no_batch_that_the_network_has(held: Held, classifier: Classifier) -> None:
@@ -105,6 +123,7 @@ def test_what_is_cut_next_changes_no_batch_that_the_network_has(held: Held, clas
     for number in range(6):
         show(view, MOVING + 10 + number)
         rounds.ask([view])
+        held.wait_for(number + 1 if held.at_once == 2 else max(number, 1))
         wanted.append(rounds._asked[-1].batch.copy())
         if number:
             assert not rounds.is_free
@@ -172,11 +191,12 @@ def test_a_network_that_is_always_busy_is_asked_no_more_once_another_waits(
     watch._rounds._choose = Busiest(4)
     for asked in (1, 2, 2, 2):
         watch._round()
+        held.wait_for(1)
         assert len(watch._rounds._asked) == asked
     door.waits = Classifier(str(bundle), 4, bell, threads=1)
     for left in (1, 0):
         held.may[1 - left].set()
-        until(lambda: classifier._asked[0].done.is_set())
+        until(lambda: classifier._asked[0].done)
         assert watch._classifier is classifier
         watch._round()
         assert len(watch._rounds._asked) == (left or 1), "the first batch for the other network"

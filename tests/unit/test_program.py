@@ -26,6 +26,7 @@ from runners.edge.program.costs import Costs
 from runners.edge.program.drops import Drops
 from runners.edge.program.rounds import Busiest, Due, Rounds
 from runners.edge.program.view import View, picture_of
+from runners.edge.refused import Failed
 from tests import clips
 
 RATE, COME_S = clips.RATE, clips.COME_S
@@ -159,7 +160,7 @@ def test_what_stops_the_runtime_stops_the_program(classifier: Classifier, monkey
 
     monkeypatch.setattr(classifier._backend, "infer", fail)
     watched = Watched(classifier)
-    with pytest.raises(RuntimeError, match="the GPU is gone"):
+    with pytest.raises(Failed, match="the network failed: the GPU is gone"):
         watched.play(0, COME_S + 1)
 
 
@@ -177,7 +178,7 @@ def test_a_network_that_cannot_calculate_is_told_before_the_start(
 
     monkeypatch.setattr(classifier_module, "open_backend", lambda *given: Backend())
     threads = threading.active_count()
-    with pytest.raises(Unusable, match="it loads, but cannot calculate: out of memory"):
+    with pytest.raises(Unusable, match="it loads, but the network failed: out of memory"):
         Classifier(str(bundle), 4, Bell(), threads=1)
     assert threading.active_count() == threads
 
@@ -189,8 +190,9 @@ def test_a_runtime_that_hangs_stops_it_too(bundle: Path, monkeypatch: pytest.Mon
     hanging.start(np.zeros((4, 3, clips.SIZE, clips.SIZE), np.float32))
     assert hanging.answer() is None
     time.sleep(0.15)
-    with pytest.raises(RuntimeError, match=r"has not answered for 0\.1 s"):
-        hanging.answer()
+    for ask in (hanging.answer, hanging.wait):
+        with pytest.raises(Failed, match=r"has not answered for 0\.1 s"):
+            ask()
     hanging.close()
     release.set()
     for thread in hanging._threads:
@@ -249,6 +251,26 @@ class TestCommand:
         assert figures.parts["decode"].cpu_ms > figures.parts["crop"].cpu_ms > 0  # type: ignore[operator]
         assert all(part.cpu_ms is not None for part in figures.parts.values())
         assert [path.name for path in tmp_path.glob("summary*")] == ["summary.json"]
+
+    @pytest.mark.parametrize("verb", ["run", "bench"])
+    def test_a_runtime_that_fails_is_one_line(
+        self, run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str], verb: str,
+    ) -> None:  # fmt: skip
+        from runners.edge.backends.openvino_model import Backend
+
+        real, count = Backend.infer, iter(range(100))
+
+        def infer(self: Any, batch: Any) -> Any:
+            if next(count) > 9:  # the program has begun
+                raise RuntimeError("the GPU\nis gone")
+            return real(self, batch)
+
+        monkeypatch.setattr(Backend, "infer", infer)
+        assert run(*(["bench"] if verb == "bench" else [])) == 1
+        assert capfd.readouterr().err.splitlines()[-1] == f"edge {verb}: the network failed: the GPU is gone"
+        if verb == "run":
+            assert self.events(tmp_path / "events")[-1].facts["why"] == "the network failed: the GPU is gone"
 
     def test_it_ends_after_the_time_given(self, run: Callable[..., int], tmp_path: Path) -> None:
         assert run(seconds=0.3) == 0

@@ -19,6 +19,7 @@ from runners.edge.backends import open_backend
 from runners.edge.backends.unusable import Unusable, in_one_line
 from runners.edge.bell import Bell
 from runners.edge.loop.regions import Box, Cropper
+from runners.edge.refused import Failed
 
 AHEAD = 2  # batches with the network at most: it goes on with the next at once, and what it is asked stays new
 HUNG_S = 30.0  # no batch takes so long; a driver that hangs does
@@ -40,7 +41,7 @@ class Batch:
     def __init__(self, regions: np.ndarray) -> None:
         self.regions, self.asked_s = regions, time.monotonic()
         self.found: Any = None  # scores and seconds, or what was raised
-        self.done = threading.Event()
+        self.done = False
 
 
 class Classifier:
@@ -61,23 +62,28 @@ class Classifier:
         self._crop = Cropper(wanted.mean, wanted.std)
         # As many as are with the network, one after another.
         self._rooms = [np.zeros((most, 3, wanted.size, wanted.size), np.float32) for _ in range(AHEAD)]
-        self._bell = bell
+        self._bell, self._done = bell, Bell()
         self._batches: "queue.Queue[Optional[Batch]]" = queue.Queue()  # to be calculated
         self._asked: Deque[Batch] = deque()  # whose answers were not taken yet
+        self._is_warm = False  # a runtime may build something for minutes before its first answer
         self._threads = [
             threading.Thread(target=self._work, name="network", daemon=True) for _ in range(self._backend.at_once)
         ]
-        for thread in self._threads:
-            thread.start()
         try:
+            # One after another: what OpenVINO's bindings make at the first batch, two threads may wait for without end.
+            for thread in self._threads:
+                thread.start()
+                self.start(self._rooms[0])
+                self.wait()
             for _ in range(WARM):
                 for room in self._rooms:
                     self.start(room)
                 for _ in self._rooms:
                     self.wait()
-        except Exception as error:  # of the runtime's own kinds
+        except Failed as error:
             self.close()
-            raise Unusable("{}: it loads, but cannot calculate: {}".format(bundle, in_one_line(error))) from error
+            raise Unusable("{}: it loads, but {}".format(bundle, error)) from error
+        self._is_warm = True
         self._network = sorted(set(procfs.threads()) - set(before))
 
     @property
@@ -107,25 +113,28 @@ class Classifier:
         """The next answer, if it has come. Only after `start`.
 
         Raises:
-            Exception: whatever stopped the runtime, or that it hangs.
+            Failed: the runtime stopped or hangs.
         """
-        if self._asked[0].done.is_set():
-            return self.wait()
-        if self._is_hung:
-            raise RuntimeError("the network has not answered for {:g} s".format(HUNG_S))
-        return None
+        if not self._asked[0].done:
+            if self._is_hung:
+                raise Failed("the network has not answered for {:g} s".format(HUNG_S))
+            return None
+        found = self._asked.popleft().found
+        if isinstance(found, Exception):
+            raise Failed("the network failed: {}".format(in_one_line(found))) from found
+        return Answer(*found)
 
     def wait(self) -> Answer:
         """The next answer, when it comes. Only after `start`.
 
         Raises:
-            Exception: whatever stopped the runtime.
+            Failed: the runtime stopped or hangs.
         """
-        self._asked[0].done.wait()
-        found = self._asked.popleft().found
-        if isinstance(found, Exception):
-            raise found
-        return Answer(*found)
+        while True:
+            answer = self.answer()
+            if answer is not None:
+                return answer
+            self._done.wait(1.0)
 
     @property
     def cpu_s(self) -> float:
@@ -151,7 +160,7 @@ class Classifier:
 
     @property
     def _is_hung(self) -> bool:
-        return bool(self._asked) and time.monotonic() - self._asked[0].asked_s > HUNG_S
+        return self._is_warm and bool(self._asked) and time.monotonic() - self._asked[0].asked_s > HUNG_S
 
     def _work(self) -> None:
         while True:
@@ -163,5 +172,6 @@ class Classifier:
                 batch.found = (self._backend.infer(batch.regions), time.monotonic() - began_s)
             except Exception as error:  # of the runtime's own kinds; told where the answer is taken
                 batch.found = error
-            batch.done.set()
+            batch.done = True
+            self._done.ring()
             self._bell.ring()

@@ -86,7 +86,7 @@ def watch(given: argparse.Namespace, acknowledged: Optional[Callable[[int], Any]
         if models is not None:
             models.start(writer.put, lambda: (program.progress(), heat.is_throttled))
             ending.callback(models.stop)
-        why = "it failed"
+        why = "a fault of its own"
         try:
             why = program.run(given.seconds)
         except Refused as refused:
