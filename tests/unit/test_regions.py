@@ -81,6 +81,9 @@ def test_any_image_fits_into_the_frame_without_distortion(width: int, height: in
     if max(width / height, height / width) > 100:
         return
     frame = to_frame(np.full((height, width, 3), 255, np.uint8))
+    assert np.array_equal(
+        to_frame(np.full((height, width, 3), 255, np.uint8), to_frame(np.zeros((height, width, 3), np.uint8))), frame
+    )
     assert frame.shape == (FRAME_HEIGHT, FRAME_WIDTH, 3)
     ys, xs = np.nonzero(frame[..., 0])
     found = (np.ptp(xs) + 1) / (np.ptp(ys) + 1)

@@ -5,7 +5,7 @@ a region in production that was framed in another way than those it learned from
 (JetPack 4.6) with NumPy and OpenCV only.
 """
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -42,14 +42,17 @@ def iou(a: Box, b: Box) -> float:
     return shared / float(a.area + b.area - shared) if shared else 0.0
 
 
-def to_frame(image: np.ndarray) -> np.ndarray:
-    """Fit an image (H, W, 3; uint8 BGR) into the 1280x720 frame, keeping its aspect and padding with black."""
+def to_frame(image: np.ndarray, into: Optional[np.ndarray] = None) -> np.ndarray:
+    """Fit an image (H, W, 3; uint8 BGR) into the 1280x720 frame, keeping its aspect and padding with black.
+
+    `into` is a frame that was made of an image of this size before, and is written over.
+    """
     height, width = image.shape[:2]
     if (width, height) == (FRAME_WIDTH, FRAME_HEIGHT):
         return image
     scale = min(FRAME_WIDTH / float(width), FRAME_HEIGHT / float(height))
     size = (round(width * scale), round(height * scale))
-    frame = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
+    frame = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8) if into is None else into
     left, top = (FRAME_WIDTH - size[0]) // 2, (FRAME_HEIGHT - size[1]) // 2
     # The _EXACT interpolations give the same bytes on every instruction set, so a region is the same everywhere.
     frame[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR_EXACT)

@@ -49,7 +49,7 @@ class View:
             self._begin(frame.i420.shape)
         with self._costs.part("decode"):
             self._bgr = frame.bgr(self._bgr)
-            self.picture = to_frame(self._bgr)
+            self.picture = to_frame(self._bgr, self.picture)
         self.time_s = time_s
         with self._costs.part("propose"):
             self.boxes = self._propose(self.picture)
@@ -119,6 +119,7 @@ class View:
     def _begin(self, size: Tuple[int, ...]) -> None:
         """Frames have this size (3/2 H, W) from now on: another picture with another background."""
         self._size, self._bgr = size, None
+        self.picture = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
         self._propose, self._track = Proposer(), Tracker(picture_of(size[1], size[0] * 2 // 3), self._track.next)
 
 
