@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel
@@ -21,7 +20,7 @@ from pipeline.project.params import Params, load_params
 from pipeline.records.targets import Target, load_target
 from pipeline.system import programs
 from pipeline.system.errors import BadData, InputError
-from pipeline.system.github_api import API
+from pipeline.system.github_api import API, parts_of
 
 WORKFLOWS = Path(".github/workflows")
 BOARDS = Path("runners/boards")
@@ -255,8 +254,5 @@ def _repository(server: str) -> str | None:
     except programs.Failed:
         return None
     found = re.fullmatch(r"(?:\w+://)?(?:[^@/]+@)?([^:/]+)(?::\d+)?[:/]/?([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
-    try:
-        host = urlsplit(server).hostname
-    except ValueError as error:
-        raise InputError(f"GITHUB_SERVER_URL: {server!r} is no address ({error})") from error
+    host = parts_of(server, "GITHUB_SERVER_URL").hostname
     return found[2] if found and found[1] == host else None

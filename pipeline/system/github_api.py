@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -64,10 +64,7 @@ class GitHub:
     """
 
     def __init__(self, repository: str, token: str, api: str = API) -> None:
-        try:
-            place = urlsplit(api)
-        except ValueError as error:
-            raise InputError(f"GITHUB_API_URL: {api!r} is no address ({error})") from error
+        place = parts_of(api, "GITHUB_API_URL")
         if place.scheme != "https" and place.hostname not in ("127.0.0.1", "::1", "localhost"):
             raise InputError(f"GITHUB_API_URL: {api!r} is no https:// address, and would get the token in clear")
         self.repository = repository
@@ -160,6 +157,18 @@ class GitHub:
         if not 200 <= answer.status_code < 300:
             raise ApiError(f"{where}: {answer.status_code} {_said(answer)}", answer.status_code)
         return answer
+
+
+def parts_of(url: str, variable: str) -> SplitResult:
+    """The parts of an address that an environment variable holds.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{variable}: {url!r} is no address ({error})") from error
 
 
 def _json(answer: requests.Response) -> Any:

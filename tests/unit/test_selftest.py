@@ -70,6 +70,26 @@ def test_a_device_that_normalises_otherwise_does_not_pass(
     assert (status, found["verdict"], found["differ"]) == (1, "fail", 6)
 
 
+@pytest.mark.parametrize("program", ["selftest", "logits"])
+def test_a_runtime_that_fails_is_told_in_one_line(
+    slot: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the driver\nis gone")
+
+    monkeypatch.setattr("runners.edge.backends.onnxruntime_session.Backend.infer", fail)
+    if program == "selftest":
+        status, found = asked(slot, capfd)
+        assert (status, found["verdict"]) == (1, "fail")
+        assert found["reason"] == "the network failed: the driver is gone"
+        return
+    options = [f"--bundle={slot / bundle.MODEL}", f"--regions={slot / bundle.REGIONS}", f"--output={slot / 'out.npy'}"]
+    assert edge.main(["logits", *options]) == 1
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "edge logits: the network failed: the driver is gone\n")
+    assert not (slot / "out.npy").exists()
+
+
 def npz() -> bytes:
     stream = io.BytesIO()
     np.savez(stream, regions=np.zeros((6, 16, 16, 3), np.uint8))

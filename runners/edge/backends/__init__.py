@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import Any, List, Sequence
 
 from runners.contract import engine_recipe, model_input
-from runners.edge.backends.unusable import NotInstalled, Unusable
+from runners.edge.backends.unusable import NotInstalled, Unusable, in_one_line
+from runners.edge.refused import Failed
 
 # What shows that a folder is for a runtime, and what to do where the runtime is missing; the first that fits counts.
 RUNTIMES = (
@@ -57,6 +58,21 @@ def open_backend(
         where = "{} is not installed for {}".format(name, sys.executable)
         raise NotInstalled("{} ({}): {}".format(where, error, fix)) from error
     return backend(folder, wanted.size, device, threads or len(os.sched_getaffinity(0)), most, cache or CACHE)
+
+
+def answered(backend: Any, batch: Any) -> Any:
+    """The answers (n, values) of what `open_backend` gave to a batch (n, 3, S, S).
+
+    Raises:
+        Unusable: the runtime says that the network cannot be used.
+        Failed: it raises something of its own.
+    """
+    try:
+        return backend.infer(batch)
+    except Unusable:
+        raise
+    except Exception as error:
+        raise Failed("the network failed: {}".format(in_one_line(error))) from error
 
 
 def _is_for(folder: str, runtime: Sequence[str]) -> bool:

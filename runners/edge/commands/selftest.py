@@ -4,7 +4,8 @@
 
 The samples are pictures, which are normalised by the camera program's own code, so that it is tested too. Where the
 bundle's tolerance is 0, every answer has to be the same in every bit. Prints one JSON object. Status 0: pass; 1: the
-answers are others; 2: the bundle will not do; 3: NumPy, OpenCV or its runtime is not here, so nothing is known.
+answers are others, or the network fails; 2: the bundle will not do; 3: NumPy, OpenCV or its runtime is not here, so
+nothing is known.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any, Dict
 
 from runners.contract import bundle, model_input
 from runners.edge.arguments import threads
-from runners.edge.refused import Lacking, Refused
+from runners.edge.refused import Failed, Lacking, Refused
 
 MOST_SAMPLES = 4096
 
@@ -54,7 +55,7 @@ def _asked(given: argparse.Namespace) -> Dict[str, Any]:
     import numpy as np
 
     from runners.contract.engine_recipe import REGIONS
-    from runners.edge.backends import open_backend
+    from runners.edge.backends import answered, open_backend
     from runners.edge.loop.kept_regions import KeptRegions
 
     most, model = REGIONS[-1], os.path.join(given.bundle, bundle.MODEL)
@@ -68,12 +69,19 @@ def _asked(given: argparse.Namespace) -> Dict[str, Any]:
         raise ValueError("{}: has {} regions and {} answers".format(given.bundle, len(regions), len(expected)))
     backend = open_backend(model, given.device, given.threads, most)
     try:
-        parts = [backend.infer(regions.batch(first, most)) for first in range(0, len(regions), most)]
+        parts = [answered(backend, regions.batch(first, most)) for first in range(0, len(regions), most)]
         found = compared(np.concatenate(parts), np.asarray(expected), manifest.tolerance)
         found["device"] = backend.facts()
+    except Failed as error:
+        return _failed(str(error), len(expected))
     finally:
         backend.close()
     return found
+
+
+def _failed(reason: str, samples: int) -> Dict[str, Any]:
+    """Where there are no answers that could be compared."""
+    return {"verdict": "fail", "reason": reason, "samples": samples, "differ": None, "largest": None}
 
 
 def compared(answers: Any, expected: Any, tolerance: float) -> Dict[str, Any]:
@@ -82,7 +90,7 @@ def compared(answers: Any, expected: Any, tolerance: float) -> Dict[str, Any]:
 
     if answers.shape != expected.shape:
         reason = "the model gives answers of the shape {}, and {} was promised".format(answers.shape, expected.shape)
-        return {"verdict": "fail", "reason": reason, "samples": len(expected), "differ": None, "largest": None}
+        return _failed(reason, len(expected))
     different = answers.view(np.uint32) != expected.view(np.uint32)
     away = np.abs(answers.astype(np.float64) - expected)
     largest = float(away.max() / (np.abs(expected).max() or 1.0)) if np.isfinite(away).all() else None
