@@ -14,6 +14,7 @@ from uuid import uuid4
 from pipeline.boards import recorded_boards
 from pipeline.boards.access import Access, Outcome, TookTooLong, Unmeasured
 from pipeline.boards.board_file import Board
+from pipeline.processes import memory_limit
 from pipeline.processes.activity import MARK, kill
 
 
@@ -28,8 +29,9 @@ class OnThisMachine(Access):
         self._environment, self._memory_mib = dict(board.environment), None
         if board.place == "emulated":
             emulation = board.profile.emulation
-            self._environment = {**emulation.environment, **self._environment}
             self._memory_mib = emulation.memory_limit_mib
+            own = memory_limit.ENVIRONMENT if self._memory_mib else {}
+            self._environment = {**own, **emulation.environment, **self._environment}
         if board.recorded:
             root = Path(self._temporary.name) / "recorded"
             self.root = str(recorded_boards.TREES[board.recorded](root))
@@ -87,7 +89,4 @@ class OnThisMachine(Access):
     def _limit(self) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if self._memory_mib:
-            _, most = resource.getrlimit(resource.RLIMIT_DATA)
-            limit = self._memory_mib << 20
-            limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+            memory_limit.keep(self._memory_mib)

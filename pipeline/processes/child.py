@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.processes import memory_limit
 from pipeline.processes.failures import (
     Crashed,
     Failed,
@@ -104,7 +105,8 @@ class Child:
             "batch": shape[0],
             "threads": place.threads,
         }
-        environment = {**os.environ, **place.environment}
+        own = memory_limit.ENVIRONMENT if place.memory_limit_mib else {}
+        environment = {**os.environ, **own, **place.environment}
         limit = place.memory_limit_mib or share_mib
         try:
             self._process = Process(
@@ -223,6 +225,4 @@ def without_core() -> None:
 def _limit(memory_mib: int | None) -> None:
     without_core()
     if memory_mib:
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)  # which nobody can raise
-        limit = memory_mib << 20 if most == resource.RLIM_INFINITY else min(memory_mib << 20, most)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        memory_limit.keep(memory_mib)

@@ -226,6 +226,16 @@ def test_what_went_well_leaves_nothing_either(tmp_path: Path) -> None:
     soon_nothing_is_left(tmp_path)
 
 
+@pytest.mark.parametrize(("limit_mib", "threads"), [(4096, "1"), (None, "64")])
+def test_of_a_target_s_memory_this_machine_s_cores_take_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_mib: int | None, threads: str
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    says = ["/bin/sh", "-c", 'echo "NumPy has $OPENBLAS_NUM_THREADS threads" >&2; exit 1']
+    with pytest.raises(RefusedByRuntime, match=f"NumPy has {threads} threads"):
+        answers(tmp_path, replace(place(tmp_path), launcher=says, memory_limit_mib=limit_mib))
+
+
 def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="/no/qemu cannot be started"):
         answers(tmp_path, Place("nowhere", "tests.unruly", 1, launcher=["/no/qemu"]))

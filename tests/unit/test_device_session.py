@@ -378,3 +378,13 @@ def test_recorded_boards_are_what_emulated_ones_show() -> None:
     with_kit.close()
     assert facts["rails"]["rapl"] == ["package-0", "core", "dram", "uncore"]
     assert set(recorded_boards.TREES) == {"atom", "tx2", "orin"}
+
+
+def test_an_emulated_board_has_its_target_s_memory_whatever_this_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    board = OnThisMachine(load_board(EMULATED))
+    said = board.run(["/bin/sh", "-c", "ulimit -d; echo $OPENBLAS_NUM_THREADS"], 10).stdout
+    board.close()
+    memory_mib = board.board.profile.emulation.memory_limit_mib
+    assert memory_mib
+    assert said == f"{memory_mib << 10}\n1\n"
