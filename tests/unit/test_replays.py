@@ -36,3 +36,5 @@ def test_each_emulated_cpu_is_asked_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert [replayed("Denverton"), replayed("Denverton,-sha-ni"), replayed("Denverton")] == [1, 2, 1]
     assert replayed("Denverton", "/usr/bin/qemu-x86_64") == 1, "wherever the same QEMU lies"
     assert asked == ["Denverton", "Denverton,-sha-ni"]
+    monkeypatch.setattr(audit, "LOADED", "converted")
+    assert replayed("Denverton") == 3, "what was read in another way may be another graph"

@@ -68,6 +68,8 @@ def test_what_is_missing_is_said(keys: Path, tmp_path: Path) -> None:
     assert "is no registry" in refused("verify", "--registry", tmp_path / "none")
     assert "cannot be read" in refused("verify", "--root", tmp_path / "none")
     assert "no root metadata" in refused("verify", "--root", keys / "online.pem")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert "no root metadata" in refused("verify", "--root", tmp_path / "deep.json")
     assert release("verify", "--root", "releases/metadata/1.root.json").exit_code == 0
     assert "EDGEPROOF_INBOX" in release("reports", tmp_path / "none").output
 
