@@ -209,3 +209,13 @@ def test_a_folder_that_is_no_export(tmp_path: Path) -> None:
     refused(tmp_path, r"no exported model; it has none of model\.xml, recipe\.json, model\.onnx")
     (tmp_path / "model.onnx").write_text("")
     refused(tmp_path, r"input\.json: does not say how the model wants its images")
+
+
+def test_threads_of_a_re_test_do_not_spin_which_has_its_cores_not_for_itself(exports: Path) -> None:
+    path = str(exports / "onnxruntime" / "model.onnx")
+    beside = onnxruntime_cpu.open_backend({"model": path, "threads": 2})._session
+    alone = onnxruntime_session.OnnxRuntimeSession(path, "CPU", 2)
+    said = beside._session.get_session_options().get_session_config_entry(onnxruntime_session.SPINNING)
+    assert said == "0"
+    with pytest.raises(RuntimeError, match="does not have"):  # it is as ONNX Runtime has it
+        alone._session.get_session_options().get_session_config_entry(onnxruntime_session.SPINNING)

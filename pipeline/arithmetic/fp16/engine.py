@@ -26,6 +26,7 @@ from pipeline.formats.onnx_file import parsed
 from pipeline.processes.answers import answer
 from pipeline.processes.samples import Inputs
 from pipeline.system.errors import BadModel
+from runners.edge.backends.onnxruntime_session import SPINNING
 
 Values = dict[str, NDArray[Any]]  # tensors by name
 
@@ -157,7 +158,7 @@ class _Segment:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Another pool's threads must not wait busily while this one works.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(SPINNING, "0")
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
             part.SerializeToString(), options, providers=["CPUExecutionProvider"]

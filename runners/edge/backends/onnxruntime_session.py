@@ -15,20 +15,22 @@ from runners.edge.backends.unusable import Unusable, in_one_line
 PROVIDERS = {"CPU": "CPUExecutionProvider", "CUDA": "CUDAExecutionProvider", "TENSORRT": "TensorrtExecutionProvider"}
 # What networks take beside float32, which all are fed from, and beside pixels.
 WIDTHS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+SPINNING = "session.intra_op.allow_spinning"  # whether threads wait for each other busily
 NO_FALLBACK = "session.disable_cpu_ep_fallback"  # known since ONNX Runtime 1.16
 
 
 class OnnxRuntimeSession:
     """An ONNX file loaded for `device`: CPU, CUDA or TENSORRT. `outputs` are those asked for, else its first.
 
-    `shape` is what it declares of its input, and `rows` its batch size where that is fixed.
+    `shape` is what it declares of its input, and `rows` its batch size where that is fixed. Where others work on
+    the same cores, its threads should not spin.
 
     Raises:
         Unusable: there is no such device, or ONNX Runtime would calculate elsewhere, which it does without a word.
         Exception: of ONNX Runtime's own kinds, if it does not take the file.
     """
 
-    def __init__(self, path: str, device: str, threads: int, outputs: Sequence[str] = ()) -> None:
+    def __init__(self, path: str, device: str, threads: int, outputs: Sequence[str] = (), spins: bool = True) -> None:
         provider = PROVIDERS.get(device)
         available = onnxruntime.get_available_providers()
         if provider not in available:
@@ -38,6 +40,8 @@ class OnnxRuntimeSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if not spins:
+            options.add_session_config_entry(SPINNING, "0")
         if device != "CPU":
             options.add_session_config_entry(NO_FALLBACK, "1")
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
