@@ -2,7 +2,6 @@
 
 import math
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from uuid import uuid4
 from pipeline.boards import recorded_boards
 from pipeline.boards.access import Access, Outcome, TookTooLong, Unmeasured
 from pipeline.boards.board_file import Board
-from pipeline.processes import memory_limit
+from pipeline.processes import limits
 from pipeline.processes.activity import MARK, kill
 
 
@@ -30,7 +29,7 @@ class OnThisMachine(Access):
         if board.place == "emulated":
             emulation = board.profile.emulation
             self._memory_mib = emulation.memory_limit_mib
-            own = memory_limit.ENVIRONMENT if self._memory_mib else {}
+            own = limits.ENVIRONMENT if self._memory_mib else {}
             self._environment = {**own, **emulation.environment, **self._environment}
         if board.recorded:
             root = Path(self._temporary.name) / "recorded"
@@ -55,7 +54,7 @@ class OnThisMachine(Access):
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=self._limit,
+                preexec_fn=lambda: limits.limit(self._memory_mib),
             )
         except OSError as error:
             raise Unmeasured(f"{self.board.name}: {command[0]} cannot be started ({error.strerror})") from error
@@ -85,8 +84,3 @@ class OnThisMachine(Access):
     def close(self) -> None:
         """Delete the folder."""
         self._temporary.cleanup()
-
-    def _limit(self) -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if self._memory_mib:
-            memory_limit.keep(self._memory_mib)

@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from pipeline.processes.child import INSTALLED, without_core
+from pipeline.processes import limits
+from pipeline.processes.child import INSTALLED
 from pipeline.processes.failures import SIGNALS
 from pipeline.processes.pace import duration
 from pipeline.processes.process import Ended, Process, Stuck
@@ -50,7 +51,7 @@ def done_apart(
         made.mkdir()
         (room / "job").write_bytes(pickle.dumps((Path.cwd(), work, (made, *arguments))))
         command = [sys.executable, "-m", __name__, folder]
-        process = Process(command, dict(os.environ), INSTALLED, room, before=without_core, shows_errors=True)
+        process = Process(command, dict(os.environ), INSTALLED, room, before=limits.without_core, shows_errors=True)
         try:
             process.read(math.inf, cpu_limit_s)
         except Stuck as stuck:

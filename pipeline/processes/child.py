@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.processes import memory_limit
+from pipeline.processes import limits
 from pipeline.processes.failures import (
     Crashed,
     Failed,
@@ -105,7 +104,7 @@ class Child:
             "batch": shape[0],
             "threads": place.threads,
         }
-        own = memory_limit.ENVIRONMENT if place.memory_limit_mib else {}
+        own = limits.ENVIRONMENT if place.memory_limit_mib else {}
         environment = {**os.environ, **own, **place.environment}
         limit = place.memory_limit_mib or share_mib
         try:
@@ -114,7 +113,7 @@ class Child:
                 {name: value for name, value in environment.items() if value is not None},
                 _code(folder),
                 folder,
-                before=lambda: _limit(limit),
+                before=lambda: limits.limit(limit),
             )
         except OSError as error:
             what = f"{place.launcher[0]} cannot be started ({error.strerror or error})"
@@ -215,14 +214,3 @@ def _code(folder: Path) -> Path:
     for name in PACKAGES:
         (code / name).symlink_to(INSTALLED / name)
     return code
-
-
-def without_core() -> None:
-    """Let this process, should it crash, not be written to the disk: that takes long, in a folder that is not ours."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _limit(memory_mib: int | None) -> None:
-    without_core()
-    if memory_mib:
-        memory_limit.keep(memory_mib)

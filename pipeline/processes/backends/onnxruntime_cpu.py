@@ -18,7 +18,7 @@ class OnnxRuntime:
     """An inference session."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        # Another emulation of the same model works beside it: a tenth less time for both.
+        # Another emulation of the same model works beside it, on the same cores.
         self._session = OnnxRuntimeSession(job["model"], "CPU", job["threads"], job.get("output", ()), spins=False)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

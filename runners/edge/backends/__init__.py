@@ -72,7 +72,12 @@ def answered(backend: Any, batch: Any) -> Any:
     except Unusable:
         raise
     except Exception as error:
-        raise Failed("the network failed: {}".format(in_one_line(error))) from error
+        raise failure(error) from error
+
+
+def failure(error: Exception) -> Failed:
+    """What a runtime raised over a batch, in one line."""
+    return Failed("the network failed: {}".format(in_one_line(error)))
 
 
 def _is_for(folder: str, runtime: Sequence[str]) -> bool:

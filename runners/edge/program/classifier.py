@@ -15,8 +15,8 @@ import numpy as np
 
 from runners.contract import model_input
 from runners.edge import procfs
-from runners.edge.backends import open_backend
-from runners.edge.backends.unusable import Unusable, in_one_line
+from runners.edge.backends import failure, open_backend
+from runners.edge.backends.unusable import Unusable
 from runners.edge.bell import Bell
 from runners.edge.loop.regions import Box, Cropper
 from runners.edge.refused import Failed
@@ -121,7 +121,7 @@ class Classifier:
             return None
         found = self._asked.popleft().found
         if isinstance(found, Exception):
-            raise Failed("the network failed: {}".format(in_one_line(found))) from found
+            raise failure(found) from found
         return Answer(*found)
 
     def wait(self) -> Answer:
